@@ -1,0 +1,3 @@
+"""Benchmark distributed GPT inference from pytest."""
+
+__version__ = "0.1.0"

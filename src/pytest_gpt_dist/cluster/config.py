@@ -1,0 +1,61 @@
+"""What a cluster runs on, and which cores each of its ranks owns."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from pytest_gpt_dist.errors import UsageError
+
+Device = Literal["cpu", "cuda"]
+Backend = Literal["auto", "nccl", "gloo"]
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterConfig:
+    """Devices, communication and patience of a cluster.
+
+    `timeout_s` is the longest silence of a rank. `memory_limit_bytes` is each rank's share of a GPU, or
+    what it may take on the CPU beyond what it starts with. `share_gpu` lets several ranks own one GPU and
+    stages their communication through host memory. `pin_cpus` gives each CPU rank cores of its own: for
+    figures; runs that time nothing go better without. `log_dir` keeps what ranks print; None keeps it only
+    of a group that failed. UsageError when the parts do not fit together.
+    """
+
+    device: Device
+    backend: Backend = "auto"
+    threads_per_rank: int = 1
+    share_gpu: bool = False
+    memory_limit_bytes: int | None = None
+    timeout_s: float = 300.0
+    log_dir: Path | None = None
+    pin_cpus: bool = True
+
+    def __post_init__(self) -> None:
+        if self.device not in get_args(Device):
+            raise UsageError(f"device {self.device!r} is unknown: choose cpu or cuda")
+        if self.backend not in get_args(Backend):
+            raise UsageError(f"backend {self.backend!r} is unknown: choose auto, nccl or gloo")
+        if self.device == "cpu" and self.backend == "nccl":
+            raise UsageError("backend nccl needs GPUs: choose gloo or auto on the CPU")
+        if self.device == "cpu" and self.share_gpu:
+            raise UsageError("a GPU can only be shared on device cuda: leave share_gpu out on the CPU")
+        if self.share_gpu and self.backend == "nccl":
+            raise UsageError("NCCL cannot put two ranks on one GPU: choose gloo or auto with share_gpu")
+        if self.threads_per_rank < 1:
+            raise UsageError(f"threads per rank must be at least 1, not {self.threads_per_rank}")
+        if self.memory_limit_bytes is not None and self.memory_limit_bytes < 1:
+            raise UsageError(f"the memory limit must be at least 1 byte, not {self.memory_limit_bytes}")
+        if not 0 < self.timeout_s < math.inf:
+            raise UsageError(f"the timeout must be a number of seconds above 0, not {self.timeout_s}")
+
+
+def cores_of(rank: int, threads: int, available: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the cores of one CPU rank: `threads` neighbours each, starting over when they run out."""
+    first = rank * threads
+    return tuple(sorted({available[core % len(available)] for core in range(first, first + threads)}))
+
+
+def oversubscribed(world_size: int, threads: int, available: tuple[int, ...]) -> bool:
+    """Return whether the ranks together want more cores than there are."""
+    return world_size * threads > len(available)

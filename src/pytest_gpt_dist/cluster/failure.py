@@ -1,0 +1,238 @@
+"""What went wrong in a rank group, put so that its reader knows where to look. Pure text."""
+
+import re
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_gpt_dist.cluster.messages import Raised
+from pytest_gpt_dist.cluster.rank import Progress
+
+Kind = Literal["exception", "death", "silence", "memory", "start"]
+
+
+@dataclass(frozen=True, slots=True)
+class Died:
+    """The process ended; `status` is negative for the signal that killed it.
+
+    `oom_killer_struck`: the kernel's out-of-memory killer was at work on this machine meanwhile.
+    """
+
+    status: int
+    oom_killer_struck: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HungUp:
+    """The rank closed its line to the controller, and lived on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """Nothing came from the rank for `silence_s`."""
+
+    silence_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """The rank was at work when another one failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The rank had returned its result."""
+
+
+Outcome = Raised | Died | HungUp | Silent | Unfinished | Finished
+
+
+@dataclass(frozen=True, slots=True)
+class RankReport:
+    """One rank's part in a failure.
+
+    `where` is its place in the layout, `process` what the kernel said it was doing, `progress` what it
+    last said itself, `stack` what its
+    threads were doing, `output` the end of what it printed.
+    """
+
+    rank: int
+    pid: int
+    outcome: Outcome
+    where: str = ""
+    process: str = ""
+    progress: Progress | None = None
+    stack: str = ""
+    output: str = ""
+
+
+class RankGroupError(Exception):
+    """A group of ranks failed and was buried; str() is the whole report.
+
+    `kind` says how, `ranks` which ranks are to blame (none when the group as a whole failed), `reports`
+    holds what is known of each rank.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        ranks: Sequence[int],
+        summary: str,
+        reports: Sequence[RankReport] = (),
+        logs: str = "",
+    ) -> None:
+        self.kind = kind
+        self.ranks = tuple(ranks)
+        self.reports = tuple(reports)
+        super().__init__(_report(summary, self.reports, logs))
+
+
+def group_failure(
+    reports: Sequence[RankReport],
+    order: Sequence[int],
+    *,
+    starting: bool = False,
+    memory_limit_bytes: int | None = None,
+    logs: str = "",
+) -> RankGroupError:
+    """Return the error of a group whose ranks ended as `reports` say; `order` is that in which ranks failed.
+
+    The first rank that died or raised is to blame; one that only noticed that another went away is to blame
+    if nobody else is; ranks that were silent are to blame if nobody failed.
+    """
+    by_rank = {report.rank: report for report in reports}
+    failed = [by_rank[rank] for rank in order]
+    first = next(
+        (report for report in failed if not _only_noticed(report.outcome)), failed[0] if failed else None
+    )
+    if first is not None:
+        kind, what = _blame(first.outcome, memory_limit_bytes)
+        ranks: tuple[int, ...] = (first.rank,)
+        summary = f"{_name(first)} {what}"
+    else:
+        silent = [report for report in reports if isinstance(report.outcome, Silent)]
+        ranks = tuple(report.rank for report in silent)
+        longest_s = max(r.outcome.silence_s for r in silent if isinstance(r.outcome, Silent))
+        kind, verb = "silence", "was" if len(silent) == 1 else "were"
+        summary = f"{', '.join(map(_name, silent))} {verb} silent for {longest_s:.1f} s"
+    if starting:
+        kind, summary = "start", f"{len(reports)} ranks could not start: {summary}"
+    return RankGroupError(kind, ranks, summary, reports, logs)
+
+
+def bytes_wanted(message: str) -> int | None:
+    """Return how many bytes the message of a failed allocation says were wanted; None when it does not say.
+
+    Read from the messages of torch's CPU and CUDA allocators and of numpy.
+    """
+    found = re.search(r"(?:[Tt]ried to allocate|Unable to allocate) ([0-9.]+) ?(bytes|[KMGTPE]iB)", message)
+    if found is None:
+        return None
+    number, unit = found.groups()
+    if unit == "bytes":
+        return int(float(number))
+    return int(float(number) * 1024 ** (1 + "KMGTPE".index(unit[0])))
+
+
+def human_bytes(count: int) -> str:
+    """Return a number of bytes as people write it: "512 bytes", "1.50 GiB"."""
+    amount, unit = float(count), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{count} bytes" if unit == "bytes" else f"{amount:.2f} {unit}"
+
+
+def _only_noticed(outcome: Outcome) -> bool:
+    return isinstance(outcome, Raised) and outcome.from_communication
+
+
+def _blame(outcome: Outcome, memory_limit_bytes: int | None) -> tuple[Kind, str]:
+    advice = "lower the batch size, the prompt or new tokens or the dtype, or use more devices"
+    if memory_limit_bytes is not None:
+        advice += f", or raise --gpt-memory-limit (now {human_bytes(memory_limit_bytes)})"
+    match outcome:
+        case Raised(out_of_memory=True):
+            wanted = bytes_wanted(outcome.traceback)
+            how_much = "" if wanted is None else f": it wanted {human_bytes(wanted)} more"
+            return "memory", f"ran out of memory{how_much}; {advice}"
+        case Raised():
+            return "exception", f"raised {outcome.summary}"
+        case Died(status=status, oom_killer_struck=True) if status == -signal.SIGKILL:
+            return "memory", (
+                "was killed by SIGKILL while the kernel's out-of-memory killer was at work on this machine; "
+                f"{advice}"
+            )
+        case Died():
+            return "death", _died(outcome)
+        case HungUp():
+            return "death", "closed its line to the controller"
+        case _:
+            raise ValueError(f"{outcome!r} is no failure")
+
+
+def _died(outcome: Died) -> str:
+    if outcome.status >= 0:
+        return f"ended with exit status {outcome.status} before it returned"
+    name = signal.Signals(-outcome.status).name
+    perhaps = ", perhaps by the kernel's out-of-memory killer" if name == "SIGKILL" else ""
+    return f"was killed by {name}{perhaps}"
+
+
+def _name(report: RankReport) -> str:
+    return f"rank {report.rank} ({report.where})" if report.where else f"rank {report.rank}"
+
+
+def _report(summary: str, reports: Sequence[RankReport], logs: str) -> str:
+    lines = [summary]
+    if logs:
+        lines.append(f"all that the ranks printed: {logs}")
+    for report in reports:
+        lines += ["", f"--- {_name(report)}, pid {report.pid}: {_state(report)}"]
+        if isinstance(report.outcome, Raised):
+            lines.append(report.outcome.traceback.rstrip())
+        if report.stack:
+            lines += ["stack:", _shorten(report.stack)]
+        if report.output:
+            lines += ["output ends with:", report.output.rstrip()]
+    return "\n".join(lines)
+
+
+def _state(report: RankReport) -> str:
+    match report.outcome:
+        case Raised(summary=summary):
+            return f"raised {summary}"
+        case Died() as died:
+            return _died(died)
+        case HungUp():
+            state = "closed its line to the controller"
+        case Silent(silence_s=silence_s):
+            state = f"silent for {silence_s:.1f} s"
+        case Unfinished():
+            state = "still at work"
+        case Finished():
+            return "had finished"
+    if report.progress is not None:
+        state += f" after {_said(report.progress)}"
+    return f"{state}, {report.process}" if report.process else state
+
+
+def _said(progress: Progress) -> str:
+    return f'"{progress.stage}"' + (f" {progress.done} of {progress.total}" if progress.total else "")
+
+
+_BELOW_THE_FUNCTION = re.compile(
+    r'  File ".*/pytest_gpt_dist/cluster/(worker|forking|server)\.py"|  File "<frozen runpy>"'
+)
+
+
+def _shorten(stack: str) -> str:
+    """Leave out of a stack what every rank's begins with, and what faulthandler says about modules."""
+    lines = stack.splitlines()
+    return "\n".join(
+        line
+        for line in lines
+        if not _BELOW_THE_FUNCTION.match(line) and not line.startswith("Extension modules:")
+    ).strip()

@@ -1,0 +1,134 @@
+"""What controller, server and ranks say to each other. Change one: raise wire.PROTOCOL_VERSION."""
+
+import signal
+from dataclasses import dataclass
+
+from pytest_gpt_dist.cluster.parcel import Parcel
+from pytest_gpt_dist.cluster.rank import RankInfo
+
+START = 1
+"""The id of the request that a new rank answers when it is ready."""
+STACK_SIGNAL = signal.SIGQUIT
+"""On this signal a rank writes what its threads are doing into its stack file, as a JVM would."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Server to controller: preloaded and listening."""
+
+    pid: int
+    python: str
+
+
+@dataclass(frozen=True, slots=True)
+class RankSpec:
+    """All that a new rank needs to know; its control socket and listening socket travel beside it.
+
+    `device` and `backend` are what the configuration asked for ("cuda", "auto"); what came of it stands in
+    the rank's RankInfo. An empty `cpus` leaves the rank where it is. `log` is the file for all that the
+    rank prints, `stack` the one where it writes, when asked or when it crashes, what it was doing.
+    """
+
+    rank: int
+    world_size: int
+    device: str
+    backend: str
+    share_gpu: bool
+    threads: int
+    cpus: tuple[int, ...]
+    oversubscribed: bool
+    memory_limit_bytes: int | None
+    collective_timeout_s: float
+    store_port: int
+    log: str
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """Controller to server: start a rank. With it travel its control socket and, for rank 0, the store's."""
+
+    spec: RankSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """Server to controller: the rank runs."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Server to controller: a request that could not be served, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DumpStacks:
+    """Controller to server: have these ranks write down what they are doing."""
+
+    pids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bury:
+    """Controller to server: kill these ranks and all they started, and clear away what they left."""
+
+    pids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """Server to controller: nothing of them is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """Server to controller: a rank ended by itself; `status` is negative for the signal that killed it."""
+
+    pid: int
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Rank to controller: joined the process group."""
+
+    info: RankInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Controller to rank: run a function; the parcel holds (function, arguments)."""
+
+    sys_path: tuple[str, ...]
+    parcel: Parcel
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """Rank to controller: the function's result, pickled."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """Rank to controller: the function, or getting ready, raised.
+
+    `summary` is one line ("ValueError: boom"), `traceback` the whole text. `out_of_memory` and
+    `from_communication` (somebody else went away first) are what the rank knows better than a reader of
+    texts.
+    """
+
+    summary: str
+    traceback: str
+    out_of_memory: bool
+    from_communication: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Controller to rank: leave the process group and end."""

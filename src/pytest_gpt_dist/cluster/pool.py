@@ -1,0 +1,89 @@
+"""The owner of every rank group of a session: starts them when asked for, keeps them, ends them all."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pytest_gpt_dist.cluster.config import ClusterConfig
+from pytest_gpt_dist.cluster.failure import RankGroupError
+from pytest_gpt_dist.cluster.group import RankGroup
+from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer
+from pytest_gpt_dist.errors import UsageError
+
+_CHANGES_WITH_EVERY_TEST = "PYTEST_CURRENT_TEST"
+
+
+class Cluster:
+    """One group of ranks per world size, started when first asked for and reused while it lives.
+
+    Ranks see the environment and working directory of the moment in which their group was started: a change
+    reaches the next group that is started, and an existing one stays as it is. A context manager, for one
+    thread; `close` ends everything.
+    """
+
+    def __init__(self, config: ClusterConfig) -> None:
+        self.config = config
+        self._servers: list[tuple[tuple[Mapping[str, str], Path], LocalServer]] = []
+        self._groups: dict[int, tuple[RankGroup, LocalServer]] = {}
+        self._closed = False
+
+    def group(self, world_size: int) -> RankGroup:
+        """Return the live group of `world_size` ranks, starting it if there is none.
+
+        RankGroupError of kind "start" when it cannot be started.
+        """
+        if world_size < 1:
+            raise UsageError(f"a group needs at least 1 rank, not {world_size}")
+        if self._closed:
+            raise RuntimeError("this cluster is closed")
+        if world_size in self._groups:
+            group, _ = self._groups[world_size]
+            if group.alive and not group.lost():
+                return group
+            group.bury()
+            del self._groups[world_size]
+        server = self._server(world_size)
+        group = RankGroup(server, self.config, world_size, server.scratch)
+        self._groups[world_size] = (group, server)
+        return group
+
+    def close(self) -> None:
+        """End every rank and server; does nothing the second time."""
+        self._closed = True
+        for group, _ in self._groups.values():
+            group.leave()
+        self._groups.clear()
+        for _, server in self._servers:
+            server.close()
+        self._servers.clear()
+
+    def _server(self, world_size: int) -> LocalServer:
+        """Return the server for the present environment and directory; end those that nobody needs."""
+        environment = {name: value for name, value in os.environ.items() if name != _CHANGES_WITH_EVERY_TEST}
+        key = (environment, Path.cwd())
+        needed = [server for group, server in self._groups.values() if group.alive]
+        found = None
+        for entry in list(self._servers):
+            made_for, server = entry
+            if made_for == key and server.alive():
+                found = server
+            elif server not in needed:
+                server.close()
+                self._servers.remove(entry)
+        if found is None:
+            try:
+                found = LocalServer(*key)
+            except LaunchError as error:
+                raise RankGroupError("start", (), f"{world_size} ranks could not start: {error}") from error
+            self._servers.append((key, found))
+        return found
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,137 @@
+"""Waiting for one answer from each rank: blocking, with a deadline, hearing of every end."""
+
+import selectors
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_gpt_dist.cluster.launcher import Launcher
+from pytest_gpt_dist.cluster.messages import Raised, Ready, Returned
+from pytest_gpt_dist.cluster.rank import Progress
+from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
+
+GRACE_S = 1.0
+"""How long the other ranks may still report after the first failure."""
+
+OnProgress = Callable[[int, Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RankProcess:
+    """A started rank: its process, the line to it, and the files for its output and its stacks."""
+
+    rank: int
+    pid: int
+    channel: Channel
+    log: Path
+    stack: Path
+
+
+class Watch:
+    """One wait for an answer of every rank; rank by rank it ends in `answers`, `raised`, `died` or
+    `silent_s`.
+
+    A rank in none of them was at work when another one failed. The dictionaries keep the order of events, and
+    `failed` that of failures of either kind; `progress` is what each rank said last.
+    """
+
+    def __init__(
+        self,
+        ranks: Sequence[RankProcess],
+        launcher: Launcher,
+        request: int,
+        timeout_s: float,
+        on_progress: OnProgress | None = None,
+    ) -> None:
+        self.answers: dict[int, Ready | Returned] = {}
+        self.raised: dict[int, Raised] = {}
+        self.died: dict[int, int] = {}
+        self.hung_up: set[int] = set()
+        self.silent_s: dict[int, float] = {}
+        self.failed: list[int] = []
+        self.progress: dict[int, Progress] = {}
+        self._ranks = ranks
+        self._launcher = launcher
+        self._request = request
+        self._timeout_s = timeout_s
+        self._on_progress = on_progress
+        self._waiting = {rank.rank: rank for rank in ranks}
+        self._heard_s = dict.fromkeys(self._waiting, time.monotonic())
+        self._grace_end_s = float("inf")
+
+    @property
+    def complete(self) -> bool:
+        """Whether every rank has answered."""
+        return len(self.answers) == len(self._ranks)
+
+    def remaining_s(self) -> float:
+        """Return how long nothing may happen before the wait is over."""
+        first_silence_s = min(self._heard_s[rank] for rank in self._waiting) + self._timeout_s
+        return max(0.0, min(first_silence_s, self._grace_end_s) - time.monotonic())
+
+    def wait(self) -> None:
+        """Wait until every rank has answered or failed, one is silent too long, or the grace is over.
+
+        LaunchError when whoever started the ranks is gone.
+        """
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._launcher, selectors.EVENT_READ)
+            for rank in self._ranks:
+                selector.register(rank.channel, selectors.EVENT_READ, rank)
+            while self._waiting and (timeout_s := self.remaining_s()) > 0:
+                for key, _ in selector.select(timeout_s):
+                    if key.data is None:
+                        self._take_ends()
+                    elif not self._listen(key.data):
+                        selector.unregister(key.fileobj)
+        now_s = time.monotonic()
+        for number in list(self._waiting):
+            if number in self.hung_up:  # and its launcher has not told of its end
+                self._fail(number)
+                continue
+            silence_s = now_s - self._heard_s[number]
+            if silence_s >= self._timeout_s:
+                self.silent_s[number] = silence_s
+
+    def _listen(self, rank: RankProcess) -> bool:
+        """Take in what a rank has sent; False when nothing will ever come again."""
+        try:
+            frames = rank.channel.receive_ready()
+        except ChannelClosed:
+            self.hung_up.add(rank.rank)
+            self._start_grace()  # how it ended, its launcher will tell
+            return False
+        for frame in frames:
+            if frame.request != self._request or rank.rank not in self._waiting:
+                continue  # a thread that outlived its call
+            match frame.message:
+                case Progress() as progress:
+                    self._heard_s[rank.rank] = time.monotonic()
+                    self.progress[rank.rank] = progress
+                    if self._on_progress is not None:
+                        self._on_progress(rank.rank, progress)
+                case Raised() as raised:
+                    self.raised[rank.rank] = raised
+                    self._fail(rank.rank)
+                case Ready() | Returned() as answer:
+                    self.answers[rank.rank] = answer
+                    del self._waiting[rank.rank]
+        return True
+
+    def _take_ends(self) -> None:
+        ended = self._launcher.ended()
+        for rank in list(self._waiting.values()):
+            if rank.pid in ended:
+                self._listen(rank)  # what it said last comes before that it ended
+            if rank.pid in ended and rank.rank in self._waiting:
+                self.died[rank.rank] = ended[rank.pid]
+                self._fail(rank.rank)
+
+    def _fail(self, rank: int) -> None:
+        self.failed.append(rank)
+        del self._waiting[rank]
+        self._start_grace()
+
+    def _start_grace(self) -> None:
+        self._grace_end_s = min(self._grace_end_s, time.monotonic() + GRACE_S)
