@@ -1,0 +1,124 @@
+"""A rank's place in a layout and its ways to communicate with the ranks around it."""
+
+from collections import deque
+from collections.abc import Sequence
+
+import torch
+import torch.distributed as dist
+
+from pytest_gpt_dist.cluster.rank import RankInfo
+from pytest_gpt_dist.cluster.subgroups import make_subgroups
+from pytest_gpt_dist.topology import Layout, Traffic
+
+
+class Mesh:
+    """Communication within a layout, counted by kind.
+
+    Hidden states go down a pipeline and tokens back up on communicators of their own: on a single one NCCL
+    would run both directions in one queue, where two stages that both send first wait for each other for
+    ever.
+
+    Every rank of the group makes a mesh of the same layout. Waiting ends at the latest with the timeout of
+    the process group. Tensors are on ``device``; with ``info.staged`` they travel through host memory.
+
+    Attributes:
+        layout: degrees of the world.
+        at: this rank's coordinates.
+        device: where this rank's tensors are.
+
+    Raises:
+        ValueError: when the layout is of another world size.
+    """
+
+    def __init__(self, layout: Layout, info: RankInfo) -> None:
+        if layout.world_size != info.world_size:
+            raise ValueError(f"{layout} has {layout.world_size} ranks, this group has {info.world_size}")
+        self.layout = layout
+        self.at = layout.coordinates(info.rank)
+        self.device = torch.device(info.device)
+        self._staged = info.staged
+        self._tensor = make_subgroups(layout.tensor_groups, "tensor")
+        self._hidden = make_subgroups(layout.pipelines, "hidden")
+        self._tokens = make_subgroups(layout.pipelines, "tokens")
+        lane = [layout.rank(type(self.at)(self.at.dp, stage, self.at.tp)) for stage in range(layout.pp)]
+        self._first, self._last = lane[0], lane[-1]
+        self._previous, self._next = lane[self.at.pp - 1], lane[(self.at.pp + 1) % layout.pp]
+        self._outbox: deque[tuple[dist.Work, torch.Tensor]] = deque()
+        self._all_reduce = self._all_gather = self._send = self._recv = 0
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank is on the first stage."""
+        return self.at.pp == 0
+
+    @property
+    def last(self) -> bool:
+        """Whether this rank is on the last stage."""
+        return self.at.pp == self.layout.pp - 1
+
+    @property
+    def traffic(self) -> Traffic:
+        """What this rank has communicated since the mesh was made."""
+        return Traffic(self._all_reduce, self._all_gather, self._send, self._recv)
+
+    def all_reduce(self, x: torch.Tensor) -> None:
+        """Replace ``x`` by its sum over the tensor-parallel ranks, in place."""
+        if self._tensor is None:
+            return
+        self._all_reduce += 1
+        if not self._staged:
+            dist.all_reduce(x, group=self._tensor)
+            return
+        host = x.cpu()
+        dist.all_reduce(host, group=self._tensor)
+        x.copy_(host)
+
+    def all_gather(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ``x`` of every tensor-parallel rank, ``[tp, *x.shape]``; shapes must be equal."""
+        if self._tensor is None:
+            return x.unsqueeze(0)
+        self._all_gather += 1
+        own = (x.cpu() if self._staged else x).contiguous()
+        gathered = own.new_empty((self.layout.tp, *own.shape))
+        dist.all_gather(list(gathered.unbind()), own, group=self._tensor)
+        return gathered.to(x.device)
+
+    def send_next(self, x: torch.Tensor) -> None:
+        """Send hidden states to the next stage of this lane; ``x`` must not change before it is settled."""
+        self._post(x, self._next, self._hidden)
+
+    def recv_previous(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
+        """Receive hidden states from the previous stage of this lane."""
+        return self._receive(shape, dtype, self._previous, self._hidden)
+
+    def send_tokens(self, tokens: torch.Tensor) -> None:
+        """Send chosen tokens from the last stage to the first; they must not change before settled."""
+        self._post(tokens, self._first, self._tokens)
+
+    def recv_tokens(self, shape: Sequence[int]) -> torch.Tensor:
+        """Receive the tokens, int64, that the last stage chose."""
+        return self._receive(shape, torch.int64, self._last, self._tokens)
+
+    def settle(self, keep: int = 0) -> None:
+        """Wait until at most ``keep`` sends are under way, oldest first, and free the others' buffers."""
+        while len(self._outbox) > keep:
+            work, _ = self._outbox[0]
+            work.wait()
+            self._outbox.popleft()
+
+    def _post(self, x: torch.Tensor, to: int, group: dist.ProcessGroup | None) -> None:
+        self._send += 1
+        buffer = (x.cpu() if self._staged else x).contiguous()
+        work = dist.isend(buffer, to, group=group)
+        if work is not None:
+            self._outbox.append((work, buffer))
+
+    def _receive(
+        self, shape: Sequence[int], dtype: torch.dtype, source: int, group: dist.ProcessGroup | None
+    ) -> torch.Tensor:
+        self._recv += 1
+        buffer = torch.empty(tuple(shape), dtype=dtype, device="cpu" if self._staged else self.device)
+        work = dist.irecv(buffer, source, group=group)
+        if work is not None:
+            work.wait()
+        return buffer.to(self.device)

@@ -1,0 +1,28 @@
+"""What executes a generation on a rank group."""
+
+from pytest_gpt_dist.engines.batching import Scaling, plan
+from pytest_gpt_dist.engines.protocol import (
+    Batch,
+    Chooser,
+    Engine,
+    EngineFactory,
+    Microbatch,
+    ModelSource,
+    Request,
+    Sampling,
+    Stopwatch,
+)
+
+__all__ = [
+    "Batch",
+    "Chooser",
+    "Engine",
+    "EngineFactory",
+    "Microbatch",
+    "ModelSource",
+    "Request",
+    "Sampling",
+    "Scaling",
+    "Stopwatch",
+    "plan",
+]

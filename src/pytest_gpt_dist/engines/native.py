@@ -1,0 +1,189 @@
+"""The native engine: prefill, decode and the microbatch schedule of a pipeline, in one loop."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from pytest_gpt_dist.cluster.mesh import Mesh
+from pytest_gpt_dist.engines.protocol import Batch, Chooser, Microbatch, ModelSource, Stopwatch
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.model.cache import KVCache, Prompts
+from pytest_gpt_dist.model.checkpoint import Checkpoint
+from pytest_gpt_dist.model.decoder import Stage
+from pytest_gpt_dist.model.dtypes import torch_dtype
+from pytest_gpt_dist.model.loading import load
+from pytest_gpt_dist.model.sharding import plan, slices
+from pytest_gpt_dist.model.weights import CheckpointWeights, RandomWeights
+from pytest_gpt_dist.topology import Span
+
+
+@dataclass(slots=True)
+class _Lane:
+    """A microbatch on its way through a stage.
+
+    Attributes:
+        microbatch: its requests.
+        prompts: where its tokens stand.
+        cache: its keys and values on this stage.
+        inputs: first stage alone: what the next pass embeds, ``[rows, tokens]``.
+        chosen: last stage alone: the tokens so far, each ``[rows]``.
+    """
+
+    microbatch: Microbatch
+    prompts: Prompts
+    cache: KVCache
+    inputs: torch.Tensor | None
+    chosen: list[torch.Tensor]
+
+
+class NativeEngine:
+    """One rank's share of the native decoder.
+
+    Args:
+        source: which model.
+        mesh: this rank's place, device, and ways to communicate.
+        report: told now and then how many bytes of how many are loaded.
+
+    Raises:
+        UsageError: when the checkpoint is incomplete, or the model cannot be divided like this.
+    """
+
+    def __init__(
+        self, source: ModelSource, mesh: Mesh, report: Callable[[int, int], None] | None = None
+    ) -> None:
+        self._mesh = mesh
+        self._dtype = torch_dtype(source.dtype)
+        self._size = source.config.dimensions
+        own = slices(self._size, mesh.layout, mesh.at)
+        shares = plan(source.config, mesh.layout, mesh.at)
+        if source.folder is None:
+            random = RandomWeights(source.config, source.seed, mesh.device)
+            parameters = load(shares, random, self._dtype, mesh.device, report)
+        else:
+            with CheckpointWeights(Checkpoint.open(Path(source.folder), source.config)) as weights:
+                parameters = load(shares, weights, self._dtype, mesh.device, report)
+        self._stage = Stage(source.config, own, parameters, mesh if mesh.layout.tp > 1 else None)
+        self._caches: dict[int, KVCache] = {}
+
+    @property
+    def parameter_bytes(self) -> int:
+        """Bytes of the parameters that this rank holds, shared storage counted once."""
+        storages = {
+            parameter.untyped_storage().data_ptr(): parameter.untyped_storage().nbytes()
+            for parameter in self._stage.parameters.values()
+        }
+        return sum(storages.values())
+
+    @property
+    def vocabulary(self) -> Span:
+        """Which tokens this rank's logits are for; empty on all stages but the last."""
+        return self._stage.own.vocabulary if self._mesh.last else Span(0, 0)
+
+    @torch.inference_mode()
+    def generate(
+        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+    ) -> dict[int, list[int]]:
+        """Generate tokens; see :class:`~pytest_gpt_dist.engines.protocol.Engine`."""
+        for batch in batches:
+            self._check(batch)
+        tokens: dict[int, list[int]] = {}
+        for batch in batches:
+            lanes = self._run(batch, chooser, stopwatch)
+            if self._mesh.last:
+                tokens |= _collect(lanes)
+        return tokens
+
+    def close(self) -> None:
+        """Free weights and caches."""
+        del self._stage
+        self._caches.clear()
+
+    def _run(self, batch: Batch, chooser: Chooser, stopwatch: Stopwatch | None) -> list[_Lane]:
+        """Let a batch through: microbatch after microbatch, so that each stage has one while the others work.
+
+        The last stage hands every token back, the final ones too, so that the first begins no batch before
+        the one ahead has ended. A send is waited for when its microbatch comes round again, by when it has
+        long arrived.
+        """
+        mesh = self._mesh
+        if mesh.last and stopwatch is not None:
+            stopwatch.begin(batch)
+        lanes = [self._lane(slot, microbatch) for slot, microbatch in enumerate(batch.microbatches)]
+        for step in range(1 + max(lane.microbatch.steps for lane in lanes)):
+            for lane in lanes:
+                steps = lane.microbatch.steps
+                if mesh.first and 0 < step <= steps:
+                    lane.inputs = self._last_tokens(lane)
+                if step < steps:
+                    self._pass(lane, step, chooser, stopwatch)
+                    mesh.settle(keep=len(lanes))
+        mesh.settle()
+        return lanes
+
+    def _pass(self, lane: _Lane, step: int, chooser: Chooser, stopwatch: Stopwatch | None) -> None:
+        """Take a microbatch through this stage once."""
+        mesh, stage = self._mesh, self._stage
+        window = lane.prompts.window(step)
+        if lane.inputs is not None:
+            x = stage.embed(lane.inputs, window)
+        else:
+            rows, tokens = len(lane.microbatch.requests), window.stop - window.start
+            x = mesh.recv_previous((rows, tokens, self._size.hidden), self._dtype)
+        x = stage.forward(x, window, lane.cache)
+        if not mesh.last:
+            mesh.send_next(x)
+            return
+        chosen = chooser(lane.microbatch, step, stage.logits(lane.prompts.last(x, window)))
+        lane.chosen.append(chosen)
+        if stopwatch is not None:
+            stopwatch.token(lane.microbatch)
+        if not mesh.first:
+            mesh.send_tokens(chosen)
+
+    def _last_tokens(self, lane: _Lane) -> torch.Tensor:
+        rows = len(lane.microbatch.requests)
+        tokens = lane.chosen[-1] if self._mesh.last else self._mesh.recv_tokens((rows,))
+        return tokens[:, None]
+
+    def _lane(self, slot: int, microbatch: Microbatch) -> _Lane:
+        prompts = Prompts([len(request.prompt) for request in microbatch.requests], self._mesh.device)
+        rows, columns = len(microbatch.requests), prompts.longest + microbatch.steps
+        cache = self._caches.get(slot)
+        if cache is None or not cache.fits(rows, columns):
+            # Let go of the old one first: both together may not fit.
+            del cache
+            self._caches.pop(slot, None)
+            cache = self._caches[slot] = self._stage.allocate_cache(rows, columns)
+        return _Lane(microbatch, prompts, cache, self._prompt_tokens(microbatch), [])
+
+    def _prompt_tokens(self, microbatch: Microbatch) -> torch.Tensor | None:
+        if not self._mesh.first:
+            return None
+        width = microbatch.prompt_tokens
+        padded = [request.prompt + (0,) * (width - len(request.prompt)) for request in microbatch.requests]
+        return torch.tensor(padded, device=self._mesh.device)
+
+    def _check(self, batch: Batch) -> None:
+        for request in batch.requests:
+            total = len(request.prompt) + request.new_tokens
+            if total > self._size.positions:
+                raise UsageError(
+                    f"request {request.index}: {len(request.prompt)} prompt tokens and {request.new_tokens} "
+                    f"new ones are more than the model's context of {self._size.positions}"
+                )
+            if not 0 <= min(request.prompt) <= max(request.prompt) < self._size.vocabulary:
+                raise UsageError(
+                    f"request {request.index}: its prompt has tokens outside the vocabulary "
+                    f"of {self._size.vocabulary}"
+                )
+
+
+def _collect(lanes: Sequence[_Lane]) -> dict[int, list[int]]:
+    tokens: dict[int, list[int]] = {}
+    for lane in lanes:
+        rows = torch.stack(lane.chosen, dim=1).tolist()
+        for request, row in zip(lane.microbatch.requests, rows, strict=True):
+            tokens[request.index] = row[: request.new_tokens]
+    return tokens

@@ -1,0 +1,167 @@
+"""What can be named on the command line, by import path, so that nothing is imported before it is used."""
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from pytest_gpt_dist.errors import UsageError
+
+if TYPE_CHECKING:
+    from pytest_gpt_dist.engines.protocol import EngineFactory
+    from pytest_gpt_dist.model.presets import Preset
+    from pytest_gpt_dist.strategies.protocol import Strategy
+
+
+def unknown(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> UsageError:
+    """Return the error for a name that does not exist, with the nearest ones that do.
+
+    Args:
+        kind: what was looked for, such as ``strategy``.
+        name: the name that was given.
+        known: the names that exist.
+        hint: what else the user may want to know, at the end of the line.
+    """
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3)
+    said = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
+    return UsageError(f"unknown {kind} {name!r}: {said}{hint}")
+
+
+class Registry:
+    """Strategies, engines and models by name, each the import path ``package.module:attribute`` of
+
+    * a strategy: a class without arguments that is a :class:`~pytest_gpt_dist.strategies.protocol.Strategy`;
+    * an engine: a class or function that is an :class:`~pytest_gpt_dist.engines.protocol.EngineFactory`;
+    * a model: a :class:`~pytest_gpt_dist.model.presets.Preset`.
+    """
+
+    def __init__(self) -> None:
+        self._paths: dict[str, dict[str, str]] = {"strategy": {}, "engine": {}, "model": {}}
+
+    def add_strategy(self, name: str, path: str) -> None:
+        """Make a strategy known; the order in which they are added is the one they are listed in."""
+        self._add("strategy", name, path)
+
+    def add_engine(self, name: str, path: str) -> None:
+        """Make an engine known."""
+        self._add("engine", name, path)
+
+    def add_model(self, name: str, path: str) -> None:
+        """Make a model known."""
+        self._add("model", name, path)
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """Names of the strategies, in the order in which they were added."""
+        return tuple(self._paths["strategy"])
+
+    @property
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines, in the order in which they were added."""
+        return tuple(self._paths["engine"])
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models, in the order in which they were added."""
+        return tuple(self._paths["model"])
+
+    def strategy(self, name: str) -> "Strategy":
+        """Return the strategy of that name.
+
+        Raises:
+            UsageError: when there is none, or its import path leads nowhere.
+        """
+        made: Strategy = load(self._path("strategy", name), what=f"strategy {name!r}")()
+        return made
+
+    def engine_path(self, name: str) -> str:
+        """Return the import path of an engine, which is what travels to the ranks.
+
+        Raises:
+            UsageError: when there is no engine of that name.
+        """
+        return self._path("engine", name)
+
+    def engine(self, name: str) -> "EngineFactory":
+        """Return what makes the engine of that name; called on a rank, because it imports the engine.
+
+        Raises:
+            UsageError: when there is none, or its import path leads nowhere.
+        """
+        made: EngineFactory = load(self._path("engine", name), what=f"engine {name!r}")
+        return made
+
+    def model(self, name: str) -> "Preset":
+        """Return the model of that name.
+
+        Raises:
+            UsageError: when there is none, or its import path leads nowhere.
+        """
+        preset: Preset = load(self._path("model", name), what=f"model {name!r}")
+        return preset
+
+    def _add(self, kind: str, name: str, path: str) -> None:
+        module, colon, attribute = path.partition(":")
+        if not (module and colon and attribute):
+            raise UsageError(f"{kind} {name!r}: {path!r} is not of the form package.module:attribute")
+        if self._paths[kind].setdefault(name, path) != path:
+            raise UsageError(f"{kind} {name!r}: already registered as {self._paths[kind][name]}")
+
+    def _path(self, kind: str, name: str) -> str:
+        try:
+            return self._paths[kind][name]
+        except KeyError:
+            raise unknown(kind, name, self._paths[kind]) from None
+
+
+def load(path: str, *, what: str) -> Any:
+    """Import what ``package.module:attribute`` names.
+
+    Args:
+        path: the import path.
+        what: what it is to be, for the message.
+
+    Raises:
+        UsageError: when the module cannot be imported or lacks the attribute.
+    """
+    module, _, attribute = path.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"{what}: cannot load {path}: {error}") from error
+
+
+def builtin(registry: Registry) -> None:
+    """Register what the package comes with, in the same way as anybody else would."""
+    for name, attribute in (
+        ("pure_data_parallel", "PureDataParallel"),
+        ("tensor_data_hybrid", "TensorDataHybrid"),
+        ("pipeline_data_hybrid", "PipelineDataHybrid"),
+        ("full_model_parallel", "FullModelParallel"),
+    ):
+        registry.add_strategy(name, f"pytest_gpt_dist.strategies.{name}:{attribute}")
+    registry.add_engine("native", "pytest_gpt_dist.engines.native:NativeEngine")
+    for name in (
+        "gpt2-mini",
+        "gpt2",
+        "gpt2-medium",
+        "gpt2-large",
+        "gpt2-xl",
+        "smollm2-135m",
+        "smollm2-360m",
+        "tinyllama-1.1b",
+        "llama-3.2-1b",
+        "llama-3.2-3b",
+        "llama-2-7b",
+        "llama-3.1-8b",
+        "llama-3.1-70b",
+        "qwen3-0.6b",
+        "qwen3-1.7b",
+        "qwen3-4b",
+        "qwen3-8b",
+        "qwen3-14b",
+        "qwen3-32b",
+    ):
+        constant = name.upper().replace("-", "_").replace(".", "_")
+        registry.add_model(name, f"pytest_gpt_dist.model.presets:{constant}")

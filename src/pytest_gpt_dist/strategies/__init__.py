@@ -1,0 +1,5 @@
+"""Named rules from a device count to a layout, one file each."""
+
+from pytest_gpt_dist.strategies.protocol import Strategy, degenerate
+
+__all__ = ["Strategy", "degenerate"]

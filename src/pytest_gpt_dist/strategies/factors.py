@@ -1,0 +1,19 @@
+"""Divisors of a device count."""
+
+from pytest_gpt_dist.errors import UsageError
+
+
+def divisors(gpus: int) -> tuple[int, ...]:
+    """Return the divisors of a device count, ascending.
+
+    Raises:
+        UsageError: when the count is not at least 1.
+    """
+    if gpus < 1:
+        raise UsageError(f"{gpus} devices: a strategy needs at least 1")
+    return tuple(divisor for divisor in range(1, gpus + 1) if gpus % divisor == 0)
+
+
+def smallest_degree(gpus: int) -> int:
+    """Return the smallest degree above 1 that divides the device count, or 1 for a single device."""
+    return divisors(gpus)[:2][-1]

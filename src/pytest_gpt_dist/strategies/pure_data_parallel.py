@@ -1,0 +1,14 @@
+"""Every device holds the whole model."""
+
+from pytest_gpt_dist.strategies.factors import divisors
+from pytest_gpt_dist.topology import Layout
+
+
+class PureDataParallel:
+    """One replica a device; no communication while generating."""
+
+    name = "pure_data_parallel"
+
+    def layout(self, gpus: int) -> Layout:
+        """Return ``dp = gpus``."""
+        return Layout(dp=divisors(gpus)[-1])

@@ -1,0 +1,28 @@
+"""Which requests each replica gets."""
+
+from collections.abc import Sequence
+
+
+def deal(costs: Sequence[int], replicas: int) -> tuple[tuple[int, ...], ...]:
+    """Deal requests so that the replicas finish together.
+
+    The dearest requests go first, in rounds of one request a replica, each round's dearest to the replica
+    that has the least to do. Counts therefore differ by at most one. The outcome depends on nothing but the
+    arguments.
+
+    Args:
+        costs: what each request costs, in any one unit.
+        replicas: number of replicas.
+
+    Returns:
+        For each replica the indices of its requests, ascending.
+    """
+    order = sorted(range(len(costs)), key=lambda index: (-costs[index], index))
+    hands: list[list[int]] = [[] for _ in range(replicas)]
+    loads = [0] * replicas
+    for first in range(0, len(order), replicas):
+        idlest = sorted(range(replicas), key=lambda replica: (loads[replica], replica))
+        for replica, index in zip(idlest, order[first : first + replicas], strict=False):
+            hands[replica].append(index)
+            loads[replica] += costs[index]
+    return tuple(tuple(sorted(hand)) for hand in hands)
