@@ -3,7 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
 
-.PHONY: test lint clean
+.PHONY: bench test lint clean
+
+bench: $(READY)
+	$(VENV)/bin/pytest benchmarks
 
 test: $(READY)
 	$(VENV)/bin/pytest -n 2

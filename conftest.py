@@ -1,0 +1,3 @@
+"""What the tests need before any of them is collected."""
+
+pytest_plugins = ["pytester"]

@@ -1,0 +1,233 @@
+"""What a session needs to run cases: machine, ranks, models and prompts, each made when first needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroup
+from pytest_gpt_dist.engines.protocol import ModelSource, Request
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.case import Case
+from pytest_gpt_dist.measure.entry import tokenize
+from pytest_gpt_dist.measure.job import Timing
+from pytest_gpt_dist.measure.machine import Machine, find_machine
+from pytest_gpt_dist.measure.prompts import (
+    BYTE_TOKENIZER,
+    Prompt,
+    Tokenize,
+    given_prompts,
+    read_prompts,
+    shipped_prompts,
+    tokenize_bytes,
+)
+from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.measure.runner import CaseRunner
+from pytest_gpt_dist.measure.scratch import make_scratch
+from pytest_gpt_dist.measure.tokenizers import find_tokenizer
+from pytest_gpt_dist.measure.workload import Workload, build_requests
+from pytest_gpt_dist.model.catalog import ResolvedModel, resolve
+from pytest_gpt_dist.options import Options, check_argument
+from pytest_gpt_dist.registry import Registry, unknown
+from pytest_gpt_dist.strategies.protocol import degenerate
+from pytest_gpt_dist.topology import Layout
+
+_WORKLOAD = tuple(field.name for field in dataclasses.fields(Workload))
+DEGREES = ("data_parallel", "pipeline_parallel", "tensor_parallel")
+_TIMING = ("warmup", "rounds", "min_rounds", "max_time")
+_CHECKED = {*DEGREES, *_WORKLOAD, *_TIMING} - {"prompts"}
+ARGUMENTS = ("strategy", "gpus", "engine", *DEGREES, *_WORKLOAD, *_TIMING)
+
+
+class Bench:
+    """Runs cases for one session; ``close`` ends every process and removes every file that it made."""
+
+    def __init__(self, options: Options, registry: Registry, *, timed: bool) -> None:
+        self.options = options
+        self.registry = registry
+        self.timed = timed
+        self._cluster: Cluster | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._models: dict[tuple[str, str | None], ResolvedModel] = {}
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What there is to run on."""
+        return find_machine(self.options)
+
+    @property
+    def workload(self) -> Workload:
+        """The workload that the options describe."""
+        return Workload.of(self.options, self.machine.device)
+
+    def group(self, world_size: int) -> RankGroup:
+        """A live group of that many ranks."""
+        if self._cluster is None:
+            options, machine = self.options, self.machine
+            self._cluster = Cluster(
+                ClusterConfig(
+                    device="cuda" if machine.device == "cuda" else "cpu",
+                    backend="nccl" if machine.backend == "nccl" else "gloo",
+                    threads_per_rank=options.threads_per_rank,
+                    share_gpu=options.share_gpu,
+                    memory_limit_bytes=options.memory_limit,
+                    timeout_s=options.timeout,
+                    log_dir=Path(options.log_dir) if options.log_dir else None,
+                    pin_cpus=self.timed,
+                )
+            )
+        return self._cluster.group(world_size)
+
+    def run(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
+        """Check a case and, if ``timing`` is given, time it."""
+        return self._runner.run(case, timing, lambda: self._alone(case), status)
+
+    def case(self, arguments: Mapping[str, Any]) -> tuple[Case, Timing | None]:
+        """The case that arguments describe, on top of the options, and how it is to be timed.
+
+        Raises UsageError, in one line, for anything wrong in them.
+        """
+        for name in arguments:
+            if name not in ARGUMENTS:
+                raise unknown("argument", name, ARGUMENTS)
+            if name in _CHECKED and arguments[name] is not None:
+                check_argument(name, arguments[name])
+        workload = self._workload_of(arguments)
+        strategy, layout, equals = self._layout(arguments)
+        engine = arguments.get("engine")
+        engine = self.options.engine[0] if engine is None else engine
+        if not isinstance(engine, str):
+            raise UsageError(f"engine={engine!r}: expected the name of an engine")
+        return self._resolve(workload, strategy, layout, equals, engine), self._timing(arguments)
+
+    def check_options(self) -> None:
+        """Find what is wrong with the options before anything starts; UsageError in one line."""
+        for engine in self.options.engine:
+            self.registry.engine_path(engine)
+        workload = self.workload
+        model = self._model(workload)
+        prompts = self._prompts(workload)
+        if self._tokenizer(model)[0] == BYTE_TOKENIZER or all(prompt.text is None for prompt in prompts):
+            self._requests(workload, model, max(self.options.counts))
+
+    def close(self) -> None:
+        """End all ranks; does nothing the second time."""
+        if self._cluster is not None:
+            self._cluster.close()
+            self._cluster = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    @cached_property
+    def _runner(self) -> CaseRunner:
+        self._folder = make_scratch()
+        return CaseRunner(self, self.machine, Path(self._folder.name))
+
+    def _alone(self, case: Case) -> Case:
+        return self._resolve(case.workload, "pure_data_parallel", Layout(), None, case.engine)
+
+    def _resolve(
+        self, workload: Workload, strategy: str, layout: Layout, equals: str | None, engine: str
+    ) -> Case:
+        model = self._model(workload)
+        return Case(
+            strategy=strategy,
+            layout=layout,
+            degenerate=equals,
+            engine=engine,
+            engine_path=self.registry.engine_path(engine),
+            workload=workload,
+            model_name=workload.model,
+            source=ModelSource(model.config, model.folder, workload.seed, workload.dtype),
+            tokenizer=self._tokenizer(model)[0],
+            requests=self._requests(workload, model, layout.world_size),
+        )
+
+    def _workload_of(self, arguments: Mapping[str, Any]) -> Workload:
+        given = {name: arguments[name] for name in _WORKLOAD if arguments.get(name) is not None}
+        if "prompts" in given and not isinstance(given["prompts"], (str, Path)):
+            if "requests" in given:
+                raise UsageError("prompts given in code are exactly the requests; leave out requests")
+            given["prompts"] = given_prompts(given["prompts"])
+            given = {"prompt_tokens": None, "requests": None} | given
+        elif "prompts" in given:
+            given = {"prompt_tokens": self.options.prompt_tokens} | given
+            given["prompts"] = str(given["prompts"])
+        return replace(self.workload, **given)
+
+    def _layout(self, arguments: Mapping[str, Any]) -> tuple[str, Layout, str | None]:
+        gpus = arguments.get("gpus")
+        if gpus is not None and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 1):
+            raise UsageError(f"gpus={gpus!r}: expected a whole number of at least 1")
+        name = arguments.get("strategy")
+        given = {degree: arguments[degree] for degree in DEGREES if arguments.get(degree) is not None}
+        if given and name is not None:
+            raise UsageError(f"strategy={name!r} and {', '.join(given)}: give either a strategy or degrees")
+        if given:
+            return self._checked_layout(Layout(*(given.get(degree, 1) for degree in DEGREES)), gpus)
+        if name is None and self.options.degrees is not None:
+            return self._checked_layout(Layout(*self.options.degrees), gpus)
+        name = name or self.registry.strategies[0]
+        if not isinstance(name, str):
+            raise UsageError(f"strategy={name!r}: expected the name of a strategy")
+        if name not in self.registry.strategies and name.startswith("dp"):
+            return self._checked_layout(Layout.parse(name), gpus)
+        only = self.options.gpus if self.options.gpus is not None and len(self.options.gpus) == 1 else (1,)
+        count = gpus or only[0]
+        strategy = self.registry.strategy(name)
+        layout = strategy.layout(count)
+        if layout.world_size != count:
+            raise UsageError(
+                f"strategy {name!r}: its layout for {count} devices, {layout}, is of {layout.world_size}"
+            )
+        names = self.registry.strategies
+        earlier = [self.registry.strategy(other) for other in names[: names.index(name)]]
+        return name, layout, degenerate(strategy, count, earlier)
+
+    def _checked_layout(self, layout: Layout, gpus: int | None) -> tuple[str, Layout, str | None]:
+        if gpus is not None and layout.world_size != gpus:
+            raise UsageError(
+                f"data_parallel {layout.dp} × pipeline_parallel {layout.pp} × tensor_parallel {layout.tp}"
+                f" = {layout.world_size} devices, but gpus={gpus}"
+            )
+        return layout.id, layout, None
+
+    def _timing(self, arguments: Mapping[str, Any]) -> Timing | None:
+        if not self.timed:
+            return None
+        warmup, rounds, min_rounds, max_time_s = (
+            getattr(self.options, name) if arguments.get(name) is None else arguments[name]
+            for name in _TIMING
+        )
+        return Timing(warmup, rounds, min_rounds, max_time_s)
+
+    def _model(self, workload: Workload) -> ResolvedModel:
+        key = (workload.model, workload.weights)
+        if key not in self._models:
+            self._models[key] = resolve(
+                workload.model, self.registry, workload.weights, offline=self.options.offline
+            )
+        return self._models[key]
+
+    def _prompts(self, workload: Workload) -> Sequence[Prompt]:
+        if isinstance(workload.prompts, tuple):
+            return workload.prompts
+        return shipped_prompts() if workload.prompts is None else read_prompts(Path(workload.prompts))
+
+    def _tokenizer(self, model: ResolvedModel) -> tuple[str, Tokenize]:
+        folder = find_tokenizer(model.tokenizer)
+        if folder is None:
+            return BYTE_TOKENIZER, tokenize_bytes
+        return model.name, lambda texts: list(self.group(1).run(tokenize, folder, list(texts))[0])
+
+    def _requests(self, workload: Workload, model: ResolvedModel, gpus: int) -> tuple[Request, ...]:
+        tokenize_texts = self._tokenizer(model)[1]
+        return build_requests(
+            workload, self._prompts(workload), gpus, model.config.dimensions, tokenize_texts
+        )

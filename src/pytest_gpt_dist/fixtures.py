@@ -1,0 +1,134 @@
+"""What the fixtures hand to a test: a runner of cases, and groups of ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pytest_benchmark.fixture import BenchmarkFixture
+
+from pytest_gpt_dist.bench import ARGUMENTS, DEGREES, Bench
+from pytest_gpt_dist.cluster import RankGroupError
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.live import LiveLine
+from pytest_gpt_dist.measure.clock import VirtualClock
+from pytest_gpt_dist.measure.references import WrongResultError
+from pytest_gpt_dist.measure.result import Result
+
+CLOCK = pytest.StashKey[VirtualClock]()
+SAVED = pytest.StashKey[dict[str, Any]]()
+
+
+class GptDist:
+    """Runs cases for one test; the first is what pytest-benchmark records."""
+
+    def __init__(
+        self, item: pytest.Item, benchmark: BenchmarkFixture, bench: Callable[[], Bench], live: LiveLine
+    ) -> None:
+        self._item = item
+        self._benchmark = benchmark
+        self._bench = bench
+        self._live = live
+        self._ran = self._recorded = False
+
+    def run(self, *, strategy: str | None = None, gpus: int | None = None, **workload: Any) -> Result:
+        """Check one case against its reference, time it, and return the result.
+
+        What is left out comes from the test's ``gpt_dist`` marker, then from its parameters, then from the
+        options. ``strategy`` is a name or a layout such as ``dp1pp2tp2``; ``prompts`` a list of texts or of
+        lists of token ids, or a file's path. A wrong argument, a wrong result or a lost rank fails the test;
+        too few GPUs skip it.
+        """
+        __tracebackhide__ = True
+        given = {name: value for name, value in (("strategy", strategy), ("gpus", gpus)) if value is not None}
+        try:
+            bench = self._bench()
+            case, timing = bench.case(_merge(self._item, given | workload))
+            if (lack := bench.machine.lacks(case.gpus)) is not None:
+                pytest.skip(lack)
+            result = bench.run(case, timing, self._live.show)
+        except (UsageError, WrongResultError, RankGroupError) as error:
+            raise failed(error) from None
+        finally:
+            self._live.clear()
+        if not self._ran:
+            self._ran = True
+            self._record(result)
+        return result
+
+    def finish(self) -> None:
+        """At the end of the test: one that has no number must not be warned of an unused benchmark as well.
+
+        Not earlier, because pytest-benchmark sets ``skipped`` itself when the test's call ends.
+        """
+        if not self._recorded:
+            self._benchmark.skipped = True
+
+    def _record(self, result: Result) -> None:
+        self._item.stash[SAVED] = result.extra_info
+        if self._benchmark.disabled or not result.samples:
+            return
+        clock = self._item.stash[CLOCK]
+        clock.load(result.samples)
+        self._benchmark.extra_info.update(result.extra_info)
+        self._benchmark.pedantic(  # type: ignore[no-untyped-call]
+            clock.step, setup=clock.rewind, rounds=len(result.samples)
+        )
+        self._recorded = True
+
+
+class ProcessGroup:
+    """A live group of ranks, for any distributed test."""
+
+    def __init__(self, bench: Callable[[], Bench], world_size: int) -> None:
+        self._world_size = world_size
+        try:
+            self._bench = bench()
+            lack = self._bench.machine.lacks(world_size)
+        except UsageError as error:
+            raise failed(error) from None
+        if lack is not None:
+            pytest.skip(lack)
+
+    def run(self, fn: Callable[..., Any], /, *args: Any) -> list[Any]:
+        """Run ``fn(*args)`` on every rank, inside an initialised process group; the results by rank.
+
+        ``fn`` is a function at the top of a module. Raises RankGroupError, with every rank's traceback or
+        stack, if one raises, dies or is silent for longer than ``--gpt-timeout``.
+        """
+        __tracebackhide__ = True
+        try:
+            return self._bench.group(self._world_size).run(fn, *args)
+        except UsageError as error:
+            raise failed(error) from None
+        except RankGroupError as error:
+            raise error.with_traceback(None) from None
+
+
+def failed(error: Exception) -> BaseException:
+    """What fails a test with the error's own words, without a traceback."""
+    return pytest.fail.Exception(str(error), pytrace=False)
+
+
+def add_clock(item: pytest.Item) -> None:
+    """Make pytest-benchmark read the virtual clock in this test, whatever else its ``benchmark`` markers say."""
+    clock = item.stash[CLOCK] = VirtualClock()
+    settings: dict[str, Any] = {}
+    for marker in reversed(list(item.iter_markers("benchmark"))):
+        settings |= marker.kwargs
+    item.add_marker(pytest.mark.benchmark(**(settings | {"timer": clock})), append=False)
+
+
+def _merge(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:
+    marker = item.get_closest_marker("gpt_dist")
+    if marker is not None and marker.args:
+        raise UsageError(f"marker gpt_dist takes keywords only, such as gpus=4; got {marker.args!r}")
+    callspec = getattr(item, "callspec", None)
+    parameters = (
+        {name: value for name, value in callspec.params.items() if name in ARGUMENTS} if callspec else {}
+    )
+    merged = parameters | (dict(marker.kwargs) if marker else {}) | given
+    if "strategy" not in given and any(degree in given for degree in DEGREES):
+        merged.pop("strategy", None)
+    return merged

@@ -1,0 +1,29 @@
+"""What the controller calls on ranks. It does without torch, so each function imports its own when it runs there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_gpt_dist.measure.job import CaseJob, RankReport, ReferenceJob, ReferenceReport
+
+
+def run_case(job: CaseJob) -> RankReport:
+    """Load, check and time one case; on every rank of its group."""
+    from pytest_gpt_dist.measure import on_rank
+
+    return on_rank.run_case(job)
+
+
+def compute_reference(job: ReferenceJob) -> ReferenceReport:
+    """Compute the single-device reference; on a group of one rank."""
+    from pytest_gpt_dist.measure import reference
+
+    return reference.compute_reference(job)
+
+
+def tokenize(folder: str, texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts, without special tokens, by the tokenizer in ``folder``; on a group of one rank."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return [list(tokenizer.encode(text, add_special_tokens=False)) for text in texts]

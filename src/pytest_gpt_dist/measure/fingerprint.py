@@ -1,0 +1,45 @@
+"""What must agree before two numbers may be compared: the machine and the workload."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+from pytest_gpt_dist.measure.case import Case
+from pytest_gpt_dist.measure.machine import Machine
+from pytest_gpt_dist.measure.processor import cpu_name
+
+SCHEMA = 1
+
+
+def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
+    """Everything besides the code under test that changes a case's numbers, as it is saved."""
+    workload = case.workload
+    return {
+        "schema": SCHEMA,
+        "device": machine.device,
+        "device_names": [gpu.name for gpu in machine.gpus],
+        "driver": machine.driver,
+        "cpu": cpu_name(),
+        "cores": len(machine.cores),
+        "backend": machine.backend,
+        "threads_per_rank": machine.threads_per_rank,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "engine": case.engine,
+        "layout": case.layout.id,
+        "model": case.model_name,
+        "weights": case.weights,
+        "dtype": workload.dtype,
+        "tokenizer": case.tokenizer,
+        "scaling": workload.scaling,
+        "batch_size": workload.batch_size,
+        "microbatches": workload.microbatches,
+        "requests": len(case.requests),
+        "prompt_tokens": case.prompt_tokens,
+        "new_tokens": case.new_tokens,
+        "sampling": case.sampling,
+        "seed": workload.seed,
+    }

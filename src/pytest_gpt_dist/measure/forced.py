@@ -1,0 +1,69 @@
+"""On a rank: decoding forced to a reference's tokens, which notes how far the logits are from its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf, isnan
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_gpt_dist.engines.protocol import Chooser, Microbatch
+from pytest_gpt_dist.measure.job import ReferenceRow
+from pytest_gpt_dist.topology import Span
+
+
+class Forced:
+    """A chooser that returns the reference's tokens and compares what it was given.
+
+    Each rank compares its own slice of the vocabulary; the greedy choice that it is compared with goes
+    through the given chooser, so that the ranks communicate as they do when timed.
+    """
+
+    def __init__(self, rows: Mapping[int, ReferenceRow], vocabulary: Span, greedy: Chooser) -> None:
+        self.errors: dict[int, float] = dict.fromkeys(rows, 0.0)
+        self.tokens_equal = True
+        self._greedy = greedy
+        self._rows = rows
+        self._vocabulary = vocabulary
+        self._expected: dict[int, _Expected] = {}
+
+    @property
+    def max_error(self) -> float:
+        """The largest error over all requests that this rank saw."""
+        return max(self.errors.values(), default=0.0)
+
+    def __call__(self, microbatch: Microbatch, step: int, logits: Tensor) -> Tensor:
+        """Compare ``logits`` [requests, own vocabulary] and return the reference's tokens [requests]."""
+        chosen = self._greedy(microbatch, step, logits)
+        expected = [self._read(request.index) for request in microbatch.requests]
+        forced = torch.stack([each.tokens[step] for each in expected])
+        self.tokens_equal &= bool((chosen.cpu() == forced).all())
+        if logits.shape[-1]:
+            for row, request, each in zip(logits, microbatch.requests, expected, strict=True):
+                difference = row.cpu().double() - each.logits[step].double()
+                error = float(difference.abs().max()) / each.scale
+                self.errors[request.index] = max(self.errors[request.index], inf if isnan(error) else error)
+        return forced.to(logits.device)
+
+    def _read(self, index: int) -> _Expected:
+        if index not in self._expected:
+            at = self._rows[index]
+            own = self._vocabulary.slice
+            # Mapped, not read: of each row this rank needs its own slice alone.
+            logits = np.load(f"{at.path}/logits.npy", mmap_mode="r")[at.row, :, own]
+            tokens = np.load(f"{at.path}/tokens.npy", mmap_mode="r")[at.row]
+            scale = np.load(f"{at.path}/scale.npy", mmap_mode="r")[at.row]
+            self._expected[index] = _Expected(
+                torch.from_numpy(logits.copy()), torch.from_numpy(tokens.copy()), float(scale)
+            )
+        return self._expected[index]
+
+
+@dataclass(frozen=True)
+class _Expected:
+    logits: Tensor
+    tokens: Tensor
+    scale: float

@@ -1,0 +1,102 @@
+"""What the controller asks of the ranks of a case, and what they answer: plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pytest_gpt_dist.engines.protocol import Batch, ModelSource, Sampling
+from pytest_gpt_dist.measure.times import BatchTimes
+from pytest_gpt_dist.topology import Layout, Traffic
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How many rounds: ``warmup`` untimed ones, then a fixed count or until ``enough_rounds`` says so."""
+
+    warmup: int
+    rounds: int | None
+    min_rounds: int
+    max_time_s: float
+
+
+@dataclass(frozen=True)
+class ReferenceRow:
+    """Where the reference of one request lies: row ``row`` of the arrays in the folder ``path``.
+
+    These are ``logits.npy`` [row, step, vocabulary], ``tokens.npy`` [row, step] and ``scale.npy`` [row], the
+    largest |logit| of the row.
+    """
+
+    path: str
+    row: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """The reference by request index, how many forward passes to compare, and one device's own error."""
+
+    rows: dict[int, ReferenceRow]
+    steps: int
+    own_error: float | None
+
+
+@dataclass(frozen=True)
+class CaseJob:
+    """One case for one launch. ``batches`` are by replica; ``timing`` None runs the case once, untimed."""
+
+    engine: str
+    source: ModelSource
+    layout: Layout
+    batches: tuple[tuple[Batch, ...], ...]
+    sampling: Sampling
+    check: Check | None
+    timing: Timing | None
+
+
+@dataclass(frozen=True)
+class RankRound:
+    """A round on one rank: its own seconds; batch times on the rank that speaks for its replica."""
+
+    seconds: float
+    batches: tuple[BatchTimes, ...]
+
+
+@dataclass(frozen=True)
+class RankReport:
+    """What one rank found. ``problem`` says why there are no numbers; then nothing was timed."""
+
+    problem: str | None
+    parameter_bytes: int
+    traffic_per_step: Traffic = field(default_factory=Traffic)
+    max_logit_error: float | None = None
+    tokens_equal: bool | None = None
+    peak_memory_bytes: int | None = None
+    tokens: dict[int, tuple[int, ...]] | None = None
+    tokens_vary: bool = False
+    rounds: tuple[RankRound, ...] = ()
+    timed_span_s: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ReferenceJob:
+    """What to compute: logits and greedy tokens of ``steps`` forward passes for each prompt."""
+
+    source: ModelSource
+    prompts: tuple[tuple[int, ...], ...]
+    steps: int
+    path: str
+    against_transformers: bool
+
+
+@dataclass(frozen=True)
+class ReferenceReport:
+    """Greedy tokens by prompt, and the errors of one device, relative to the largest |logit|.
+
+    ``own_errors`` are, by prompt, those of the workload's 16-bit format against float32;
+    ``transformers_error`` is that of the first prompt's logits against transformers' own model.
+    None where not asked for.
+    """
+
+    tokens: tuple[tuple[int, ...], ...]
+    own_errors: tuple[float, ...] | None
+    transformers_error: float | None

@@ -1,0 +1,84 @@
+"""What there is to run on, asked of NVML so that CUDA stays untouched."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from pytest_gpt_dist.cluster.config import oversubscribed
+from pytest_gpt_dist.cluster.devices import Gpu, driver_version, installed_gpus, visible_gpus
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.processor import cpu_name
+from pytest_gpt_dist.options import Options
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The kind of device that ranks own, and the GPUs that are visible to them."""
+
+    device: str
+    gpus: tuple[Gpu, ...]
+    driver: str | None
+    backend: str
+    threads_per_rank: int
+    share_gpu: bool
+    cores: tuple[int, ...]
+
+    @property
+    def device_name(self) -> str:
+        """Name of the first GPU, or of the processor."""
+        return self.gpus[0].name if self.device == "cuda" else cpu_name()
+
+    def lacks(self, gpus: int) -> str | None:
+        """Why a case on ``gpus`` devices cannot run here, or None. A CPU takes any number of ranks."""
+        if self.device == "cpu" or gpus <= len(self.gpus) or self.share_gpu:
+            return None
+        return (
+            f"needs {gpus} GPUs, {len(self.gpus)} visible ({self.device_name});"
+            " --gpt-share-gpu checks its results on fewer"
+        )
+
+    def shares_gpu(self, gpus: int) -> bool:
+        """Whether that many ranks share GPUs here."""
+        return self.device == "cuda" and gpus > len(self.gpus)
+
+    def oversubscribed(self, gpus: int) -> bool:
+        """Whether that many ranks want more cores than there are; GPUs are never oversubscribed, but shared."""
+        return self.device == "cpu" and oversubscribed(gpus, self.threads_per_rank, self.cores)
+
+
+def find_machine(options: Options) -> Machine:
+    """The machine that the options describe.
+
+    Raises UsageError where GPUs are asked for and there are none, or CUDA_VISIBLE_DEVICES names none of those
+    that exist.
+    """
+    gpus = _find_gpus(options.device)
+    return Machine(
+        device="cuda" if gpus else "cpu",
+        gpus=gpus,
+        driver=driver_version() if gpus else None,
+        backend=options.backend
+        if options.backend != "auto"
+        else "nccl"
+        if gpus and not options.share_gpu
+        else "gloo",
+        threads_per_rank=options.threads_per_rank,
+        share_gpu=options.share_gpu,
+        cores=tuple(sorted(os.sched_getaffinity(0))),
+    )
+
+
+def _find_gpus(device: str) -> tuple[Gpu, ...]:
+    if device == "cpu":
+        return ()
+    installed = installed_gpus()
+    asked = os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = visible_gpus(asked, installed)
+    if not visible and installed and asked:
+        known = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in installed)
+        raise UsageError(f"CUDA_VISIBLE_DEVICES={asked} names no GPU of this machine; it has {known}")
+    if not visible and device == "cuda":
+        why = "CUDA_VISIBLE_DEVICES is empty" if installed else "NVML finds no NVIDIA GPU"
+        raise UsageError(f"--gpt-device=cuda: {why}; use --gpt-device=cpu, or auto")
+    return visible

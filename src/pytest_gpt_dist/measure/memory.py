@@ -1,0 +1,54 @@
+"""On a rank: the most memory that a case needed."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import re
+from pathlib import Path
+
+import torch
+
+_STATUS = Path("/proc/self/status")
+_CLEAR_REFS = Path("/proc/self/clear_refs")
+_RESET_PEAK = "5"
+
+
+class PeakMemory:
+    """The peak since construction: of torch's allocator on a GPU, else of the process beyond its size then."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._resting_bytes: int | None = None
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        else:
+            _return_freed_memory()
+            try:
+                _CLEAR_REFS.write_text(_RESET_PEAK)
+                self._resting_bytes = _status_bytes("VmRSS")
+            except OSError:
+                # Some sandboxes have no clear_refs; without the reset the peak may be an earlier case's.
+                self._resting_bytes = None
+
+    def read(self) -> int | None:
+        """Bytes, or None where the system cannot tell."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device)
+        peak = _status_bytes("VmHWM")
+        if peak is None or self._resting_bytes is None:
+            return None
+        return peak - self._resting_bytes
+
+
+def _return_freed_memory() -> None:
+    """Give back what an earlier case left in the allocator; it would hide what this one needs."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not
+    if trim is not None:
+        trim(0)
+
+
+def _status_bytes(key: str) -> int | None:
+    match = re.search(rf"^{key}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
+    return int(match[1]) * 1024 if match else None

@@ -1,0 +1,203 @@
+"""On a rank: one case from loading to its last round."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+import torch
+import torch.distributed as dist
+
+from pytest_gpt_dist.cluster.mesh import Mesh
+from pytest_gpt_dist.cluster.rank import report_progress, this_rank
+from pytest_gpt_dist.engines.choosers import make_chooser
+from pytest_gpt_dist.engines.protocol import Batch, Engine, EngineFactory, Microbatch, Sampling
+from pytest_gpt_dist.measure.exactness import Exactness
+from pytest_gpt_dist.measure.forced import Forced
+from pytest_gpt_dist.measure.job import CaseJob, Check, RankReport, RankRound, Timing
+from pytest_gpt_dist.measure.memory import PeakMemory
+from pytest_gpt_dist.measure.metrics import enough_rounds
+from pytest_gpt_dist.measure.stopwatch import RoundStopwatch
+from pytest_gpt_dist.measure.times import BatchTimes
+from pytest_gpt_dist.registry import load
+from pytest_gpt_dist.topology import Traffic, parameter_bytes, traffic
+
+
+def run_case(job: CaseJob) -> RankReport:
+    """Load this rank's shard, check it against the reference, and time it; weights are freed at the end."""
+    mesh = Mesh(job.layout, this_rank())
+    peak = PeakMemory(mesh.device)
+    make_engine: EngineFactory = load(job.engine, what="engine")
+    engine = make_engine(job.source, mesh, lambda done, total: report_progress("loading", done, total))
+    try:
+        report = _RunningCase(job, mesh, engine).run()
+        return replace(report, peak_memory_bytes=peak.read())
+    finally:
+        engine.close()
+        del engine
+        gc.collect()
+        if mesh.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+
+class _RunningCase:
+    def __init__(self, job: CaseJob, mesh: Mesh, engine: Engine) -> None:
+        self._job = job
+        self._mesh = mesh
+        self._engine = engine
+        self._batches = job.batches[mesh.at.dp]
+        self._vocabulary = job.source.config.dimensions.vocabulary
+
+    def run(self) -> RankReport:
+        report = RankReport(self._wrong_share(), self._engine.parameter_bytes)
+        if _anywhere(report.problem is not None):
+            return report
+        if self._job.check is not None:
+            report = self._check_exactness(report, self._job.check)
+            if report.problem is not None:
+                return report
+        with _without_collection():
+            return self._generate(report, self._job.timing)
+
+    def _wrong_share(self) -> str | None:
+        """Whether this rank holds other than its share of the model: the layout's formula must agree."""
+        job, at = self._job, self._mesh.at
+        itemsize = getattr(torch, job.source.dtype).itemsize
+        share = parameter_bytes(job.source.config.dimensions, job.layout, at, itemsize)
+        held = self._engine.parameter_bytes
+        if held == share:
+            return None
+        return f"{self._who()} holds {held:,} bytes of parameters, its share is {share:,}: the model was not split"
+
+    def _wrong_traffic(self, counted: Traffic) -> str | None:
+        """Whether a round communicated other than the layout says."""
+        job, at = self._job, self._mesh.at
+        passes = sum(batch.passes for batch in self._batches)
+        expected = traffic(job.source.config.dimensions, job.layout, at, passes)
+        if counted == expected:
+            return None
+        return f"{self._who()} communicated {counted} in a round, its layout says {expected}"
+
+    def _who(self) -> str:
+        rank = this_rank().rank
+        return f"rank {rank} ({self._job.layout.where(rank)})"
+
+    def _check_exactness(self, report: RankReport, check: Check) -> RankReport:
+        report_progress("checking")
+        mesh, engine = self._mesh, self._engine
+        greedy = make_chooser(Sampling(), self._vocabulary, mesh)
+        forced = Forced(check.rows, engine.vocabulary, greedy)
+        engine.generate(_with_new_tokens(self._batches, check.steps), forced, None)
+        error, differ = _largest(forced.max_error, float(not forced.tokens_equal))
+        found = Exactness(self._job.source.dtype, error, not differ, check.own_error)
+        return replace(
+            report,
+            problem=None if found.matches_reference else found.describe(),
+            max_logit_error=error,
+            tokens_equal=not differ,
+        )
+
+    def _generate(self, report: RankReport, timing: Timing | None) -> RankReport:
+        warmup = timing.warmup if timing else 0
+        for number in range(1, warmup + 1):
+            report_progress("warm-up", number, warmup)
+            self._round()
+        rounds: list[_Round] = []
+        slowest_s: list[float] = []
+        started_s = time.monotonic()
+        elapsed_s = 0.0
+        while not slowest_s or (timing and not enough_rounds(slowest_s, elapsed_s, timing)):
+            report_progress("round", len(rounds) + 1, timing.rounds or 0 if timing else 1)
+            rounds.append(self._round())
+            round_s, elapsed_s = _largest(rounds[-1].seconds, time.monotonic() - started_s)
+            slowest_s.append(round_s)
+        wrong = (self._wrong_traffic(each.traffic) for each in rounds)
+        return replace(
+            report,
+            problem=next((problem for problem in wrong if problem is not None), None),
+            traffic_per_step=_per_step(rounds[0].traffic, self._batches),
+            tokens=rounds[-1].tokens,
+            tokens_vary=any(each.tokens != rounds[0].tokens for each in rounds),
+            rounds=tuple(RankRound(each.seconds, each.batches) for each in rounds) if timing else (),
+            timed_span_s=(started_s, time.monotonic()),
+        )
+
+    def _round(self) -> _Round:
+        mesh, engine = self._mesh, self._engine
+        chooser = make_chooser(self._job.sampling, self._vocabulary, mesh)
+        stopwatch = RoundStopwatch(mesh.device)
+        before = mesh.traffic
+        gc.collect()
+        _synchronize(mesh.device)
+        _largest(0.0)  # every rank starts when the last one is ready
+        start_s = time.perf_counter()
+        tokens = engine.generate(self._batches, chooser, stopwatch)
+        _synchronize(mesh.device)
+        seconds = time.perf_counter() - start_s
+        counted = mesh.traffic - before
+        if mesh.at.tp > 0:  # the first tensor-parallel rank speaks for all
+            return _Round(seconds, (), {}, counted)
+        return _Round(
+            seconds, stopwatch.read(), {index: tuple(ids) for index, ids in tokens.items()}, counted
+        )
+
+
+@dataclass(frozen=True)
+class _Round:
+    seconds: float
+    batches: tuple[BatchTimes, ...]
+    tokens: dict[int, tuple[int, ...]]
+    traffic: Traffic
+
+
+def _with_new_tokens(batches: Sequence[Batch], new_tokens: int) -> tuple[Batch, ...]:
+    return tuple(
+        Batch(
+            tuple(
+                Microbatch(tuple(replace(request, new_tokens=new_tokens) for request in micro.requests))
+                for micro in batch.microbatches
+            )
+        )
+        for batch in batches
+    )
+
+
+def _per_step(counted: Traffic, batches: Sequence[Batch]) -> Traffic:
+    """Prefill and decode communicate alike, so a step's share is the round's total over its steps."""
+    steps = sum(max(micro.steps for micro in batch.microbatches) for batch in batches) or 1
+    return Traffic(
+        counted.all_reduce // steps, counted.all_gather // steps, counted.send // steps, counted.recv // steps
+    )
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No garbage collection inside rounds; between them only what is new is looked at, which takes no time."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
+
+
+def _largest(*values: float) -> list[float]:
+    """Of each value the largest of all ranks."""
+    shared = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    found: list[float] = shared.tolist()
+    return found
+
+
+def _anywhere(here: bool) -> bool:
+    return _largest(float(here)) != [0.0]
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,92 @@
+"""On a rank: the single-device reference, written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pytest_gpt_dist.cluster.mesh import Mesh
+from pytest_gpt_dist.cluster.rank import report_progress, this_rank
+from pytest_gpt_dist.engines.batching import plan
+from pytest_gpt_dist.engines.choosers import make_chooser
+from pytest_gpt_dist.engines.native import NativeEngine
+from pytest_gpt_dist.engines.protocol import Chooser, Microbatch, ModelSource, Request, Sampling
+from pytest_gpt_dist.measure.exactness import reference_dtype
+from pytest_gpt_dist.measure.forced import Forced
+from pytest_gpt_dist.measure.job import ReferenceJob, ReferenceReport, ReferenceRow
+from pytest_gpt_dist.measure.oracle import transformers_logits
+from pytest_gpt_dist.topology import Layout
+
+_ROWS_AT_ONCE = 8
+
+
+def compute_reference(job: ReferenceJob) -> ReferenceReport:
+    """Runs on a group of one rank; writes the arrays that ``ReferenceRow`` describes to the folder ``job.path``."""
+    device = torch.device(this_rank().device)
+    exact = replace(job.source, dtype=reference_dtype(job.source.dtype))
+    requests = [Request(index, prompt, job.steps) for index, prompt in enumerate(job.prompts)]
+
+    recorded: list[list[Tensor]] = [[] for _ in requests]
+    tokens = _generate(exact, requests, lambda engine, greedy: _Recording(recorded, greedy))
+    logits = torch.stack([torch.stack(steps) for steps in recorded])
+    scale = logits.abs().amax((1, 2))
+    folder = Path(job.path)
+    folder.mkdir()
+    np.save(folder / "logits.npy", logits.numpy())
+    np.save(folder / "tokens.npy", np.array(tokens))
+    np.save(folder / "scale.npy", scale.numpy())
+
+    transformers_error = None
+    if job.against_transformers:
+        report_progress("comparing with transformers")
+        theirs = transformers_logits(exact, job.prompts[0] + tokens[0][:-1], device)[-job.steps :].cpu()
+        transformers_error = float((logits[0] - theirs).abs().max() / scale[0])
+
+    own_errors = None
+    if job.source.dtype != exact.dtype:
+        rows = {request.index: ReferenceRow(job.path, request.index) for request in requests}
+        seen: list[Forced] = []
+
+        def forced(engine: NativeEngine, greedy: Chooser) -> Forced:
+            seen.append(Forced(rows, engine.vocabulary, greedy))
+            return seen[-1]
+
+        _generate(job.source, requests, forced)
+        own_errors = tuple(seen[0].errors[request.index] for request in requests)
+    return ReferenceReport(tokens, own_errors, transformers_error)
+
+
+class _Recording:
+    """A chooser that keeps the logits that it sees."""
+
+    def __init__(self, recorded: Sequence[list[Tensor]], greedy: Chooser) -> None:
+        self._recorded = recorded
+        self._greedy = greedy
+
+    def __call__(self, microbatch: Microbatch, step: int, logits: Tensor) -> Tensor:
+        for request, row in zip(microbatch.requests, logits, strict=True):
+            self._recorded[request.index].append(row.cpu().clone())
+        return self._greedy(microbatch, step, logits)
+
+
+def _generate(
+    source: ModelSource, requests: Sequence[Request], chooser: Callable[[NativeEngine, Chooser], Chooser]
+) -> tuple[tuple[int, ...], ...]:
+    mesh = Mesh(Layout(), this_rank())
+    (batches,) = plan(requests, Layout(), _ROWS_AT_ONCE, "weak", None)
+    engine = NativeEngine(source, mesh)
+    try:
+        greedy = make_chooser(Sampling(), source.config.dimensions.vocabulary, mesh)
+        choose = chooser(engine, greedy)
+        tokens: dict[int, list[int]] = {}
+        for number, batch in enumerate(batches):
+            report_progress("computing the reference", number, len(batches))
+            tokens |= engine.generate([batch], choose, None)
+    finally:
+        engine.close()
+    return tuple(tuple(tokens[request.index]) for request in requests)

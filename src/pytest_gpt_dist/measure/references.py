@@ -1,0 +1,98 @@
+"""The single-device references of a session: computed once for each prompt, kept as files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_gpt_dist.cluster import Progress, RankGroup, RankGroupError
+from pytest_gpt_dist.engines.protocol import ModelSource, Request
+from pytest_gpt_dist.measure.entry import compute_reference
+from pytest_gpt_dist.measure.exactness import Exactness, checked_steps
+from pytest_gpt_dist.measure.job import Check, ReferenceJob, ReferenceRow
+
+
+class WrongResultError(Exception):
+    """A result that differs from its reference, or was not computed the way its layout says: no number."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The check of a case, and the greedy tokens that its first steps must produce, by request index."""
+
+    check: Check
+    tokens: dict[int, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    row: ReferenceRow
+    tokens: tuple[int, ...]
+    own_error: float | None
+
+
+class References:
+    """Keeps, by model and prompt, what one device computes.
+
+    The native one-device layout is the reference; the first time a model is seen it is itself compared
+    with transformers' own implementation, and WrongResultError raised if they disagree.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._entries: dict[tuple[ModelSource, int, tuple[int, ...]], _Entry] = {}
+        self._compared: set[ModelSource] = set()
+        self._too_large: set[ModelSource] = set()
+
+    def get(
+        self,
+        source: ModelSource,
+        requests: Sequence[Request],
+        one_rank: Callable[[], RankGroup],
+        on_progress: Callable[[int, Progress], None],
+    ) -> Reference | None:
+        """The reference of these requests; None if the model does not fit on one device."""
+        if source in self._too_large:
+            return None
+        longest = max(len(request.prompt) for request in requests)
+        steps = checked_steps(longest, source.config.dimensions.positions)
+        keys = {request.index: (source, steps, request.prompt) for request in requests}
+        missing = tuple(dict.fromkeys(key[2] for key in keys.values() if key not in self._entries))
+        if missing:
+            try:
+                self._compute(source, missing, steps, one_rank(), on_progress)
+            except RankGroupError as error:
+                if error.kind != "memory":
+                    raise
+                self._too_large.add(source)
+                return None
+        entries = {index: self._entries[key] for index, key in keys.items()}
+        own_errors = [entry.own_error for entry in entries.values() if entry.own_error is not None]
+        check = Check(
+            {index: entry.row for index, entry in entries.items()}, steps, max(own_errors, default=None)
+        )
+        return Reference(check, {index: entry.tokens for index, entry in entries.items()})
+
+    def _compute(
+        self,
+        source: ModelSource,
+        prompts: tuple[tuple[int, ...], ...],
+        steps: int,
+        group: RankGroup,
+        on_progress: Callable[[int, Progress], None],
+    ) -> None:
+        path = str(self._folder / f"reference-{len(self._entries)}")
+        job = ReferenceJob(source, prompts, steps, path, against_transformers=source not in self._compared)
+        (report,) = group.run(compute_reference, job, on_progress=on_progress)
+        if report.transformers_error is not None:
+            # Float32's bound for float64 too: transformers' RMSNorm computes in float32 whatever the model's format.
+            found = Exactness("float32", report.transformers_error, tokens_equal=True)
+            if not found.matches_reference:
+                raise WrongResultError(
+                    f"the one-device reference disagrees with transformers: {found.describe()}"
+                )
+            self._compared.add(source)
+        for row, (prompt, tokens) in enumerate(zip(prompts, report.tokens, strict=True)):
+            own_error = report.own_errors[row] if report.own_errors is not None else None
+            self._entries[source, steps, prompt] = _Entry(ReferenceRow(path, row), tokens, own_error)

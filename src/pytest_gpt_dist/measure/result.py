@@ -1,0 +1,146 @@
+"""What a case came to: the numbers that tests use and the entries that are saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pytest_gpt_dist.measure.case import Case
+from pytest_gpt_dist.measure.fingerprint import SCHEMA, fingerprint
+from pytest_gpt_dist.measure.job import RankReport
+from pytest_gpt_dist.measure.machine import Machine
+from pytest_gpt_dist.measure.metrics import Speed, efficiency, speedup
+from pytest_gpt_dist.measure.times import Summary
+from pytest_gpt_dist.topology import Layout, parameter_count
+
+UNIT = "seconds per generated token"
+_TRAFFIC = ("all_reduce", "all_gather", "send", "recv")
+
+
+@dataclass(frozen=True)
+class Result:
+    """A checked case. Figures are None where nothing was timed or where they could not be measured.
+
+    ``tokens`` are the generated ids only, in prompt order; ``samples`` seconds per generated token, one a
+    round; latencies are seconds, numbers that are their mean and carry ``p50``, ``p95`` and ``p99``.
+    """
+
+    tokens: list[list[int]]
+    layout: Layout
+    extra_info: dict[str, Any]
+    samples: tuple[float, ...] = ()
+    tokens_per_s: float | None = None
+    latency_s: Summary | None = None
+    ttft_s: Summary | None = None
+    tpot_s: Summary | None = None
+    itl_s: Summary | None = None
+    speedup: float | None = None
+    efficiency: float | None = None
+
+    def scaled(self, alone_tokens_per_s: float, origin: str) -> Result:
+        """With its speed-up over one device of the same engine, and where that one's figure came from.
+
+        Ranks that share a core or a GPU have a speed-up, but no efficiency.
+        """
+        assert self.tokens_per_s is not None
+        gain = speedup(self.tokens_per_s, alone_tokens_per_s)
+        crowded = self.extra_info["oversubscribed"] or self.extra_info["shared_gpu"]
+        share = None if crowded else efficiency(gain, self.layout.world_size)
+        reference = {
+            "engine": self.extra_info["engine"],
+            "gpus": 1,
+            "tokens_per_s": alone_tokens_per_s,
+            "origin": origin,
+        }
+        info = self.extra_info | {"speedup": gain, "efficiency": share, "reference": reference}
+        return replace(self, speedup=gain, efficiency=share, extra_info=info)
+
+
+def make_result(
+    case: Case,
+    machine: Machine,
+    reports: Sequence[RankReport],
+    tokens: list[list[int]],
+    *,
+    checked: bool,
+    warmup: int,
+    samples: Sequence[float],
+    figures: Speed | None,
+    utilization: float | None,
+) -> Result:
+    """Put together what the ranks reported; every key is described in ``docs/metrics.md``."""
+    workload, layout = case.workload, case.layout
+    errors = [report.max_logit_error for report in reports if report.max_logit_error is not None]
+    info: dict[str, Any] = {
+        "schema": SCHEMA,
+        "unit": UNIT,
+        "fingerprint": fingerprint(case, machine),
+        "engine": case.engine,
+        "strategy": case.strategy,
+        "gpus": case.gpus,
+        "layout": {"dp": layout.dp, "pp": layout.pp, "tp": layout.tp},
+        "degenerate": case.degenerate,
+        "oversubscribed": machine.oversubscribed(case.gpus),
+        "shared_gpu": machine.shares_gpu(case.gpus),
+        "device": machine.device,
+        "device_name": machine.device_name,
+        "backend": machine.backend,
+        "machines": 1,
+        "threads_per_rank": machine.threads_per_rank,
+        "model": case.model_name,
+        "parameters": parameter_count(case.source.config.dimensions),
+        "weights": case.weights,
+        "tokenizer": case.tokenizer,
+        "dtype": workload.dtype,
+        "scaling": workload.scaling,
+        "batch_size": workload.batch_size,
+        "requests": len(case.requests),
+        "prompt_tokens": case.prompt_tokens,
+        "new_tokens": case.new_tokens,
+        "sampling": case.sampling,
+        "seed": workload.seed,
+        "warmup": warmup,
+        **_speed_entries(figures),
+        "speedup": None,
+        "efficiency": None,
+        "reference": None,
+        "lost": dict.fromkeys(("communication", "bubble", "imbalance", "host", "other")),
+        "bandwidth_fraction": None,
+        "compute_fraction": None,
+        "gpu_utilization": utilization,
+        "peak_memory_bytes": [report.peak_memory_bytes for report in reports],
+        "parameter_bytes": [report.parameter_bytes for report in reports],
+        "collectives_per_step": {
+            kind: [getattr(report.traffic_per_step, kind) for report in reports] for kind in _TRAFFIC
+        },
+        "energy_j_per_token": None,
+        "max_logit_error": max(errors, default=None),
+        "matches_reference": True if checked else None,
+        "tokens_sha256": hashlib.sha256(json.dumps(tokens).encode()).hexdigest(),
+        "marks": ["tokens vary"] if any(report.tokens_vary for report in reports) else [],
+        "resumed": False,
+        "launches": [list(samples)],
+    }
+    return Result(
+        tokens=tokens,
+        layout=layout,
+        extra_info=info,
+        samples=tuple(samples),
+        tokens_per_s=figures.tokens_per_s if figures else None,
+        latency_s=figures.latency_s if figures else None,
+        ttft_s=figures.ttft_s if figures else None,
+        tpot_s=figures.tpot_s if figures else None,
+        itl_s=figures.itl_s if figures else None,
+    )
+
+
+def _speed_entries(figures: Speed | None) -> dict[str, Any]:
+    """The fields of ``Speed`` by name, latencies with their percentiles."""
+    entries: dict[str, Any] = {}
+    for name in Speed.__dataclass_fields__:
+        value = getattr(figures, name, None)
+        entries[name] = value.as_dict() if isinstance(value, Summary) else value
+    return entries

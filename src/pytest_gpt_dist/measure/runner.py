@@ -1,0 +1,155 @@
+"""Runs cases: reference, check, rounds, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from pytest_gpt_dist.cluster import Progress, RankGroup
+from pytest_gpt_dist.measure.case import Case
+from pytest_gpt_dist.measure.entry import run_case
+from pytest_gpt_dist.measure.exactness import EXACT_TOKENS
+from pytest_gpt_dist.measure.job import CaseJob, RankReport, Timing
+from pytest_gpt_dist.measure.machine import Machine
+from pytest_gpt_dist.measure.metrics import seconds_per_token, speed
+from pytest_gpt_dist.measure.references import Reference, References, WrongResultError
+from pytest_gpt_dist.measure.result import Result, make_result
+from pytest_gpt_dist.measure.times import Round
+from pytest_gpt_dist.measure.utilization import UtilizationSampler
+
+
+class Groups(Protocol):
+    """Hands out the live group of a world size."""
+
+    def group(self, world_size: int) -> RankGroup:
+        """A group of that many ranks, started if there is none."""
+        ...
+
+
+class CaseRunner:
+    """Runs cases on rank groups and remembers, for a session, references and one-device throughputs."""
+
+    def __init__(self, groups: Groups, machine: Machine, folder: Path) -> None:
+        self._groups = groups
+        self._machine = machine
+        self._references = References(folder)
+        self._alone: dict[tuple[str, object], float] = {}
+
+    def run(
+        self, case: Case, timing: Timing | None, one_device: Callable[[], Case], status: Callable[[str], None]
+    ) -> Result:
+        """Check a case and, unless ``timing`` is None, time it.
+
+        ``one_device`` gives the same engine's one-device case, which is measured if this session has not
+        done so. Raises WrongResultError where the case may have no numbers, RankGroupError where ranks failed.
+        """
+        result = self._measure(case, timing, status)
+        if result.tokens_per_s is None:
+            return result
+        key = (case.engine, case.workload)
+        origin = "measured in this session"
+        if case.gpus == 1:
+            self._alone.setdefault(key, result.tokens_per_s)
+        elif key not in self._alone:
+            alone = self._measure(one_device(), timing, lambda text: status(f"one device alone: {text}"))
+            assert alone.tokens_per_s is not None
+            self._alone[key] = alone.tokens_per_s
+            origin = "measured on demand"
+        return result.scaled(self._alone[key], origin)
+
+    def _measure(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
+        def show(rank: int, progress: Progress) -> None:
+            if rank == 0:
+                status(_progress_text(progress))
+
+        status("starting ranks")
+        reference = self._references.get(case.source, case.requests, lambda: self._groups.group(1), show)
+        group = self._groups.group(case.gpus)
+        job = CaseJob(
+            engine=case.engine_path,
+            source=case.source,
+            layout=case.layout,
+            batches=case.batches,
+            sampling=case.workload.sampling,
+            check=reference.check if reference else None,
+            timing=timing,
+        )
+        with UtilizationSampler([gpu.uuid for gpu in self._machine.gpus[: case.gpus]]) as sampler:
+            reports: list[RankReport] = group.run(run_case, job, on_progress=show, where=case.layout.where)
+        problem = next((report.problem for report in reports if report.problem is not None), None)
+        if problem is not None:
+            raise WrongResultError(problem)
+        tokens = _in_prompt_order(case, reports)
+        _check_counts(case, tokens)
+        if reference is not None:
+            _check_tokens(case, reference, tokens)
+        rounds = _rounds(case, reports)
+        return make_result(
+            case,
+            self._machine,
+            reports,
+            tokens,
+            checked=reference is not None,
+            warmup=timing.warmup if timing else 0,
+            samples=seconds_per_token([round.seconds for round in rounds], case.requests),
+            figures=speed(rounds, case.requests, case.gpus) if rounds else None,
+            utilization=sampler.mean_between(*reports[0].timed_span_s)
+            if timing and reports[0].timed_span_s
+            else None,
+        )
+
+
+def _in_prompt_order(case: Case, reports: Sequence[RankReport]) -> list[list[int]]:
+    by_index: dict[int, tuple[int, ...]] = {}
+    for report in reports:
+        by_index |= report.tokens or {}
+    return [list(by_index.get(request.index, ())) for request in case.requests]
+
+
+def _check_counts(case: Case, tokens: Sequence[Sequence[int]]) -> None:
+    """Throughput counts the tokens that were asked for, so they must be there."""
+    vocabulary = case.source.config.dimensions.vocabulary
+    for request, generated in zip(case.requests, tokens, strict=True):
+        if len(generated) != request.new_tokens:
+            raise WrongResultError(
+                f"request {request.index} has {len(generated)} new tokens, {request.new_tokens} were asked for"
+            )
+        if outside := [token for token in generated if not 0 <= token < vocabulary]:
+            raise WrongResultError(
+                f"request {request.index} has token {outside[0]}, outside the vocabulary of {vocabulary}"
+            )
+
+
+def _check_tokens(case: Case, reference: Reference, tokens: Sequence[Sequence[int]]) -> None:
+    """The timed rounds, too, must have begun with the reference's greedy tokens where those are exact."""
+    sampling = case.workload.sampling
+    if sampling.on or sampling.repetition_penalty != 1 or case.workload.dtype not in EXACT_TOKENS:
+        return
+    for request, generated in zip(case.requests, tokens, strict=True):
+        expected = reference.tokens[request.index][: len(generated)]
+        if tuple(generated[: len(expected)]) != expected:
+            raise WrongResultError(
+                f"request {request.index} began with tokens {list(generated[: len(expected)])},"
+                f" its reference with {list(expected)}"
+            )
+
+
+def _rounds(case: Case, reports: Sequence[RankReport]) -> list[Round]:
+    """Each round of the world: as long as its slowest rank, with the batches of each replica's last stage."""
+    speakers = [lane[-1] for lane in case.layout.pipelines if case.layout.coordinates(lane[-1]).tp == 0]
+    return [
+        Round(
+            max(report.rounds[number].seconds for report in reports),
+            tuple(reports[rank].rounds[number].batches for rank in speakers),
+        )
+        for number in range(len(reports[0].rounds))
+    ]
+
+
+def _progress_text(progress: Progress) -> str:
+    if not progress.total:
+        return f"{progress.stage} {progress.done}" if progress.done else progress.stage
+    if progress.stage == "loading":
+        return f"loading {progress.done / progress.total:.0%}"
+    return f"{progress.stage} {progress.done} of {progress.total}"

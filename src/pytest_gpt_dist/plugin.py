@@ -1,0 +1,202 @@
+"""pytest's face of the package: options, markers, fixtures, the matrix, and what is printed after a run.
+
+Nothing is imported here before a session needs it, so that other people's test runs start as fast as ever.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.options import Options, add_options, read_options
+from pytest_gpt_dist.summary import Summary
+
+if TYPE_CHECKING:
+    from pytest_benchmark.fixture import BenchmarkFixture
+
+    from pytest_gpt_dist.bench import Bench
+    from pytest_gpt_dist.fixtures import GptDist, ProcessGroup
+    from pytest_gpt_dist.matrix import MatrixCase
+
+_FIXTURES = ("gpt_dist", "gpt_process_group")
+_OPTIONS = pytest.StashKey[Options]()
+_BENCH = pytest.StashKey["Bench"]()
+_WRONG = pytest.StashKey[UsageError]()
+_MARKERS = (
+    "gpt_dist(gpus, strategy, **workload): what gpt_dist.run uses where it is not told; it selects too,"
+    " as in -m \"gpt_dist(gpus=4, strategy='full_model_parallel')\"",
+    "gpt_dist_matrix: parametrize the test with the gpus, strategy and engine of each case of the matrix",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare the options."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks that others may implement."""
+    from pytest_gpt_dist import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Read the options; a wrong one ends the session before anything is collected."""
+    for marker in _MARKERS:
+        config.addinivalue_line("markers", marker)
+    try:
+        config.stash[_OPTIONS] = read_options(config)
+        _ = config.stash[_OPTIONS].counts
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.pluginmanager.register(
+        Summary(untimed=None if _is_timed(config) else _why_untimed(config)), "gpt_dist_summary"
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End every process that the session started."""
+    if _BENCH in config.stash:
+        config.stash[_BENCH].close()
+
+
+@pytest.fixture
+def gpt_dist(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Iterator[GptDist]:
+    """Run distributed generation: ``gpt_dist.run(strategy=…, gpus=…, **workload) -> Result``."""
+    from pytest_gpt_dist.fixtures import GptDist
+    from pytest_gpt_dist.live import LiveLine
+
+    config = request.config
+    runner = GptDist(request.node, benchmark, lambda: _bench(config), LiveLine(config))
+    yield runner
+    runner.finish()
+
+
+@pytest.fixture
+def gpt_process_group(request: pytest.FixtureRequest) -> Callable[[int], ProcessGroup]:
+    """Run functions on live ranks: ``gpt_process_group(4).run(fn, *args)`` returns the results by rank."""
+    from pytest_gpt_dist.fixtures import ProcessGroup
+
+    return lambda world_size: ProcessGroup(lambda: _bench(request.config), world_size)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Parametrize tests marked ``gpt_dist_matrix``."""
+    if metafunc.definition.get_closest_marker("gpt_dist_matrix") is None:
+        return
+    metafunc.parametrize(
+        ("gpus", "strategy", "engine"),
+        [
+            pytest.param(
+                case.gpus,
+                case.strategy,
+                case.engine,
+                id=case.id,
+                marks=pytest.mark.gpt_dist(gpus=case.gpus, strategy=case.strategy, engine=case.engine),
+            )
+            for case in _matrix(metafunc.config)
+        ],
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each test that runs cases the clock through which pytest-benchmark sees their times."""
+    for item in items:
+        if "gpt_dist" in getattr(item, "fixturenames", ()):
+            from pytest_gpt_dist.fixtures import add_clock
+
+            add_clock(item)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Find what is wrong with the options before the first case of the matrix starts."""
+    config = session.config
+    if hasattr(config, "workerinput"):
+        return  # raised on a worker it would look like a crash of xdist; there the cases fail, in one line each
+    needed = any(set(_FIXTURES) & set(getattr(item, "fixturenames", ())) for item in session.items)
+    in_matrix = any(item.get_closest_marker("gpt_dist_matrix") for item in session.items)
+    try:
+        if _WRONG in config.stash:
+            raise config.stash[_WRONG]
+        if needed:
+            _bench(config)
+        if in_matrix and not config.option.collectonly:
+            _bench(config).check_options()
+    except UsageError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what a case saved travel with its report, also from an xdist worker."""
+    report = yield
+    if call.when == "call" and "gpt_dist" in getattr(item, "fixturenames", ()):
+        from pytest_gpt_dist.fixtures import SAVED
+
+        if SAVED in item.stash:
+            setattr(report, "gpt_dist", item.stash[SAVED])  # noqa: B010  TestReport carries any attribute, its type does not say so
+    return report
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """Say which GPUs there are, and leave out the momentary clock that would make every run another machine."""
+    from pytest_gpt_dist.cluster.devices import driver_version, installed_gpus
+
+    machine_info["gpus"] = [gpu.name for gpu in installed_gpus()]
+    machine_info["driver"] = driver_version()
+    for momentary in ("hz_actual", "hz_actual_friendly"):
+        machine_info.get("cpu", {}).pop(momentary, None)
+
+
+def _bench(config: pytest.Config) -> Bench:
+    if _BENCH not in config.stash:
+        from pytest_gpt_dist.bench import Bench
+        from pytest_gpt_dist.registry import Registry, builtin
+
+        registry = Registry()
+        builtin(registry)
+        config.hook.pytest_gpt_dist_register(registry=registry)
+        config.stash[_BENCH] = Bench(config.stash[_OPTIONS], registry, timed=_is_timed(config))
+    return config.stash[_BENCH]
+
+
+def _matrix(config: pytest.Config) -> list[MatrixCase]:
+    from pytest_gpt_dist.matrix import MatrixCase, matrix
+
+    try:
+        bench = _bench(config)
+        return matrix(bench.options, bench.workload, bench.machine.device, bench.registry.strategies)
+    except UsageError as error:
+        # Collection would turn it into a traceback; it is raised when collection ends, or by the one case.
+        config.stash[_WRONG] = error
+        return [MatrixCase(1, "", "", "wrong-options")]
+
+
+def _is_timed(config: pytest.Config) -> bool:
+    """Whether pytest-benchmark records: it does not when disabled, nor beside other workers of xdist."""
+    disabled = config.getoption("benchmark_disable", False) and not config.getoption(
+        "benchmark_enable", False
+    )
+    return not disabled and not _beside_others(config)
+
+
+def _why_untimed(config: pytest.Config) -> str:
+    return (
+        "ranks of several xdist workers share the machine"
+        if _beside_others(config)
+        else "--benchmark-disable"
+    )
+
+
+def _beside_others(config: pytest.Config) -> bool:
+    # The variable is what pytest-benchmark goes by, in a session within a worker too.
+    return "PYTEST_XDIST_WORKER" in os.environ or config.getoption("dist", "no") != "no"

@@ -1,0 +1,1 @@
+"""From saved results to what people look at."""

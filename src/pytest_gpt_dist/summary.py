@@ -1,0 +1,40 @@
+"""What is printed when the session ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+class Summary:
+    """Collects what the cases saved, on the controller under xdist, and prints the table after pytest-benchmark's.
+
+    ``untimed`` is the reason why nothing is timed in this session, or None.
+    """
+
+    def __init__(self, untimed: str | None) -> None:
+        self._untimed = untimed
+        self._saved: list[tuple[str, dict[str, Any]]] = []
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep what a case saved."""
+        if hasattr(report, "gpt_dist"):
+            self._saved.append((report.nodeid, report.gpt_dist))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Print the table."""
+        if not self._saved:
+            return
+        from pytest_gpt_dist.report.table import Row, heading, render
+
+        rows = [Row(nodeid.rpartition("::")[2], info) for nodeid, info in self._saved]
+        terminalreporter.ensure_newline()
+        terminalreporter.section("gpt-dist", sep="-", blue=True)
+        terminalreporter.write_line(heading(rows))
+        terminalreporter.write_line(render(rows))
+        if self._untimed is not None:
+            terminalreporter.write_line(
+                f"Nothing was timed ({self._untimed}): cases ran once and were checked."
+            )

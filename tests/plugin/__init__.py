@@ -1,0 +1,1 @@
+"""Tests of the plugin: sessions of their own, as users run them."""

@@ -1,0 +1,175 @@
+"""Which cases a command line selects; nothing of these sessions starts a rank."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from plugin.sessions import error_line
+
+MATRIX = Path(__file__).parents[2] / "benchmarks" / "test_inference.py"
+NINE = [
+    "1gpu-pure_data_parallel",
+    "2gpu-pure_data_parallel",
+    "2gpu-tensor_data_hybrid",
+    "2gpu-pipeline_data_hybrid",
+    "2gpu-full_model_parallel",
+    "4gpu-pure_data_parallel",
+    "4gpu-tensor_data_hybrid",
+    "4gpu-pipeline_data_hybrid",
+    "4gpu-full_model_parallel",
+]
+
+
+@pytest.fixture(autouse=True)
+def _without_hypothesis(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its plugin takes most of the time of a session that only collects."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+
+
+@pytest.fixture
+def folder(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A folder with the repository's matrix, which runs on the CPU whatever there is."""
+    shutil.copy(MATRIX, pytester.path)
+    pytester.makeini("[pytest]\nfilterwarnings = error\naddopts = --strict-markers --gpt-device=cpu")
+    return pytester
+
+
+def items(folder: pytest.Pytester, *args: str) -> list[pytest.Item]:
+    _, calls = folder.inline_genitems(*args)
+    (finish,) = calls.getcalls("pytest_collection_finish")
+    session: pytest.Session = finish.session
+    return session.items
+
+
+def selected(folder: pytest.Pytester, *args: str) -> list[str]:
+    return [item.name.removeprefix("test_generate[").removesuffix("]") for item in items(folder, *args)]
+
+
+def test_the_matrix_has_nine_cases(folder: pytest.Pytester) -> None:
+    assert selected(folder) == NINE
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("-k", "4gpu and full_model"),
+        ("-m", "gpt_dist(gpus=4, strategy='full_model_parallel')"),
+        ("test_inference.py::test_generate[4gpu-full_model_parallel]",),
+    ],
+    ids=["keyword", "marker", "id"],
+)
+def test_one_case_is_selected(folder: pytest.Pytester, args: tuple[str, ...]) -> None:
+    assert selected(folder, *args) == ["4gpu-full_model_parallel"]
+
+
+def test_a_marker_selects_exactly_its_count(folder: pytest.Pytester) -> None:
+    ids = selected(folder, "--gpt-gpus=4,64", "-m", "gpt_dist(gpus=4)")
+    assert ids == [name for name in NINE if name.startswith("4gpu")]
+
+
+def test_other_counts_replace_the_default_ones(folder: pytest.Pytester) -> None:
+    ids = selected(folder, "--gpt-gpus=1,2,4,8")
+    assert ids == [*NINE, *(name.replace("4gpu", "8gpu") for name in NINE if name.startswith("4gpu"))]
+
+
+def test_the_counts_may_stand_in_the_ini_file(folder: pytest.Pytester) -> None:
+    folder.makeini("[pytest]\ngpt_gpus = 1\ngpt_device = cpu")
+    assert selected(folder) == ["1gpu-pure_data_parallel"]
+
+
+def test_degrees_replace_the_matrix(folder: pytest.Pytester) -> None:
+    ids = selected(folder, "--gpt-tensor-parallel=2", "--gpt-pipeline-parallel=2")
+    assert ids == ["4gpu-dp1pp2tp2"]
+
+
+def test_degrees_that_agree_with_the_count_are_no_error(folder: pytest.Pytester) -> None:
+    assert selected(folder, "--gpt-gpus=4", "--gpt-data-parallel=4") == ["4gpu-dp4pp1tp1"]
+
+
+def test_degrees_that_disagree_with_the_count_end_the_session(folder: pytest.Pytester) -> None:
+    line = error_line(folder.runpytest_inprocess("--gpt-gpus=2", "--gpt-tensor-parallel=4"))
+    assert line.startswith(
+        "--gpt-data-parallel=1 × --gpt-pipeline-parallel=1 × --gpt-tensor-parallel=4 = 4 devices"
+    )
+
+
+def test_what_differs_from_the_default_workload_is_in_the_id(folder: pytest.Pytester) -> None:
+    ids = selected(folder, "--gpt-gpus=1", "--gpt-model=gpt2-xl", "--gpt-dtype=float16", "--gpt-batch-size=8")
+    assert ids == ["1gpu-pure_data_parallel-gpt2-xl.float16.b8"]
+
+
+def test_every_case_carries_the_marker(folder: pytest.Pytester) -> None:
+    markers = [item.get_closest_marker("gpt_dist") for item in items(folder)]
+    assert [marker.kwargs["gpus"] for marker in markers if marker] == [1] + [2] * 4 + [4] * 4
+
+
+@pytest.mark.parametrize(
+    ("flag", "said"),
+    [
+        ("--gpt-model=gpt2-mega", "unknown model 'gpt2-mega': did you mean gpt2-medium or gpt2-mini"),
+        ("--gpt-engine=nativ", "unknown engine 'nativ': did you mean native?"),
+        ("--gpt-model=./nowhere", "model './nowhere': there is no such folder"),
+        ("--gpt-model=.", "is no model folder, it has no config.json"),
+        ("--gpt-prompts=none.jsonl", "none.jsonl: No such file or directory"),
+        ("--gpt-prompts=wrong.jsonl", "wrong.jsonl:2: not JSON"),
+        (
+            "--gpt-prompt-tokens=2000",
+            "2000 prompt tokens and 64 new ones do not fit gpt2-mini's context of 1024",
+        ),
+        ("--gpt-new-tokens=1000", "do not fit gpt2-mini's context of 1024"),
+        ("--gpt-weights=pretrained", "model 'gpt2-mini': no trained weights of this shape exist"),
+    ],
+)
+def test_wrong_options_end_the_session_before_the_first_case(
+    folder: pytest.Pytester, flag: str, said: str
+) -> None:
+    (folder.path / "wrong.jsonl").write_text('{"prompt": "Hello"}\nHello\n')
+    assert said in error_line(folder.runpytest_inprocess(flag))
+
+
+def test_an_architecture_that_is_not_supported_is_said_with_those_that_are(folder: pytest.Pytester) -> None:
+    (folder.mkdir("bert") / "config.json").write_text('{"model_type": "bert"}')
+    line = error_line(folder.runpytest_inprocess("--gpt-model=bert/"))
+    assert "model_type 'bert' is not supported; these are: gpt2, llama, qwen3" in line
+
+
+def test_a_hub_that_may_not_be_asked_is_said(folder: pytest.Pytester) -> None:
+    line = error_line(folder.runpytest_inprocess("--gpt-model=nobody/nothing", "--gpt-offline"))
+    assert line == "model 'nobody/nothing': is not on this machine, and offline was asked for"
+
+
+def test_a_wrong_option_harms_no_session_without_the_matrix(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_other(): pass")
+    pytester.runpytest_inprocess("--gpt-model=gpt2-mega").assert_outcomes(passed=1)
+
+
+def test_benchmark_skip_skips_cases(folder: pytest.Pytester) -> None:
+    folder.runpytest_inprocess("--benchmark-skip").assert_outcomes(skipped=9)
+
+
+def test_benchmark_only_keeps_tests_that_use_gpt_dist(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        def test_case(gpt_dist): pass
+        def test_other(): pass
+        """
+    )
+    result = pytester.runpytest_inprocess("--benchmark-only", "-rA")
+    result.assert_outcomes(passed=1, skipped=1)
+    result.stdout.fnmatch_lines(["PASSED *::test_case"])
+
+
+def test_a_test_that_runs_nothing_is_not_warned_of_an_unused_benchmark(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nfilterwarnings = error")
+    pytester.makepyfile("def test_case(gpt_dist): pass")
+    pytester.runpytest_inprocess().assert_outcomes(passed=1)
+
+
+def test_the_markers_and_fixtures_are_documented(pytester: pytest.Pytester) -> None:
+    pytester.runpytest_inprocess("--markers").stdout.fnmatch_lines(
+        ["@pytest.mark.gpt_dist(gpus, strategy, ?*workload): *", "@pytest.mark.gpt_dist_matrix: *"]
+    )
+    pytester.runpytest_inprocess("--fixtures").stdout.fnmatch_lines(
+        ["gpt_dist -- *", "gpt_process_group -- *"]
+    )

@@ -1,0 +1,106 @@
+"""The table after a run."""
+
+from typing import Any
+
+import pytest
+
+from pytest_gpt_dist.report.table import Row, heading, render
+
+LATENCY = {"mean": 0.0123, "p50": 0.01, "p95": 0.02, "p99": 0.03}
+INFO: dict[str, Any] = {
+    "layout": {"dp": 1, "pp": 2, "tp": 4},
+    "tokens_per_s": 12345.67,
+    "speedup": 3.456,
+    "efficiency": 0.432,
+    "latency_s": LATENCY,
+    "ttft_s": LATENCY | {"mean": 0.0045},
+    "gpu_utilization": 0.87,
+    "peak_memory_bytes": [5 * 2**20, 7 * 2**20],
+    "matches_reference": True,
+    "max_logit_error": 3.2e-7,
+    "degenerate": None,
+    "oversubscribed": False,
+    "shared_gpu": False,
+    "marks": [],
+    "device_name": "H200",
+    "model": "gpt2-xl",
+    "dtype": "bfloat16",
+    "scaling": "weak",
+}
+
+
+def cells(**changes: Any) -> dict[str, str]:
+    """The one row of a table, by header, cut at the columns that the ruler under the headers shows."""
+    headers, ruler, line = render([Row("test_generate[8gpu]", INFO | changes)]).splitlines()
+    ends = [place for place, mark in enumerate(ruler) if mark == " " and ruler[place - 1] == "-"]
+    starts = [0, *(end + 2 for end in ends)]
+    spans = list(zip(starts, [*ends, None], strict=True))
+    return {headers[start:end].strip(): line[start:end].strip() for start, end in spans}
+
+
+def test_a_row_has_every_figure_in_its_unit() -> None:
+    assert cells() == {
+        "case": "test_generate[8gpu]",
+        "layout": "dp1·pp2·tp4",
+        "tokens/s": "12,345.7",
+        "speed-up": "3.46×",
+        "efficiency": "43%",
+        "latency ms": "12.3",
+        "TTFT ms": "4.5",
+        "GPU util.": "87%",
+        "memory MiB": "7",
+        "exact": "yes (3e-07)",
+        "notes": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "column"),
+    [
+        ("speedup", "speed-up"),
+        ("efficiency", "efficiency"),
+        ("latency_s", "latency ms"),
+        ("ttft_s", "TTFT ms"),
+        ("gpu_utilization", "GPU util."),
+    ],
+)
+def test_what_could_not_be_measured_is_a_dash(key: str, column: str) -> None:
+    assert cells(**{key: None})[column] == "-"
+
+
+def test_a_figure_of_zero_is_no_dash() -> None:
+    assert cells(gpu_utilization=0.0)["GPU util."] == "0%"
+
+
+def test_memory_is_that_of_the_largest_rank_that_could_tell() -> None:
+    assert cells(peak_memory_bytes=[None, 3 * 2**20])["memory MiB"] == "3"
+    assert cells(peak_memory_bytes=[None, None])["memory MiB"] == "-"
+
+
+def test_an_untimed_case_says_so() -> None:
+    row = cells(tokens_per_s=None, speedup=None)
+    assert (row["tokens/s"], row["notes"]) == ("-", "untimed")
+
+
+def test_a_model_that_no_single_device_holds_has_no_reference() -> None:
+    assert cells(matches_reference=None, max_logit_error=None)["exact"] == "no reference"
+
+
+def test_every_mark_is_in_the_notes() -> None:
+    row = cells(
+        degenerate="tensor_data_hybrid",
+        oversubscribed=True,
+        shared_gpu=True,
+        marks=["tokens vary", "swapped"],
+    )
+    assert row["notes"] == "= tensor_data_hybrid, oversubscribed, shared GPU, tokens vary, swapped"
+
+
+def test_the_table_has_a_row_for_each_case_in_their_order() -> None:
+    text = render([Row(name, INFO) for name in ("b", "a", "c")])
+    assert [line.split()[0] for line in text.splitlines()[2:]] == ["b", "a", "c"]
+
+
+def test_the_heading_says_once_what_all_rows_share_and_lists_what_they_do_not() -> None:
+    rows = [Row("a", INFO), Row("b", INFO), Row("c", INFO | {"dtype": "float16"})]
+    assert heading(rows) == "H200 · gpt2-xl · bfloat16, float16 · weak"
