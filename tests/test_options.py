@@ -58,7 +58,9 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "min_rounds": ("6", "6", 6),
     "max_time": ("2.5", "2.5", 2.5),
     "warmup": ("0", "0", 0),
+    "launches": ("5", "5", 5),
     "timeout": ("60.5", "60.5", 60.5),
+    "resume": ("true", "true", True),
     "log_dir": ("/somewhere/logs", '"/somewhere/logs"', "/somewhere/logs"),
 }
 

@@ -26,6 +26,7 @@ INFO: dict[str, Any] = {
     "model": "gpt2-xl",
     "dtype": "bfloat16",
     "scaling": "weak",
+    "resumed": False,
 }
 
 

@@ -15,7 +15,9 @@ from pytest_gpt_dist.engines.protocol import ModelSource, Request
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import tokenize
+from pytest_gpt_dist.measure.fingerprint import fingerprint
 from pytest_gpt_dist.measure.job import Timing
+from pytest_gpt_dist.measure.journal import Identity, Journal
 from pytest_gpt_dist.measure.machine import Machine, find_machine
 from pytest_gpt_dist.measure.prompts import (
     BYTE_TOKENIZER,
@@ -27,6 +29,7 @@ from pytest_gpt_dist.measure.prompts import (
     tokenize_bytes,
 )
 from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.measure.revision import source_revision
 from pytest_gpt_dist.measure.runner import CaseRunner
 from pytest_gpt_dist.measure.scratch import make_scratch
 from pytest_gpt_dist.measure.tokenizers import find_tokenizer
@@ -39,7 +42,7 @@ from pytest_gpt_dist.topology import Layout
 
 _WORKLOAD = tuple(field.name for field in dataclasses.fields(Workload))
 DEGREES = ("data_parallel", "pipeline_parallel", "tensor_parallel")
-_TIMING = ("warmup", "rounds", "min_rounds", "max_time")
+_TIMING = ("warmup", "rounds", "min_rounds", "max_time", "launches")
 _CHECKED = {*DEGREES, *_WORKLOAD, *_TIMING} - {"prompts"}
 ARGUMENTS = ("strategy", "gpus", "engine", *DEGREES, *_WORKLOAD, *_TIMING)
 
@@ -47,10 +50,12 @@ ARGUMENTS = ("strategy", "gpus", "engine", *DEGREES, *_WORKLOAD, *_TIMING)
 class Bench:
     """Runs cases for one session; ``close`` ends every process and removes every file that it made."""
 
-    def __init__(self, options: Options, registry: Registry, *, timed: bool) -> None:
+    def __init__(self, options: Options, registry: Registry, rootdir: Path, *, timed: bool) -> None:
         self.options = options
         self.registry = registry
         self.timed = timed
+        self._rootdir = rootdir
+        self._journal = Journal(rootdir / ".gpt-dist")
         self._cluster: Cluster | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._models: dict[tuple[str, str | None], ResolvedModel] = {}
@@ -87,6 +92,26 @@ class Bench:
         """Check a case and, if ``timing`` is given, time it."""
         return self._runner.run(case, timing, lambda: self._alone(case), status)
 
+    def resume(self, name: str, case: Case, timing: Timing) -> Result | str | None:
+        """What a killed session measured of this case of the test ``name``; why it does not serve; None if nothing.
+
+        None as well where ``--gpt-resume`` was not asked for.
+        """
+        if not self.options.resume:
+            return None
+        found = self._journal.find(self._identity(name, case, timing))
+        if isinstance(found, Result):
+            self._runner.remember(case, found)
+        return found
+
+    def keep(self, name: str, case: Case, timing: Timing, result: Result) -> None:
+        """Put a result on disk at once; JournalError where that fails."""
+        self._journal.write(self._identity(name, case, timing), result)
+
+    def complete(self) -> None:
+        """The session ended as it should: there is nothing to resume."""
+        self._journal.complete()
+
     def case(self, arguments: Mapping[str, Any]) -> tuple[Case, Timing | None]:
         """The case that arguments describe, on top of the options, and how it is to be timed.
 
@@ -115,14 +140,25 @@ class Bench:
         if self._tokenizer(model)[0] == BYTE_TOKENIZER or all(prompt.text is None for prompt in prompts):
             self._requests(workload, model, max(self.options.counts))
 
-    def close(self) -> None:
-        """End all ranks; does nothing the second time."""
+    def renew(self) -> None:
+        """End every group and its server, so that the next one has new processes from a new server."""
         if self._cluster is not None:
             self._cluster.close()
             self._cluster = None
+
+    def close(self) -> None:
+        """End all ranks; does nothing the second time."""
+        self.renew()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+    def _identity(self, name: str, case: Case, timing: Timing) -> Identity:
+        return Identity(name, fingerprint(case, self.machine), dataclasses.asdict(timing), self._revision)
+
+    @cached_property
+    def _revision(self) -> str | None:
+        return source_revision(self._rootdir)
 
     @cached_property
     def _runner(self) -> CaseRunner:
@@ -201,11 +237,11 @@ class Bench:
     def _timing(self, arguments: Mapping[str, Any]) -> Timing | None:
         if not self.timed:
             return None
-        warmup, rounds, min_rounds, max_time_s = (
+        warmup, rounds, min_rounds, max_time_s, launches = (
             getattr(self.options, name) if arguments.get(name) is None else arguments[name]
             for name in _TIMING
         )
-        return Timing(warmup, rounds, min_rounds, max_time_s)
+        return Timing(warmup, rounds, min_rounds, max_time_s, launches)
 
     def _model(self, workload: Workload) -> ResolvedModel:
         key = (workload.model, workload.weights)

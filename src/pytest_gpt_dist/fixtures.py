@@ -12,11 +12,15 @@ from pytest_gpt_dist.bench import ARGUMENTS, DEGREES, Bench
 from pytest_gpt_dist.cluster import RankGroupError
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.live import LiveLine
+from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.clock import VirtualClock
+from pytest_gpt_dist.measure.job import Timing
+from pytest_gpt_dist.measure.journal import JournalError
 from pytest_gpt_dist.measure.references import WrongResultError
 from pytest_gpt_dist.measure.result import Result
 
 CLOCK = pytest.StashKey[VirtualClock]()
+NOTE = pytest.StashKey[str]()
 SAVED = pytest.StashKey[dict[str, Any]]()
 
 
@@ -47,7 +51,7 @@ class GptDist:
             case, timing = bench.case(_merge(self._item, given | workload))
             if (lack := bench.machine.lacks(case.gpus)) is not None:
                 pytest.skip(lack)
-            result = bench.run(case, timing, self._live.show)
+            result = self._resumed(bench, case, timing) or bench.run(case, timing, self._live.show)
         except (UsageError, WrongResultError, RankGroupError) as error:
             raise failed(error) from None
         finally:
@@ -55,7 +59,22 @@ class GptDist:
         if not self._ran:
             self._ran = True
             self._record(result)
+            if timing is not None and not result.extra_info["resumed"]:
+                try:
+                    bench.keep(self._item.nodeid, case, timing, result)
+                except JournalError as error:
+                    raise failed(error) from None
         return result
+
+    def _resumed(self, bench: Bench, case: Case, timing: Timing | None) -> Result | None:
+        """The result of a killed session, for the run that is recorded; a line says why it cannot be used."""
+        if self._ran or timing is None:
+            return None
+        found = bench.resume(self._item.nodeid, case, timing)
+        if isinstance(found, str):
+            self._item.stash[NOTE] = f"measured again: {found}"
+            return None
+        return found
 
     def finish(self) -> None:
         """At the end of the test: one that has no number must not be warned of an unused benchmark as well.

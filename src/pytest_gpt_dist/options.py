@@ -213,6 +213,7 @@ class Options:
         metavar="S",
     )
     warmup: int = _integer(1, "untimed rounds before the timed ones (default: 1)", "measuring", minimum=0)
+    launches: int = _integer(1, "measure a case over this many new rank groups (default: 1)", "measuring")
     timeout: float = _option(
         300.0,
         "longest silence of a rank, in seconds, before it counts as hung (default: 300)",
@@ -222,6 +223,9 @@ class Options:
         metavar="S",
     )
 
+    resume: bool = _option(
+        False, "take what a killed session had measured from its journal", "running", ini="bool"
+    )
     log_dir: str | None = _option(
         None, "keep the output of each rank in this folder", "running", metavar="DIR"
     )

@@ -59,6 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A session that came to its end leaves nothing to resume."""
+    ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if _BENCH in session.config.stash and ended and not (session.shouldstop or session.shouldfail):
+        session.config.stash[_BENCH].complete()
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End every process that the session started."""
     if _BENCH in config.stash:
@@ -139,10 +146,13 @@ def pytest_runtest_makereport(
     """Let what a case saved travel with its report, also from an xdist worker."""
     report = yield
     if call.when == "call" and "gpt_dist" in getattr(item, "fixturenames", ()):
-        from pytest_gpt_dist.fixtures import SAVED
+        from pytest_gpt_dist.fixtures import NOTE, SAVED
 
+        # TestReport carries any attribute that is JSON, its type does not say so.
         if SAVED in item.stash:
-            setattr(report, "gpt_dist", item.stash[SAVED])  # noqa: B010  TestReport carries any attribute, its type does not say so
+            setattr(report, "gpt_dist", item.stash[SAVED])  # noqa: B010
+        if NOTE in item.stash:
+            setattr(report, "gpt_dist_note", item.stash[NOTE])  # noqa: B010
     return report
 
 
@@ -165,7 +175,9 @@ def _bench(config: pytest.Config) -> Bench:
         registry = Registry()
         builtin(registry)
         config.hook.pytest_gpt_dist_register(registry=registry)
-        config.stash[_BENCH] = Bench(config.stash[_OPTIONS], registry, timed=_is_timed(config))
+        config.stash[_BENCH] = Bench(
+            config.stash[_OPTIONS], registry, config.rootpath, timed=_is_timed(config)
+        )
     return config.stash[_BENCH]
 
 

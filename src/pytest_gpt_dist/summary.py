@@ -15,10 +15,13 @@ class Summary:
 
     def __init__(self, untimed: str | None) -> None:
         self._untimed = untimed
+        self._notes: list[str] = []
         self._saved: list[tuple[str, dict[str, Any]]] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a case saved."""
+        if hasattr(report, "gpt_dist_note"):
+            self._notes.append(f"{report.nodeid.rpartition('::')[2]}: {report.gpt_dist_note}")
         if hasattr(report, "gpt_dist"):
             self._saved.append((report.nodeid, report.gpt_dist))
 
@@ -34,6 +37,8 @@ class Summary:
         terminalreporter.section("gpt-dist", sep="-", blue=True)
         terminalreporter.write_line(heading(rows))
         terminalreporter.write_line(render(rows))
+        for note in self._notes:
+            terminalreporter.write_line(note)
         if self._untimed is not None:
             terminalreporter.write_line(
                 f"Nothing was timed ({self._untimed}): cases ran once and were checked."

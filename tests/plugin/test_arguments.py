@@ -91,10 +91,10 @@ def test_an_untimed_case_has_its_row(untimed: Session) -> None:
     assert "yes (" in row
 
 
-def test_the_one_count_of_the_options_is_used_where_no_other_is_given() -> None:
+def test_the_one_count_of_the_options_is_used_where_no_other_is_given(tmp_path: Path) -> None:
     registry = Registry()
     builtin(registry)
-    bench = Bench(Options(device="cpu", gpus=(2,)), registry, timed=False)
+    bench = Bench(Options(device="cpu", gpus=(2,)), registry, tmp_path, timed=False)
     case, _ = bench.case({"strategy": "tensor_data_hybrid"})
     assert case.layout == Layout(tp=2)
 

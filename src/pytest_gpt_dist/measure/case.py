@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,11 @@ class Case:
     def prompt_tokens(self) -> int | list[int]:
         """The one length of all prompts, or the length of each."""
         return _one_or_all([len(request.prompt) for request in self.requests])
+
+    @property
+    def prompts_sha256(self) -> str:
+        """Stands for the prompts' token ids."""
+        return hashlib.sha256(repr([request.prompt for request in self.requests]).encode()).hexdigest()
 
     @property
     def new_tokens(self) -> int | list[int]:

@@ -39,6 +39,7 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
         "microbatches": workload.microbatches,
         "requests": len(case.requests),
         "prompt_tokens": case.prompt_tokens,
+        "prompts_sha256": case.prompts_sha256,
         "new_tokens": case.new_tokens,
         "sampling": case.sampling,
         "seed": workload.seed,

@@ -11,12 +11,13 @@ from pytest_gpt_dist.topology import Layout, Traffic
 
 @dataclass(frozen=True)
 class Timing:
-    """How many rounds: ``warmup`` untimed ones, then a fixed count or until ``enough_rounds`` says so."""
+    """How many rounds a launch: ``warmup`` untimed ones, then a fixed count or until ``enough_rounds`` says so."""
 
     warmup: int
     rounds: int | None
     min_rounds: int
     max_time_s: float
+    launches: int = 1
 
 
 @dataclass(frozen=True)

@@ -6,14 +6,15 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import mean
 from typing import Any
 
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.fingerprint import SCHEMA, fingerprint
 from pytest_gpt_dist.measure.job import RankReport
 from pytest_gpt_dist.measure.machine import Machine
-from pytest_gpt_dist.measure.metrics import Speed, efficiency, speedup
-from pytest_gpt_dist.measure.times import Summary
+from pytest_gpt_dist.measure.metrics import Speed, efficiency, seconds_per_token, speed, speedup
+from pytest_gpt_dist.measure.times import Round, Summary
 from pytest_gpt_dist.topology import Layout, parameter_count
 
 UNIT = "seconds per generated token"
@@ -40,6 +41,23 @@ class Result:
     speedup: float | None = None
     efficiency: float | None = None
 
+    @classmethod
+    def from_saved(cls, info: dict[str, Any], tokens: list[list[int]]) -> Result:
+        """The result that was saved as these entries, marked as resumed. KeyError or TypeError if it was none."""
+        return cls(
+            tokens=tokens,
+            layout=Layout(**info["layout"]),
+            extra_info=info | {"resumed": True},
+            samples=tuple(sample for samples in info["launches"] for sample in samples),
+            tokens_per_s=info["tokens_per_s"],
+            latency_s=_summary(info["latency_s"]),
+            ttft_s=_summary(info["ttft_s"]),
+            tpot_s=_summary(info["tpot_s"]),
+            itl_s=_summary(info["itl_s"]),
+            speedup=info["speedup"],
+            efficiency=info["efficiency"],
+        )
+
     def scaled(self, alone_tokens_per_s: float, origin: str) -> Result:
         """With its speed-up over one device of the same engine, and where that one's figure came from.
 
@@ -59,21 +77,37 @@ class Result:
         return replace(self, speedup=gain, efficiency=share, extra_info=info)
 
 
+@dataclass(frozen=True)
+class Launch:
+    """What one life of a rank group gave: every rank's report, the world's rounds, tokens in prompt order."""
+
+    reports: tuple[RankReport, ...]
+    rounds: tuple[Round, ...]
+    tokens: list[list[int]]
+    utilization: float | None
+
+
 def make_result(
-    case: Case,
-    machine: Machine,
-    reports: Sequence[RankReport],
-    tokens: list[list[int]],
-    *,
-    checked: bool,
-    warmup: int,
-    samples: Sequence[float],
-    figures: Speed | None,
-    utilization: float | None,
+    case: Case, machine: Machine, launches: Sequence[Launch], *, checked: bool, warmup: int
 ) -> Result:
-    """Put together what the ranks reported; every key is described in ``docs/metrics.md``."""
+    """Put together what the launches gave; every key is described in ``docs/metrics.md``.
+
+    Times are pooled over the launches; what cannot be pooled, by rank or of the tokens, is the last launch's.
+    """
     workload, layout = case.workload, case.layout
-    errors = [report.max_logit_error for report in reports if report.max_logit_error is not None]
+    reports, tokens = launches[-1].reports, launches[-1].tokens
+    rounds = [round for launch in launches for round in launch.rounds]
+    figures = speed(rounds, case.requests, case.gpus) if rounds else None
+    by_launch = [
+        seconds_per_token([round.seconds for round in launch.rounds], case.requests) for launch in launches
+    ]
+    busy = [launch.utilization for launch in launches if launch.utilization is not None]
+    errors = [
+        report.max_logit_error
+        for launch in launches
+        for report in launch.reports
+        if report.max_logit_error is not None
+    ]
     info: dict[str, Any] = {
         "schema": SCHEMA,
         "unit": UNIT,
@@ -110,7 +144,7 @@ def make_result(
         "lost": dict.fromkeys(("communication", "bubble", "imbalance", "host", "other")),
         "bandwidth_fraction": None,
         "compute_fraction": None,
-        "gpu_utilization": utilization,
+        "gpu_utilization": mean(busy) if busy else None,
         "peak_memory_bytes": [report.peak_memory_bytes for report in reports],
         "parameter_bytes": [report.parameter_bytes for report in reports],
         "collectives_per_step": {
@@ -120,21 +154,30 @@ def make_result(
         "max_logit_error": max(errors, default=None),
         "matches_reference": True if checked else None,
         "tokens_sha256": hashlib.sha256(json.dumps(tokens).encode()).hexdigest(),
-        "marks": ["tokens vary"] if any(report.tokens_vary for report in reports) else [],
+        "marks": ["tokens vary"] if _tokens_vary(launches) else [],
         "resumed": False,
-        "launches": [list(samples)],
+        "launches": by_launch,
     }
     return Result(
         tokens=tokens,
         layout=layout,
         extra_info=info,
-        samples=tuple(samples),
+        samples=tuple(sample for samples in by_launch for sample in samples),
         tokens_per_s=figures.tokens_per_s if figures else None,
         latency_s=figures.latency_s if figures else None,
         ttft_s=figures.ttft_s if figures else None,
         tpot_s=figures.tpot_s if figures else None,
         itl_s=figures.itl_s if figures else None,
     )
+
+
+def _summary(saved: dict[str, float] | None) -> Summary | None:
+    return None if saved is None else Summary(**saved)
+
+
+def _tokens_vary(launches: Sequence[Launch]) -> bool:
+    within = any(report.tokens_vary for launch in launches for report in launch.reports)
+    return within or any(launch.tokens != launches[0].tokens for launch in launches)
 
 
 def _speed_entries(figures: Speed | None) -> dict[str, Any]:

@@ -12,9 +12,8 @@ from pytest_gpt_dist.measure.entry import run_case
 from pytest_gpt_dist.measure.exactness import EXACT_TOKENS
 from pytest_gpt_dist.measure.job import CaseJob, RankReport, Timing
 from pytest_gpt_dist.measure.machine import Machine
-from pytest_gpt_dist.measure.metrics import seconds_per_token, speed
 from pytest_gpt_dist.measure.references import Reference, References, WrongResultError
-from pytest_gpt_dist.measure.result import Result, make_result
+from pytest_gpt_dist.measure.result import Launch, Result, make_result
 from pytest_gpt_dist.measure.times import Round
 from pytest_gpt_dist.measure.utilization import UtilizationSampler
 
@@ -24,6 +23,10 @@ class Groups(Protocol):
 
     def group(self, world_size: int) -> RankGroup:
         """A group of that many ranks, started if there is none."""
+        ...
+
+    def renew(self) -> None:
+        """End every group and its server, so that the next one has new processes from a new server."""
         ...
 
 
@@ -49,22 +52,47 @@ class CaseRunner:
             return result
         key = (case.engine, case.workload)
         origin = "measured in this session"
-        if case.gpus == 1:
-            self._alone.setdefault(key, result.tokens_per_s)
-        elif key not in self._alone:
-            alone = self._measure(one_device(), timing, lambda text: status(f"one device alone: {text}"))
+        self.remember(case, result)
+        if key not in self._alone:
+            alone = self._measure(one_device(), timing, _prefixed("one device alone: ", status))
             assert alone.tokens_per_s is not None
             self._alone[key] = alone.tokens_per_s
             origin = "measured on demand"
         return result.scaled(self._alone[key], origin)
 
-    def _measure(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
-        def show(rank: int, progress: Progress) -> None:
-            if rank == 0:
-                status(_progress_text(progress))
+    def remember(self, case: Case, result: Result) -> None:
+        """Take a result that was measured earlier as if it had been measured now."""
+        if case.gpus == 1 and result.tokens_per_s is not None:
+            self._alone.setdefault((case.engine, case.workload), result.tokens_per_s)
 
+    def _measure(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
         status("starting ranks")
-        reference = self._references.get(case.source, case.requests, lambda: self._groups.group(1), show)
+        reference = self._references.get(
+            case.source, case.requests, lambda: self._groups.group(1), _shown(status)
+        )
+        count = timing.launches if timing else 1
+        launches = []
+        for number in range(1, count + 1):
+            if count > 1:
+                self._groups.renew()
+            tell = _prefixed(f"launch {number} of {count}: ", status) if count > 1 else status
+            launches.append(self._launch(case, timing, reference, tell))
+        return make_result(
+            case,
+            self._machine,
+            launches,
+            checked=reference is not None,
+            warmup=timing.warmup if timing else 0,
+        )
+
+    def _launch(
+        self,
+        case: Case,
+        timing: Timing | None,
+        reference: Reference | None,
+        status: Callable[[str], None],
+    ) -> Launch:
+        status("starting ranks")
         group = self._groups.group(case.gpus)
         job = CaseJob(
             engine=case.engine_path,
@@ -76,28 +104,41 @@ class CaseRunner:
             timing=timing,
         )
         with UtilizationSampler([gpu.uuid for gpu in self._machine.gpus[: case.gpus]]) as sampler:
-            reports: list[RankReport] = group.run(run_case, job, on_progress=show, where=case.layout.where)
+            reports: list[RankReport] = group.run(
+                run_case, job, on_progress=_shown(status), where=case.layout.where
+            )
         problem = next((report.problem for report in reports if report.problem is not None), None)
         if problem is not None:
             raise WrongResultError(problem)
+        if case.workload.dtype in EXACT_TOKENS and any(report.tokens_vary for report in reports):
+            raise WrongResultError(
+                f"rounds generated different tokens, which {case.workload.dtype} does not explain"
+            )
         tokens = _in_prompt_order(case, reports)
         _check_counts(case, tokens)
         if reference is not None:
             _check_tokens(case, reference, tokens)
-        rounds = _rounds(case, reports)
-        return make_result(
-            case,
-            self._machine,
-            reports,
-            tokens,
-            checked=reference is not None,
-            warmup=timing.warmup if timing else 0,
-            samples=seconds_per_token([round.seconds for round in rounds], case.requests),
-            figures=speed(rounds, case.requests, case.gpus) if rounds else None,
-            utilization=sampler.mean_between(*reports[0].timed_span_s)
-            if timing and reports[0].timed_span_s
-            else None,
+        span = reports[0].timed_span_s
+        return Launch(
+            reports=tuple(reports),
+            rounds=tuple(_rounds(case, reports)),
+            tokens=tokens,
+            utilization=sampler.mean_between(*span) if timing and span else None,
         )
+
+
+def _prefixed(prefix: str, status: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda text: status(prefix + text)
+
+
+def _shown(status: Callable[[str], None]) -> Callable[[int, Progress], None]:
+    """The first rank's progress as a status line."""
+
+    def show(rank: int, progress: Progress) -> None:
+        if rank == 0:
+            status(_progress_text(progress))
+
+    return show
 
 
 def _in_prompt_order(case: Case, reports: Sequence[RankReport]) -> list[list[int]]:

@@ -100,4 +100,6 @@ def _notes(info: Mapping[str, Any]) -> list[str]:
         notes.append("shared GPU")
     if info["tokens_per_s"] is None:
         notes.append("untimed")
+    if info["resumed"]:
+        notes.append("resumed")
     return notes + list(info["marks"])
