@@ -89,6 +89,38 @@ class LazyWhenTimed(NativeEngine):
         )
 
 
+class Unchecked(NativeEngine):
+    """Generates nothing when it is checked, and then forgets its weights."""
+
+    def generate(
+        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+    ) -> dict[int, list[int]]:
+        if stopwatch is None:
+            with torch.inference_mode():
+                for parameter in self._stage.parameters.values():
+                    parameter.zero_()
+            return {}
+        return super().generate(batches, chooser, stopwatch)
+
+
+class Unnoted(NativeEngine):
+    """Tells nobody when its tokens exist."""
+
+    def generate(
+        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+    ) -> dict[int, list[int]]:
+        return super().generate(batches, chooser, None)
+
+
+class TooLargeForOne(NativeEngine):
+    """Has no room on a single device."""
+
+    def __init__(self, source: ModelSource, mesh: Mesh, report: Report | None = None) -> None:
+        if mesh.layout.world_size == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        super().__init__(source, mesh, report)
+
+
 class Dying(NativeEngine):
     """The last rank is killed while the others load."""
 

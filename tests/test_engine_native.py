@@ -5,11 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 from pytest_gpt_dist.cluster.rank import this_rank
 from pytest_gpt_dist.engines import Batch, Microbatch, ModelSource, Request, Sampling, plan
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.model.cache import Prompts
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.topology import Layout, Traffic
 
@@ -269,3 +271,10 @@ def test_a_broken_shard_changes_the_tokens_on_every_rank(cluster: Cluster) -> No
 
 def test_replicating_instead_of_sharding_shows_in_bytes_and_traffic(cluster: Cluster) -> None:
     assert cluster.group(2).run(damage, "replicated") == [(True, False, False)] * 2
+
+
+def test_a_finished_row_stays_within_the_context_while_others_go_on() -> None:
+    prompts = Prompts([60, 2], 64, torch.device("cpu"))
+    columns = prompts.window(39).columns
+    assert columns is not None
+    assert columns.tolist() == [63, 40]

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from pytest_gpt_dist.matrix import MatrixCase, matrix
 from pytest_gpt_dist.measure.workload import Workload
-from pytest_gpt_dist.options import Options
 from pytest_gpt_dist.registry import Registry, builtin
+from pytest_gpt_dist.settings import Options
 from pytest_gpt_dist.topology import Layout
 
 STRATEGIES = ("pure_data_parallel", "tensor_data_hybrid", "pipeline_data_hybrid", "full_model_parallel")

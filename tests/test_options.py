@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.options import (
+from pytest_gpt_dist.options import read_options
+from pytest_gpt_dist.settings import (
     Options,
     check_argument,
     declarations,
@@ -18,7 +19,6 @@ from pytest_gpt_dist.options import (
     parse_bytes,
     parse_counts,
     parse_names,
-    read_options,
 )
 
 COUNTS = st.integers(1, 10**6)
@@ -60,6 +60,9 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "warmup": ("0", "0", 0),
     "launches": ("5", "5", 5),
     "timeout": ("60.5", "60.5", 60.5),
+    "baseline": ("true", "true", True),
+    "require_baseline": ("true", "true", True),
+    "min_effect": ("0.05", "0.05", 0.05),
     "resume": ("true", "true", True),
     "log_dir": ("/somewhere/logs", '"/somewhere/logs"', "/somewhere/logs"),
 }

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpt_dist.report.table import Row, heading, render
+from pytest_gpt_dist.report.table import Row, render
 
 LATENCY = {"mean": 0.0123, "p50": 0.01, "p95": 0.02, "p99": 0.03}
 INFO: dict[str, Any] = {
@@ -32,7 +32,7 @@ INFO: dict[str, Any] = {
 
 def cells(**changes: Any) -> dict[str, str]:
     """The one row of a table, by header, cut at the columns that the ruler under the headers shows."""
-    headers, ruler, line = render([Row("test_generate[8gpu]", INFO | changes)]).splitlines()
+    headers, ruler, line = render([Row("test_generate[8gpu]", INFO | changes)]).splitlines()[1:]
     ends = [place for place, mark in enumerate(ruler) if mark == " " and ruler[place - 1] == "-"]
     starts = [0, *(end + 2 for end in ends)]
     spans = list(zip(starts, [*ends, None], strict=True))
@@ -99,9 +99,12 @@ def test_every_mark_is_in_the_notes() -> None:
 
 def test_the_table_has_a_row_for_each_case_in_their_order() -> None:
     text = render([Row(name, INFO) for name in ("b", "a", "c")])
-    assert [line.split()[0] for line in text.splitlines()[2:]] == ["b", "a", "c"]
+    assert [line.split()[0] for line in text.splitlines()[3:]] == ["b", "a", "c"]
 
 
-def test_the_heading_says_once_what_all_rows_share_and_lists_what_they_do_not() -> None:
-    rows = [Row("a", INFO), Row("b", INFO), Row("c", INFO | {"dtype": "float16"})]
-    assert heading(rows) == "H200 · gpt2-xl · bfloat16, float16 · weak"
+def test_what_does_not_compare_stands_in_tables_of_its_own() -> None:
+    rows = [Row("a", INFO), Row("b", INFO | {"scaling": "strong"}), Row("c", INFO)]
+    first, second = render(rows).split("\n\n")
+    assert first.splitlines()[0] == "H200 · gpt2-xl · bfloat16 · weak"
+    assert [line.split()[0] for line in first.splitlines()[3:]] == ["a", "c"]
+    assert second.splitlines()[0] == "H200 · gpt2-xl · bfloat16 · strong"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.prompts import Prompt, given_prompts, tokenize_bytes
 from pytest_gpt_dist.measure.workload import Workload, build_requests
-from pytest_gpt_dist.options import Options
+from pytest_gpt_dist.settings import Options
 from pytest_gpt_dist.topology import Dimensions
 
 DEFAULT = Workload.of(Options(), "cpu")

@@ -35,8 +35,8 @@ from pytest_gpt_dist.measure.scratch import make_scratch
 from pytest_gpt_dist.measure.tokenizers import find_tokenizer
 from pytest_gpt_dist.measure.workload import Workload, build_requests
 from pytest_gpt_dist.model.catalog import ResolvedModel, resolve
-from pytest_gpt_dist.options import Options, check_argument
 from pytest_gpt_dist.registry import Registry, unknown
+from pytest_gpt_dist.settings import Options, check_argument
 from pytest_gpt_dist.strategies.protocol import degenerate
 from pytest_gpt_dist.topology import Layout
 

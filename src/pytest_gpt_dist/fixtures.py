@@ -18,8 +18,10 @@ from pytest_gpt_dist.measure.job import Timing
 from pytest_gpt_dist.measure.journal import JournalError
 from pytest_gpt_dist.measure.references import WrongResultError
 from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.settings import check_argument
 
 CLOCK = pytest.StashKey[VirtualClock]()
+MIN_EFFECT = pytest.StashKey[float]()
 NOTE = pytest.StashKey[str]()
 SAVED = pytest.StashKey[dict[str, Any]]()
 
@@ -45,6 +47,8 @@ class GptDist:
         too few GPUs skip it.
         """
         __tracebackhide__ = True
+        if CLOCK not in self._item.stash:
+            raise failed(UsageError("gpt_dist is asked for by name: put it among the test's arguments"))
         given = {name: value for name, value in (("strategy", strategy), ("gpus", gpus)) if value is not None}
         try:
             bench = self._bench()
@@ -148,6 +152,9 @@ def _merge(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:
         {name: value for name, value in callspec.params.items() if name in ARGUMENTS} if callspec else {}
     )
     merged = parameters | (dict(marker.kwargs) if marker else {}) | given
+    if (min_effect := merged.pop("min_effect", None)) is not None:
+        check_argument("min_effect", min_effect)
+        item.stash[MIN_EFFECT] = min_effect
     if "strategy" not in given and any(degree in given for degree in DEGREES):
         merged.pop("strategy", None)
     return merged

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_gpt_dist.measure.workload import Workload
-from pytest_gpt_dist.options import Options
+from pytest_gpt_dist.settings import Options
 from pytest_gpt_dist.topology import Layout
 
 DEFAULT_ENGINE = "native"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.options import Options, add_options, read_options
+from pytest_gpt_dist.options import add_options, read_options
+from pytest_gpt_dist.settings import Options
 from pytest_gpt_dist.summary import Summary
 
 if TYPE_CHECKING:
@@ -49,14 +50,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Read the options; a wrong one ends the session before anything is collected."""
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
+    timed = _is_timed(config)
+    summary = Summary(untimed=None if timed else _why_untimed(config))
+    config.pluginmanager.register(summary, "gpt_dist_summary")
     try:
-        config.stash[_OPTIONS] = read_options(config)
-        _ = config.stash[_OPTIONS].counts
+        options = config.stash[_OPTIONS] = read_options(config)
+        _ = options.counts
+        if timed and (options.baseline or options.require_baseline):
+            from pytest_gpt_dist.gate import Gate
+
+            # After the summary: of two hooks that come last, the later registered comes later.
+            config.pluginmanager.register(Gate(config, options), "gpt_dist_gate")
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
-    config.pluginmanager.register(
-        Summary(untimed=None if _is_timed(config) else _why_untimed(config)), "gpt_dist_summary"
-    )
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
@@ -146,11 +152,13 @@ def pytest_runtest_makereport(
     """Let what a case saved travel with its report, also from an xdist worker."""
     report = yield
     if call.when == "call" and "gpt_dist" in getattr(item, "fixturenames", ()):
-        from pytest_gpt_dist.fixtures import NOTE, SAVED
+        from pytest_gpt_dist.fixtures import MIN_EFFECT, NOTE, SAVED
 
         # TestReport carries any attribute that is JSON, its type does not say so.
         if SAVED in item.stash:
             setattr(report, "gpt_dist", item.stash[SAVED])  # noqa: B010
+        if MIN_EFFECT in item.stash:
+            setattr(report, "gpt_dist_min_effect", item.stash[MIN_EFFECT])  # noqa: B010
         if NOTE in item.stash:
             setattr(report, "gpt_dist_note", item.stash[NOTE])  # noqa: B010
     return report
@@ -161,8 +169,11 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     """Say which GPUs there are, and leave out the momentary clock that would make every run another machine."""
     from pytest_gpt_dist.cluster.devices import driver_version, installed_gpus
 
-    machine_info["gpus"] = [gpu.name for gpu in installed_gpus()]
-    machine_info["driver"] = driver_version()
+    try:
+        machine_info["gpus"] = [gpu.name for gpu in installed_gpus()]
+        machine_info["driver"] = driver_version()
+    except UsageError:  # a broken driver is no business of other people's benchmarks
+        machine_info["gpus"] = machine_info["driver"] = None
     for momentary in ("hz_actual", "hz_actual_friendly"):
         machine_info.get("cpu", {}).pop(momentary, None)
 

@@ -30,12 +30,11 @@ class Summary:
         """Print the table."""
         if not self._saved:
             return
-        from pytest_gpt_dist.report.table import Row, heading, render
+        from pytest_gpt_dist.report.table import Row, render
 
         rows = [Row(nodeid.rpartition("::")[2], info) for nodeid, info in self._saved]
         terminalreporter.ensure_newline()
         terminalreporter.section("gpt-dist", sep="-", blue=True)
-        terminalreporter.write_line(heading(rows))
         terminalreporter.write_line(render(rows))
         for note in self._notes:
             terminalreporter.write_line(note)

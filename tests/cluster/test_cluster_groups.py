@@ -258,10 +258,9 @@ def test_a_group_of_nobody_is_refused(cluster: Cluster) -> None:
 def test_a_gpu_that_torch_cannot_use_is_an_error_that_says_why(tmp_path: Path) -> None:
     with (
         Cluster(ClusterConfig("cuda", timeout_s=60, log_dir=tmp_path)) as cluster,
-        pytest.raises(RankGroupError, match="torch cannot use the GPUs: ") as caught,
+        pytest.raises(UsageError, match=r"^torch cannot use the GPUs: .*$") as caught,
     ):
         cluster.group(2)
-    assert caught.value.kind == "start"
     if torch.version.cuda is None:
         assert "is a build without CUDA" in str(caught.value)
 

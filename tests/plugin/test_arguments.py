@@ -7,8 +7,8 @@ import pytest
 
 from plugin.sessions import TESTS, Session, run_session
 from pytest_gpt_dist.bench import Bench
-from pytest_gpt_dist.options import Options
 from pytest_gpt_dist.registry import Registry, builtin
+from pytest_gpt_dist.settings import Options
 from pytest_gpt_dist.topology import Layout
 
 INNER = TESTS / "plugin" / "inner_arguments.py"

@@ -237,7 +237,7 @@ def test_the_reference_of_a_speed_up_is_the_one_device_case_of_the_session(timed
             "engine": "native",
             "gpus": 1,
             "tokens_per_s": alone,
-            "origin": "measured in this session",
+            "origin": "case of this session",
         }
         assert info["speedup"] == pytest.approx(info["tokens_per_s"] / alone)
 

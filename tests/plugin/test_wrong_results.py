@@ -13,6 +13,7 @@ def pytest_gpt_dist_register(registry):
 
 NAMES = (
     "CorruptWeight", "Replicated", "SecretlyReplicated", "Chatty", "WrongWhenTimed", "LazyWhenTimed", "Dying",
+    "Unchecked", "Unnoted", "TooLargeForOne",
 )
 """
 TEST = """
@@ -25,6 +26,7 @@ LAYOUTS = {
     "Chatty": ["dp1pp1tp2"],
     "WrongWhenTimed": ["dp1pp1tp1"],
     "LazyWhenTimed": ["dp1pp1tp1"],
+    "Unnoted": ["dp1pp1tp1"],
     "Dying": ["dp1pp1tp2"],
 }
 
@@ -36,6 +38,23 @@ def test_broken(gpt_dist, engine, layout):
 
 def test_lazy_sampling(gpt_dist):
     gpt_dist.run(engine="LazyWhenTimed", temperature=1.0)
+
+def test_unchecked(gpt_dist):
+    gpt_dist.run(engine="Unchecked", strategy="dp1pp1tp2", dtype="bfloat16")
+
+def test_corrupt_bfloat16(gpt_dist):
+    gpt_dist.run(engine="SecretlyReplicated", strategy="dp1pp1tp2", dtype="bfloat16")
+
+def test_too_large_for_one(gpt_dist):
+    result = gpt_dist.run(engine="TooLargeForOne", strategy="dp1pp1tp2")
+    assert result.tokens_per_s > 0
+    assert result.speedup is result.efficiency is None
+    (mark,) = result.extra_info["marks"]
+    assert mark.startswith("no speed-up: on one device,")
+    assert "out of memory" in mark
+
+def test_the_whole_context(gpt_dist):
+    gpt_dist.run(strategy="dp1pp2tp1", prompt_tokens=60, new_tokens=4)
 
 def test_sound(gpt_dist):
     gpt_dist.run(strategy="dp1pp1tp2")
@@ -55,6 +74,15 @@ BROKEN = {
     "test_broken[WrongWhenTimed-dp1pp1tp1]": "began with tokens [0, 0",
     "test_broken[LazyWhenTimed-dp1pp1tp1]": "tokens",
     "test_lazy_sampling": "tokens",
+    "test_unchecked": "did not let its logits be compared",
+    "test_corrupt_bfloat16": "communicated",
+    "test_broken[Unnoted-dp1pp1tp1]": "noted",
+}
+SOUND = {
+    "test_sound",
+    "test_same_by_another_name",
+    "test_too_large_for_one",
+    "test_the_whole_context",
 }
 DYING = "test_broken[Dying-dp1pp1tp2]"
 
@@ -95,7 +123,12 @@ def test_a_rank_that_dies_says_who_where_and_how(session: Session) -> None:
 
 def test_the_sound_case_after_them_has_its_number(session: Session) -> None:
     assert session.tests["test_sound"].outcome == "passed"
-    assert set(session.benchmarks) == {"test_sound", "test_same_by_another_name"}
+    assert set(session.benchmarks) == SOUND
+
+
+@pytest.mark.parametrize("name", ["test_too_large_for_one", "test_the_whole_context"])
+def test_what_is_finished_keeps_its_number(session: Session, name: str) -> None:
+    assert session.tests[name].outcome == "passed", session.tests[name].said
 
 
 def test_a_speed_up_is_over_one_device_of_the_same_engine(session: Session) -> None:

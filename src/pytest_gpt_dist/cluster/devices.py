@@ -8,6 +8,8 @@ from typing import Any
 
 import pynvml
 
+from pytest_gpt_dist.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -93,7 +95,9 @@ def _nvml() -> Iterator[bool]:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
         if error.value not in _NO_DRIVER:
-            raise
+            raise UsageError(
+                f"NVML cannot talk to the NVIDIA driver ({error}); restart or reinstall it, or use --gpt-device=cpu"
+            ) from None
         yield False
         return
     try:

@@ -65,6 +65,7 @@ class RankGroup:
             watch = Watch(self._ranks, launcher, START, max(START_TIMEOUT_S, config.timeout_s))
             watch.wait()
             if not watch.complete:
+                _raise_usage(watch)
                 raise self._failure(watch, where=None, starting=True)
         answers = [watch.answers[rank] for rank in range(world_size)]
         self.infos: tuple[RankInfo, ...] = tuple(ready.info for ready in answers if isinstance(ready, Ready))
@@ -104,6 +105,7 @@ class RankGroup:
                     rank.channel.send_pickled(call, self._request, timeout_s=watch.remaining_s())
             watch.wait()
             if not watch.complete:
+                _raise_usage(watch)
                 raise self._failure(watch, where)
         return [_unpack(rank, watch.answers[rank]) for rank in range(self.world_size)]
 
@@ -226,6 +228,13 @@ class RankGroup:
         while not set(self.pids) <= self._launcher.ended().keys():
             if not news.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
                 return
+
+
+def _raise_usage(watch: Watch) -> None:
+    """What a rank found wrong in what the user asked for is said as that, not as a failure of ranks."""
+    for rank in watch.failed:
+        if rank in watch.raised and watch.raised[rank].usage is not None:
+            raise UsageError(watch.raised[rank].usage)
 
 
 def _is_at_work(rank: int, watch: Watch) -> bool:

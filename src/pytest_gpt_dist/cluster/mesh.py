@@ -45,6 +45,8 @@ class Mesh:
         self._previous, self._next = lane[self.at.pp - 1], lane[(self.at.pp + 1) % layout.pp]
         self._outbox: deque[tuple[dist.Work, torch.Tensor]] = deque()
         self._all_reduce = self._all_gather = self._send = self._recv = 0
+        if self.device.type == "cuda" and not self._staged:
+            self._connect()
 
     @property
     def first(self) -> bool:
@@ -60,6 +62,29 @@ class Mesh:
     def traffic(self) -> Traffic:
         """What this rank has communicated since the mesh was made."""
         return Traffic(self._all_reduce, self._all_gather, self._send, self._recv)
+
+    def _connect(self) -> None:
+        """Make NCCL's communicators now, one after the other.
+
+        Left alone it makes each at its first use, which may wait for the device while a send of another one
+        waits there for a stage that is itself still making this one.
+        """
+        probe = torch.zeros(1, device=self.device)
+        if self._tensor is not None:
+            dist.all_reduce(probe, group=self._tensor)
+            torch.cuda.synchronize(self.device)
+        if self.layout.pp == 1:
+            return
+        if not self.first:
+            _done(dist.irecv(probe, self._previous, group=self._hidden))
+        if not self.last:
+            _done(dist.isend(probe, self._next, group=self._hidden))
+        torch.cuda.synchronize(self.device)
+        if self.last:
+            _done(dist.isend(probe, self._first, group=self._tokens))
+        if self.first:
+            _done(dist.irecv(probe, self._last, group=self._tokens))
+        torch.cuda.synchronize(self.device)
 
     def all_reduce(self, x: torch.Tensor) -> None:
         """Replace ``x`` by its sum over the tensor-parallel ranks, in place."""
@@ -122,3 +147,8 @@ class Mesh:
         if work is not None:
             work.wait()
         return buffer.to(self.device)
+
+
+def _done(work: dist.Work | None) -> None:
+    if work is not None:
+        work.wait()

@@ -120,13 +120,14 @@ class Raised:
 
     `summary` is one line ("ValueError: boom"), `traceback` the whole text. `out_of_memory` and
     `from_communication` (somebody else went away first) are what the rank knows better than a reader of
-    texts.
+    texts. `usage` is the one line of a UsageError: what the user did wrong, which needs no traceback.
     """
 
     summary: str
     traceback: str
     out_of_memory: bool
     from_communication: bool
+    usage: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

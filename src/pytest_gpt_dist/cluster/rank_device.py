@@ -9,6 +9,7 @@ import torch
 from pytest_gpt_dist.cluster.devices import driver_version
 from pytest_gpt_dist.cluster.linux import data_bytes
 from pytest_gpt_dist.cluster.messages import RankSpec
+from pytest_gpt_dist.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class OwnDevice:
 
 
 def take_device(spec: RankSpec) -> OwnDevice:
-    """Claim the rank's device; RuntimeError, in one line that says why, when it cannot be used."""
+    """Claim the rank's device; UsageError, in one line that says why, when it cannot be used."""
     if spec.device == "cpu":
         return OwnDevice("cpu", "gloo", "gloo")
     # NVML numbers GPUs by their place on the bus; CUDA, left alone, by speed.
@@ -30,10 +31,10 @@ def take_device(spec: RankSpec) -> OwnDevice:
     os.environ.setdefault("TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC", str(int(spec.collective_timeout_s) + 1))
     reason = why_torch_cannot_use_gpus()
     if reason is not None:
-        raise RuntimeError(f"torch cannot use the GPUs: {reason}")
+        raise UsageError(f"torch cannot use the GPUs: {reason}")
     count = torch.cuda.device_count()
     if spec.rank >= count and not spec.share_gpu:
-        raise RuntimeError(f"rank {spec.rank} of {spec.world_size} has no GPU: torch sees {count}")
+        raise UsageError(f"rank {spec.rank} of {spec.world_size} has no GPU: torch sees {count}")
     index = spec.rank % count
     torch.cuda.set_device(index)
     if spec.share_gpu or spec.backend == "gloo":

@@ -32,6 +32,7 @@ from pytest_gpt_dist.cluster.parcel import unpack
 from pytest_gpt_dist.cluster.rank import RankInfo
 from pytest_gpt_dist.cluster.rank_device import limit_memory, take_device
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
+from pytest_gpt_dist.errors import UsageError
 
 
 def live(spec: RankSpec, parent: int, fds: tuple[int, ...]) -> NoReturn:
@@ -191,4 +192,5 @@ def _raised(error: Exception) -> Raised:
         out_of_memory=isinstance(error, (MemoryError, torch.OutOfMemoryError))
         or "DefaultCPUAllocator: can't allocate memory" in text,
         from_communication=isinstance(error, dist.DistError) or any(phrase in text for phrase in _LOST),
+        usage=text if isinstance(error, UsageError) else None,
     )

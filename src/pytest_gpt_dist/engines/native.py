@@ -148,7 +148,8 @@ class NativeEngine:
         return tokens[:, None]
 
     def _lane(self, slot: int, microbatch: Microbatch) -> _Lane:
-        prompts = Prompts([len(request.prompt) for request in microbatch.requests], self._mesh.device)
+        lengths = [len(request.prompt) for request in microbatch.requests]
+        prompts = Prompts(lengths, self._size.positions, self._mesh.device)
         rows, columns = len(microbatch.requests), prompts.longest + microbatch.steps
         cache = self._caches.get(slot)
         if cache is None or not cache.fits(rows, columns):

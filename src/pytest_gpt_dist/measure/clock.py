@@ -27,8 +27,8 @@ class VirtualClock:
         self._now_s = 0.0
 
     def step(self) -> None:
-        """During a round: forward by the next sample."""
-        self._now_s += next(self._samples)
+        """During a round: forward by the next sample; a profiler's extra call comes after the last."""
+        self._now_s += next(self._samples, 0.0)
 
     def __call__(self) -> float:
         """The time in seconds."""

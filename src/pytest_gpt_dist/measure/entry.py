@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_gpt_dist.measure.job import CaseJob, RankReport, ReferenceJob, ReferenceReport
+from pytest_gpt_dist.measure.job import CaseJob, OracleJob, RankReport, ReferenceJob, ReferenceReport
 
 
 def run_case(job: CaseJob) -> RankReport:
@@ -19,6 +19,13 @@ def compute_reference(job: ReferenceJob) -> ReferenceReport:
     from pytest_gpt_dist.measure import reference
 
     return reference.compute_reference(job)
+
+
+def compare_with_transformers(job: OracleJob) -> float:
+    """Compare a row of the reference with transformers' own model; on a group of one rank."""
+    from pytest_gpt_dist.measure import oracle
+
+    return oracle.compare_with_transformers(job)
 
 
 def tokenize(folder: str, texts: Sequence[str]) -> list[list[int]]:

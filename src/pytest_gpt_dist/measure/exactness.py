@@ -57,4 +57,4 @@ def reference_dtype(dtype: str) -> str:
 
 def checked_steps(longest_prompt: int, context: int) -> int:
     """How many forward passes are compared: nine, or as many as the context has room for."""
-    return min(CHECKED_STEPS, context - longest_prompt + 1)
+    return min(CHECKED_STEPS, context - longest_prompt)

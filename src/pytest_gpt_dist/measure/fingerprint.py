@@ -19,7 +19,7 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "device": machine.device,
-        "device_names": [gpu.name for gpu in machine.gpus],
+        "device_names": [gpu.name for gpu in machine.gpus[: case.gpus]],
         "driver": machine.driver,
         "cpu": cpu_name(),
         "cores": len(machine.cores),
@@ -30,7 +30,7 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
         "transformers": version("transformers"),
         "engine": case.engine,
         "layout": case.layout.id,
-        "model": case.model_name,
+        "model": case.source.folder or case.model_name,
         "weights": case.weights,
         "dtype": workload.dtype,
         "tokenizer": case.tokenizer,

@@ -24,6 +24,7 @@ class Forced:
 
     def __init__(self, rows: Mapping[int, ReferenceRow], vocabulary: Span, greedy: Chooser) -> None:
         self.errors: dict[int, float] = dict.fromkeys(rows, 0.0)
+        self.compared: dict[int, int] = dict.fromkeys(rows, 0)
         self.tokens_equal = True
         self._greedy = greedy
         self._rows = rows
@@ -40,6 +41,8 @@ class Forced:
         chosen = self._greedy(microbatch, step, logits)
         expected = [self._read(request.index) for request in microbatch.requests]
         forced = torch.stack([each.tokens[step] for each in expected])
+        for request in microbatch.requests:
+            self.compared[request.index] += 1
         self.tokens_equal &= bool((chosen.cpu() == forced).all())
         if logits.shape[-1]:
             for row, request, each in zip(logits, microbatch.requests, expected, strict=True):

@@ -86,18 +86,27 @@ class ReferenceJob:
     prompts: tuple[tuple[int, ...], ...]
     steps: int
     path: str
-    against_transformers: bool
 
 
 @dataclass(frozen=True)
 class ReferenceReport:
-    """Greedy tokens by prompt, and the errors of one device, relative to the largest |logit|.
+    """Greedy tokens by prompt, and one device's errors in the workload's 16-bit format against float32.
 
-    ``own_errors`` are, by prompt, those of the workload's 16-bit format against float32;
-    ``transformers_error`` is that of the first prompt's logits against transformers' own model.
-    None where not asked for.
+    The errors are by prompt, relative to the largest |logit|; None for other formats.
     """
 
     tokens: tuple[tuple[int, ...], ...]
     own_errors: tuple[float, ...] | None
-    transformers_error: float | None
+
+
+@dataclass(frozen=True)
+class OracleJob:
+    """One row of the reference, to be compared with transformers' model run over ``token_ids`` at once.
+
+    The row's ``steps`` logits are those of the last ``steps`` of the ids.
+    """
+
+    source: ModelSource
+    token_ids: tuple[int, ...]
+    steps: int
+    row: ReferenceRow

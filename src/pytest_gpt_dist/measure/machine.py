@@ -9,7 +9,7 @@ from pytest_gpt_dist.cluster.config import oversubscribed
 from pytest_gpt_dist.cluster.devices import Gpu, driver_version, installed_gpus, visible_gpus
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.processor import cpu_name
-from pytest_gpt_dist.options import Options
+from pytest_gpt_dist.settings import Options
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ class PeakMemory:
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         else:
-            _return_freed_memory()
+            release_memory(device)
             try:
                 _CLEAR_REFS.write_text(_RESET_PEAK)
                 self._resting_bytes = _status_bytes("VmRSS")
@@ -41,12 +41,14 @@ class PeakMemory:
         return peak - self._resting_bytes
 
 
-def _return_freed_memory() -> None:
-    """Give back what an earlier case left in the allocator; it would hide what this one needs."""
+def release_memory(device: torch.device) -> None:
+    """Give back what was freed: kept in an allocator it hides what the next case needs, or takes its room."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not
     if trim is not None:
         trim(0)
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _status_bytes(key: str) -> int | None:

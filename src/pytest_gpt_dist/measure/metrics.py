@@ -15,6 +15,8 @@ from pytest_gpt_dist.measure.times import BatchTimes, Round, Summary
 # Two-sided 95% quantiles of Student's t for 1, 2, … degrees of freedom; 1.96 beyond.
 _STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 PRECISION = 0.01
+MOST_UNACCOUNTED = 0.05
+"""Share of a round that may lie outside of its requests' latencies before the case is marked."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,17 @@ def speed(rounds: Sequence[Round], requests: Sequence[Request], gpus: int) -> Sp
             else None
         ),
     )
+
+
+def unaccounted(round: Round) -> float:
+    """The share of a round that its batches' latencies, timed one by one, leave out or have too much.
+
+    The round is timed apart from them. Of several replicas the busiest counts, as it is what the round waits for.
+    """
+    accounted = max(
+        sum(_prefill_s(batch) + _decode_s(batch) for batch in batches) for batches in round.replicas
+    )
+    return abs(round.seconds - accounted) / round.seconds
 
 
 def summarize(values: Sequence[float]) -> Summary:

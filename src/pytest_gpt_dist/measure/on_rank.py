@@ -18,7 +18,7 @@ from pytest_gpt_dist.engines.protocol import Batch, Engine, EngineFactory, Micro
 from pytest_gpt_dist.measure.exactness import Exactness
 from pytest_gpt_dist.measure.forced import Forced
 from pytest_gpt_dist.measure.job import CaseJob, Check, RankReport, RankRound, Timing
-from pytest_gpt_dist.measure.memory import PeakMemory
+from pytest_gpt_dist.measure.memory import PeakMemory, release_memory
 from pytest_gpt_dist.measure.metrics import enough_rounds
 from pytest_gpt_dist.measure.stopwatch import RoundStopwatch
 from pytest_gpt_dist.measure.times import BatchTimes
@@ -38,9 +38,7 @@ def run_case(job: CaseJob) -> RankReport:
     finally:
         engine.close()
         del engine
-        gc.collect()
-        if mesh.device.type == "cuda":
-            torch.cuda.empty_cache()
+        release_memory(mesh.device)
 
 
 class _RunningCase:
@@ -91,7 +89,13 @@ class _RunningCase:
         greedy = make_chooser(Sampling(), self._vocabulary, mesh)
         forced = Forced(check.rows, engine.vocabulary, greedy)
         engine.generate(_with_new_tokens(self._batches, check.steps), forced, None)
-        error, differ = _largest(forced.max_error, float(not forced.tokens_equal))
+        mine = [request.index for batch in self._batches for request in batch.requests] if mesh.last else []
+        skipped = any(forced.compared[index] != check.steps for index in mine)
+        error, differ, unseen = _largest(forced.max_error, not forced.tokens_equal, skipped)
+        if unseen:
+            return replace(
+                report, problem="the engine did not let its logits be compared with the reference's"
+            )
         found = Exactness(self._job.source.dtype, error, not differ, check.own_error)
         return replace(
             report,
@@ -188,7 +192,7 @@ def _without_collection() -> Iterator[None]:
 
 def _largest(*values: float) -> list[float]:
     """Of each value the largest of all ranks."""
-    shared = torch.tensor(values, dtype=torch.float64)
+    shared = torch.tensor([float(value) for value in values], dtype=torch.float64)
     dist.all_reduce(shared, dist.ReduceOp.MAX)
     found: list[float] = shared.tolist()
     return found

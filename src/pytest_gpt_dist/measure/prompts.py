@@ -121,6 +121,10 @@ def _text(value: Any, where: str) -> str:
         raise UsageError(f"{where}: prompt is a text, got {type(value).__name__}")
     if not value:
         raise UsageError(f"{where}: prompt is empty")
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(f"{where}: prompt holds half of a surrogate pair, which is no character") from None
     return value
 
 

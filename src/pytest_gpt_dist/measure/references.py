@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_gpt_dist.cluster import Progress, RankGroup, RankGroupError
 from pytest_gpt_dist.engines.protocol import ModelSource, Request
-from pytest_gpt_dist.measure.entry import compute_reference
-from pytest_gpt_dist.measure.exactness import Exactness, checked_steps
-from pytest_gpt_dist.measure.job import Check, ReferenceJob, ReferenceRow
+from pytest_gpt_dist.measure.entry import compare_with_transformers, compute_reference
+from pytest_gpt_dist.measure.exactness import Exactness, checked_steps, reference_dtype
+from pytest_gpt_dist.measure.job import Check, OracleJob, ReferenceJob, ReferenceRow
 
 
 class WrongResultError(Exception):
@@ -35,14 +35,14 @@ class _Entry:
 class References:
     """Keeps, by model and prompt, what one device computes.
 
-    The native one-device layout is the reference; the first time a model is seen it is itself compared
-    with transformers' own implementation, and WrongResultError raised if they disagree.
+    The native one-device layout is the reference, which is itself compared with transformers' own
+    implementation, once for each model.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._entries: dict[tuple[ModelSource, int, tuple[int, ...]], _Entry] = {}
-        self._compared: set[ModelSource] = set()
+        self._compared: dict[ModelSource, bool] = {}
         self._too_large: set[ModelSource] = set()
 
     def get(
@@ -83,16 +83,38 @@ class References:
         on_progress: Callable[[int, Progress], None],
     ) -> None:
         path = str(self._folder / f"reference-{len(self._entries)}")
-        job = ReferenceJob(source, prompts, steps, path, against_transformers=source not in self._compared)
+        job = ReferenceJob(source, prompts, steps, path)
         (report,) = group.run(compute_reference, job, on_progress=on_progress)
-        if report.transformers_error is not None:
-            # Float32's bound for float64 too: transformers' RMSNorm computes in float32 whatever the model's format.
-            found = Exactness("float32", report.transformers_error, tokens_equal=True)
-            if not found.matches_reference:
-                raise WrongResultError(
-                    f"the one-device reference disagrees with transformers: {found.describe()}"
-                )
-            self._compared.add(source)
         for row, (prompt, tokens) in enumerate(zip(prompts, report.tokens, strict=True)):
             own_error = report.own_errors[row] if report.own_errors is not None else None
             self._entries[source, steps, prompt] = _Entry(ReferenceRow(path, row), tokens, own_error)
+
+    def compare_with_transformers(
+        self,
+        source: ModelSource,
+        reference: Reference,
+        request: Request,
+        one_rank: Callable[[], RankGroup],
+        on_progress: Callable[[int, Progress], None],
+    ) -> bool:
+        """Whether the model's reference was compared with transformers, once; False if there is no memory for it.
+
+        Raises WrongResultError if they disagree.
+        """
+        if source not in self._compared:
+            row, tokens = reference.check.rows[request.index], reference.tokens[request.index]
+            exact = replace(source, dtype=reference_dtype(source.dtype))
+            job = OracleJob(exact, request.prompt + tokens[:-1], reference.check.steps, row)
+            try:
+                (error,) = one_rank().run(compare_with_transformers, job, on_progress=on_progress)
+            except RankGroupError as failure:
+                if failure.kind != "memory":
+                    raise
+                error = None
+            # Float32's bound for float64 too: transformers' RMSNorm is in float32 whatever the model's format.
+            if error is not None and not (found := Exactness("float32", error, True)).matches_reference:
+                raise WrongResultError(
+                    f"the one-device reference disagrees with transformers: {found.describe()}"
+                )
+            self._compared[source] = error is not None
+        return self._compared[source]

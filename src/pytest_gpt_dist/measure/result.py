@@ -6,14 +6,22 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import mean
+from statistics import mean, median
 from typing import Any
 
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.fingerprint import SCHEMA, fingerprint
 from pytest_gpt_dist.measure.job import RankReport
 from pytest_gpt_dist.measure.machine import Machine
-from pytest_gpt_dist.measure.metrics import Speed, efficiency, seconds_per_token, speed, speedup
+from pytest_gpt_dist.measure.metrics import (
+    MOST_UNACCOUNTED,
+    Speed,
+    efficiency,
+    seconds_per_token,
+    speed,
+    speedup,
+    unaccounted,
+)
 from pytest_gpt_dist.measure.times import Round, Summary
 from pytest_gpt_dist.topology import Layout, parameter_count
 
@@ -57,6 +65,10 @@ class Result:
             speedup=info["speedup"],
             efficiency=info["efficiency"],
         )
+
+    def marked(self, mark: str) -> Result:
+        """With one more mark."""
+        return replace(self, extra_info=self.extra_info | {"marks": [*self.extra_info["marks"], mark]})
 
     def scaled(self, alone_tokens_per_s: float, origin: str) -> Result:
         """With its speed-up over one device of the same engine, and where that one's figure came from.
@@ -154,7 +166,7 @@ def make_result(
         "max_logit_error": max(errors, default=None),
         "matches_reference": True if checked else None,
         "tokens_sha256": hashlib.sha256(json.dumps(tokens).encode()).hexdigest(),
-        "marks": ["tokens vary"] if _tokens_vary(launches) else [],
+        "marks": _marks(launches),
         "resumed": False,
         "launches": by_launch,
     }
@@ -173,6 +185,14 @@ def make_result(
 
 def _summary(saved: dict[str, float] | None) -> Summary | None:
     return None if saved is None else Summary(**saved)
+
+
+def _marks(launches: Sequence[Launch]) -> list[str]:
+    marks = ["tokens vary"] if _tokens_vary(launches) else []
+    rounds = [round for launch in launches for round in launch.rounds]
+    if rounds and median(unaccounted(round) for round in rounds) > MOST_UNACCOUNTED:
+        marks.append("latencies do not add up")
+    return marks
 
 
 def _tokens_vary(launches: Sequence[Launch]) -> bool:

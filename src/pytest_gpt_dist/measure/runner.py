@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pytest_gpt_dist.cluster import Progress, RankGroup
+from pytest_gpt_dist.cluster import Progress, RankGroup, RankGroupError
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import run_case
 from pytest_gpt_dist.measure.exactness import EXACT_TOKENS
@@ -37,7 +38,7 @@ class CaseRunner:
         self._groups = groups
         self._machine = machine
         self._references = References(folder)
-        self._alone: dict[tuple[str, object], float] = {}
+        self._alone: dict[tuple[str, object], _Alone] = {}
 
     def run(
         self, case: Case, timing: Timing | None, one_device: Callable[[], Case], status: Callable[[str], None]
@@ -50,25 +51,32 @@ class CaseRunner:
         result = self._measure(case, timing, status)
         if result.tokens_per_s is None:
             return result
-        key = (case.engine, case.workload)
-        origin = "measured in this session"
         self.remember(case, result)
+        key = (case.engine, case.workload)
         if key not in self._alone:
-            alone = self._measure(one_device(), timing, _prefixed("one device alone: ", status))
-            assert alone.tokens_per_s is not None
-            self._alone[key] = alone.tokens_per_s
-            origin = "measured on demand"
-        return result.scaled(self._alone[key], origin)
+            # What is finished must not be lost with its partner: one device may be too small for the model.
+            try:
+                alone = self._measure(one_device(), timing, _prefixed("one device alone: ", status))
+                self._alone[key] = _Alone(alone.tokens_per_s, "measured on demand")
+            except (RankGroupError, WrongResultError) as error:
+                self._alone[key] = _Alone(None, _first_line(error))
+        partner = self._alone[key]
+        if partner.tokens_per_s is None:
+            return result.marked(f"no speed-up: on one device, {partner.origin}")
+        return result.scaled(partner.tokens_per_s, partner.origin)
 
     def remember(self, case: Case, result: Result) -> None:
-        """Take a result that was measured earlier as if it had been measured now."""
+        """Take a one-device result as what other cases of its engine and workload are compared with."""
         if case.gpus == 1 and result.tokens_per_s is not None:
-            self._alone.setdefault((case.engine, case.workload), result.tokens_per_s)
+            self._alone[case.engine, case.workload] = _Alone(result.tokens_per_s, "case of this session")
 
     def _measure(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
         status("starting ranks")
         reference = self._references.get(
             case.source, case.requests, lambda: self._groups.group(1), _shown(status)
+        )
+        compared = reference is None or self._references.compare_with_transformers(
+            case.source, reference, case.requests[0], lambda: self._groups.group(1), _shown(status)
         )
         count = timing.launches if timing else 1
         launches = []
@@ -77,13 +85,14 @@ class CaseRunner:
                 self._groups.renew()
             tell = _prefixed(f"launch {number} of {count}: ", status) if count > 1 else status
             launches.append(self._launch(case, timing, reference, tell))
-        return make_result(
+        result = make_result(
             case,
             self._machine,
             launches,
             checked=reference is not None,
             warmup=timing.warmup if timing else 0,
         )
+        return result if compared else result.marked("reference not compared with transformers: no memory")
 
     def _launch(
         self,
@@ -114,6 +123,8 @@ class CaseRunner:
             raise WrongResultError(
                 f"rounds generated different tokens, which {case.workload.dtype} does not explain"
             )
+        rounds = _rounds(case, reports)
+        _check_marks(case, rounds)
         tokens = _in_prompt_order(case, reports)
         _check_counts(case, tokens)
         if reference is not None:
@@ -121,10 +132,22 @@ class CaseRunner:
         span = reports[0].timed_span_s
         return Launch(
             reports=tuple(reports),
-            rounds=tuple(_rounds(case, reports)),
+            rounds=tuple(rounds),
             tokens=tokens,
             utilization=sampler.mean_between(*span) if timing and span else None,
         )
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """What one device does alone, and whence that is known; None and why there is no such figure."""
+
+    tokens_per_s: float | None
+    origin: str
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _prefixed(prefix: str, status: Callable[[str], None]) -> Callable[[str], None]:
@@ -160,6 +183,17 @@ def _check_counts(case: Case, tokens: Sequence[Sequence[int]]) -> None:
             raise WrongResultError(
                 f"request {request.index} has token {outside[0]}, outside the vocabulary of {vocabulary}"
             )
+
+
+def _check_marks(case: Case, rounds: Sequence[Round]) -> None:
+    """Every token of every request must have been noted, else latencies are those of something else."""
+    expected = [
+        [[micro.steps for micro in batch.microbatches] for batch in batches] for batches in case.batches
+    ]
+    for each in rounds:
+        noted = [[[len(times) for times in batch.tokens_s] for batch in batches] for batches in each.replicas]
+        if noted != expected:
+            raise WrongResultError(f"the engine noted {noted} tokens of its microbatches, not {expected}")
 
 
 def _check_tokens(case: Case, reference: Reference, tokens: Sequence[Sequence[int]]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from statistics import mean
 from types import TracebackType
 
@@ -42,10 +43,8 @@ class UtilizationSampler:
         return mean(inside) if inside else None
 
     def _sample(self) -> None:
-        handles = [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in self._uuids]
-        while not self._stop.wait(_INTERVAL_S):
-            try:
+        with suppress(pynvml.NVMLError):  # a GPU that does not tell has no figure
+            handles = [pynvml.nvmlDeviceGetHandleByUUID(uuid) for uuid in self._uuids]
+            while not self._stop.wait(_INTERVAL_S):
                 busy = [pynvml.nvmlDeviceGetUtilizationRates(handle).gpu for handle in handles]
-            except pynvml.NVMLError:
-                return
-            self._samples.append((time.monotonic(), mean(busy) / 100))
+                self._samples.append((time.monotonic(), mean(busy) / 100))

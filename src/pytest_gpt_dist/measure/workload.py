@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pytest_gpt_dist.engines.protocol import Request, Sampling
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.prompts import Prompt, Tokenize, encode, fit
-from pytest_gpt_dist.options import Options
+from pytest_gpt_dist.settings import Options
 from pytest_gpt_dist.topology import Dimensions
 
 DEFAULT_NEW_TOKENS = 64

@@ -43,10 +43,12 @@ class Prompts:
 
     Args:
         lengths: of each row's prompt.
+        positions: the model's context.
         device: where the rows are.
     """
 
-    def __init__(self, lengths: list[int], device: torch.device) -> None:
+    def __init__(self, lengths: list[int], positions: int, device: torch.device) -> None:
+        self._last_position = positions - 1
         self.longest = max(lengths)
         self._ragged = min(lengths) != self.longest
         self._lengths = torch.tensor(lengths, device=device)
@@ -59,7 +61,8 @@ class Prompts:
         start = self.longest + step - 1
         if not self._ragged:
             return Window(start, start + 1)
-        columns = self._lengths + (step - 1)
+        # A row that has all its tokens may run on beyond the context while others still want some.
+        columns = (self._lengths + (step - 1)).clamp_(max=self._last_position)
         seen = torch.arange(start + 1, device=columns.device) <= columns[:, None]
         return Window(start, start + 1, self._rows, columns, seen[:, None, None, :])
 

@@ -21,6 +21,7 @@ _HEADERS = (
     "exact",
     "notes",
 )
+_IN_COMMON = ("device_name", "model", "dtype", "scaling")
 _NOTHING = "-"
 _MIB = 2**20
 
@@ -34,22 +35,20 @@ class Row:
 
 
 def render(rows: Sequence[Row]) -> str:
-    """The table as text; what could not be measured is a dash."""
+    """A table for each device, model, dtype and scaling, under a line that names them; a dash was not measured."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(" · ".join(str(row.info[key]) for key in _IN_COMMON), []).append(row)
+    return "\n\n".join(f"{heading}\n{_table(group)}" for heading, group in groups.items())
+
+
+def _table(rows: Sequence[Row]) -> str:
     return tabulate(
         [_cells(row) for row in rows],
         headers=_HEADERS,
         disable_numparse=True,
         colalign=("left", "left", *["right"] * 7, "left", "left"),
     )
-
-
-def heading(rows: Sequence[Row]) -> str:
-    """What all rows have in common, in one line."""
-    facts = []
-    for key in ("device_name", "model", "dtype", "scaling"):
-        values = dict.fromkeys(str(row.info[key]) for row in rows)
-        facts.append(", ".join(values))
-    return " · ".join(facts)
 
 
 def _cells(row: Row) -> list[str]:

@@ -1,0 +1,111 @@
+"""Earlier sessions, read from the files that pytest-benchmark saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_gpt_dist.compare.launches import launch_datum
+from pytest_gpt_dist.compare.stored import judge_stored, no_baseline
+from pytest_gpt_dist.compare.verdict import Verdict
+from pytest_gpt_dist.errors import UsageError
+
+
+@dataclass(frozen=True)
+class MeasuredCase:
+    """One case of one session: the test's id, its fingerprint, and one datum a launch in seconds per token."""
+
+    name: str
+    fingerprint: Mapping[str, Any]
+    launches: tuple[float, ...]
+
+    @classmethod
+    def of(cls, name: str, info: Mapping[str, Any]) -> MeasuredCase:
+        """The case that saved these entries. KeyError, TypeError or UsageError where it saved none."""
+        return cls(name, info["fingerprint"], tuple(launch_datum(samples) for samples in info["launches"]))
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """The cases of all readable files, and a line for each file that is not."""
+
+    cases: tuple[MeasuredCase, ...]
+    skipped: tuple[str, ...]
+
+
+def read_baselines(folder: Path) -> Baselines:
+    """Every case saved below a folder of pytest-benchmark's storage. What is damaged is named and skipped."""
+    cases: list[MeasuredCase] = []
+    skipped: list[str] = []
+    for path in sorted(folder.rglob("*.json")):
+        try:
+            cases += read_session(path)
+        except UsageError as error:
+            skipped.append(f"skipped: {error}")
+    return Baselines(tuple(cases), tuple(skipped))
+
+
+def read_session(path: Path) -> tuple[MeasuredCase, ...]:
+    """The cases of one file that pytest-benchmark saved. UsageError where it is none, or half written."""
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        return tuple(_cases(saved["benchmarks"]))
+    except OSError as error:
+        raise UsageError(f"baseline {path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"baseline {path} is damaged, or not saved by pytest-benchmark ({type(error).__name__})"
+        ) from None
+
+
+def judge_session(
+    current: Sequence[MeasuredCase], baselines: Sequence[MeasuredCase], min_effects: Mapping[str, float]
+) -> list[Verdict]:
+    """A verdict for each case of a session, against the earlier ones of the same id and fingerprint.
+
+    ``min_effects`` are by case name.
+    """
+    verdicts = []
+    for case in current:
+        namesakes = [saved for saved in baselines if saved.name == case.name]
+        matching = [saved.launches for saved in namesakes if saved.fingerprint == case.fingerprint]
+        if matching:
+            verdicts.append(
+                judge_stored(
+                    case.name,
+                    case.launches,
+                    matching,
+                    cases=len(current),
+                    min_effect=min_effects[case.name],
+                )
+            )
+        else:
+            verdicts.append(no_baseline(case.name, case.launches, _nearest_difference(case, namesakes)))
+    return verdicts
+
+
+def _cases(benchmarks: Sequence[Mapping[str, Any]]) -> Iterator[MeasuredCase]:
+    """Those of them that this plugin measured; a file may hold anybody's benchmarks."""
+    for benchmark in benchmarks:
+        info = benchmark["extra_info"]
+        if "fingerprint" in info:
+            try:
+                yield MeasuredCase.of(benchmark["fullname"], info)
+            except UsageError as error:
+                raise ValueError(str(error)) from None
+
+
+def _nearest_difference(case: MeasuredCase, namesakes: Sequence[MeasuredCase]) -> list[str]:
+    """The keys in which the saved case that is most like this one differs."""
+    differences = [
+        [
+            key
+            for key in sorted({*case.fingerprint, *saved.fingerprint})
+            if case.fingerprint.get(key) != saved.fingerprint.get(key)
+        ]
+        for saved in namesakes
+    ]
+    return min(differences, key=len, default=[])

@@ -1,0 +1,83 @@
+"""What is said about a case: one of five kinds, with the figures that it rests on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from math import log1p
+from typing import Any, Literal
+
+from pytest_gpt_dist.errors import UsageError
+
+Kind = Literal["regressed", "improved", "unchanged", "inconclusive", "no-baseline"]
+Mode = Literal["stored", "paired"]
+
+MIN_EFFECT = 0.02
+"""The default of the smallest slowdown worth a failure, relative to the time before."""
+BOUND_CONFIDENCE = 0.95
+"""Of the one-sided upper bound that `unchanged` needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a session says about one case. Times are seconds per token, effects relative changes of time.
+
+    An ``effect`` of +0.05 is 5% slower. ``interval`` holds it with a probability of ``confidence``.
+    ``detectable`` is the smallest slowdown that would have been called `regressed` had it been observed.
+    ``used`` counts what the verdict rests on: earlier sessions (stored) or pairs of launches (paired).
+    ``needed_launches`` is the number of launches (paired: a side, stored: in every session) that would
+    probably settle an `inconclusive`; None elsewhere, and where launches alone would not. ``p_value`` is
+    that of the paired test, None where there was none. What does not exist is None: all of it but
+    ``after_s`` for `no-baseline`.
+    """
+
+    case: str
+    kind: Kind
+    mode: Mode
+    after_s: float
+    before_s: float | None
+    effect: float | None
+    interval: tuple[float, float] | None
+    confidence: float | None
+    detectable: float | None
+    used: int
+    why: str
+    needed_launches: int | None = None
+    p_value: float | None = None
+
+    @property
+    def fails(self) -> bool:
+        """Whether it fails the session: a regression does, nothing else."""
+        return self.kind == "regressed"
+
+    def as_dict(self) -> dict[str, Any]:
+        """As it is saved; every value is plain JSON."""
+        entries = asdict(self)
+        entries["interval"] = list(self.interval) if self.interval else None
+        return entries
+
+
+def settle(
+    shift: float, *, limit: float, bound: float, min_effect: float
+) -> Literal["regressed", "improved", "unchanged", "inconclusive"]:
+    """The kind for a shift of log time that is significant beyond ±``limit``, known upwards to ``bound``.
+
+    All but ``min_effect`` are differences of natural logarithms. Exchanging the sides mirrors `regressed`
+    and `improved`; `unchanged` looks upwards only, because its question is whether the case got slower.
+    """
+    threshold = max(limit, log1p(min_effect))
+    if shift > threshold:
+        return "regressed"
+    if shift < -threshold:
+        return "improved"
+    if shift + bound < log1p(2 * min_effect):
+        return "unchanged"
+    return "inconclusive"
+
+
+def require_min_effect(min_effect: float) -> None:
+    """Raise UsageError unless it is a share of the time above 0 and below 1."""
+    if not 0 < min_effect < 1:
+        raise UsageError(
+            f"min_effect is {min_effect}: give the smallest slowdown that matters as a share of the time, "
+            "above 0 and below 1 (0.02 is 2%)"
+        )

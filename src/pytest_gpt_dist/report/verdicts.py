@@ -1,0 +1,52 @@
+"""Verdicts as a table, for a terminal or in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from pytest_gpt_dist.compare.verdict import Verdict
+
+_HEADERS = ("case", "before tokens/s", "after tokens/s", "time", "interval", "detectable", "verdict", "why")
+_NOTHING = "-"
+
+
+def render_verdicts(verdicts: Sequence[Verdict], style: str = "simple") -> str:
+    """One row a case; ``style`` is tabulate's, such as ``github``."""
+    return tabulate(
+        [_cells(verdict) for verdict in verdicts],
+        headers=_HEADERS,
+        tablefmt=style,
+        disable_numparse=True,
+        colalign=("left", *["right"] * 5, "left", "left"),
+    )
+
+
+def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
+    """The last line: what failed the session, or how many verdicts of each kind there are."""
+    failing = [verdict.case.rpartition("::")[2] for verdict in verdicts if verdict.fails]
+    if failing:
+        return f"gpt-dist: {len(failing)} regressed, which fails the session: {', '.join(failing)}"
+    missing = [verdict for verdict in verdicts if verdict.kind == "no-baseline"]
+    if required and missing:
+        return f"gpt-dist: {len(missing)} without a baseline, which --gpt-require-baseline makes a failure"
+    kinds = [verdict.kind for verdict in verdicts]
+    return "gpt-dist: " + ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+
+
+def _cells(verdict: Verdict) -> list[str]:
+    interval = _NOTHING
+    if verdict.interval is not None:
+        low, high = verdict.interval
+        interval = f"{low:+.1%} to {high:+.1%}"
+    return [
+        verdict.case.rpartition("::")[2],
+        _NOTHING if verdict.before_s is None else f"{1 / verdict.before_s:,.1f}",
+        f"{1 / verdict.after_s:,.1f}",
+        _NOTHING if verdict.effect is None else f"{verdict.effect:+.1%}",
+        interval,
+        _NOTHING if verdict.detectable is None else f"{verdict.detectable:+.1%}",
+        verdict.kind,
+        verdict.why,
+    ]

@@ -1,0 +1,126 @@
+"""Verdicts against saved sessions: what fails a session, and what cannot be compared."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from plugin.sessions import TINY, Session, run_session
+
+CASES = """\
+import pytest
+
+def test_case(gpt_dist):
+    gpt_dist.run()
+
+@pytest.mark.gpt_dist(min_effect=0.9)
+def test_lenient(gpt_dist):
+    gpt_dist.run()
+"""
+CONFTEST = """\
+def pytest_gpt_dist_register(registry):
+    registry.add_model("tiny", "tiny_model:TINY")
+
+def pytest_gpt_dist_verdict(verdict):
+    print("told of", verdict.case, verdict.kind)
+"""
+FILES = {"test_cases.py": CASES, "conftest.py": CONFTEST}
+SAVING = ("--benchmark-autosave", "--benchmark-save-data")
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """A session that had nothing to compare with."""
+    return run_session(tmp_path_factory.mktemp("first"), FILES, *TINY, *SAVING, "--gpt-baseline")
+
+
+@pytest.fixture
+def storage(first: Session, tmp_path: Path) -> Path:
+    """A storage outside of the session's folder, with the first session's file in it."""
+    return Path(shutil.copytree(first.folder / ".benchmarks", tmp_path / "storage"))
+
+
+def scale(storage: Path, factor: float, **fingerprint: Any) -> None:
+    """Make a saved session another one: times by a factor, and other entries of the fingerprint."""
+    (file,) = storage.rglob("*.json")
+    saved = json.loads(file.read_text())
+    for benchmark in saved["benchmarks"]:
+        info = benchmark["extra_info"]
+        info["launches"] = [[factor * sample for sample in samples] for samples in info["launches"]]
+        info["fingerprint"] |= fingerprint
+    file.write_text(json.dumps(saved))
+
+
+def judge(tmp_path: Path, storage: Path, *args: str) -> Session:
+    folder = tmp_path / "second"
+    folder.mkdir()
+    where = f"--benchmark-storage=file://{storage}"
+    return run_session(
+        folder, FILES, *TINY, where, "--gpt-baseline", "--benchmark-json=out.json", "-s", *args
+    )
+
+
+def kinds(session: Session) -> dict[str, str]:
+    saved = json.loads((session.folder / "out.json").read_text())
+    return {verdict["case"]: verdict["kind"] for verdict in saved["gpt_dist"]["verdicts"]}
+
+
+def test_nothing_to_compare_with_is_said_and_passes(first: Session) -> None:
+    assert first.status == 0, first.output
+    assert first.output.splitlines()[-1] == "gpt-dist: 2 no-baseline"
+    assert "no saved session has this case" in first.output
+
+
+def test_nothing_to_compare_with_can_be_made_a_failure(tmp_path: Path) -> None:
+    session = judge(tmp_path, tmp_path / "empty", "--gpt-require-baseline")
+    assert session.status == 1
+    assert (
+        "2 without a baseline, which --gpt-require-baseline makes a failure"
+        in session.output.splitlines()[-1]
+    )
+
+
+def test_a_regression_fails_the_session_without_a_traceback(tmp_path: Path, storage: Path) -> None:
+    scale(storage, 1 / 20)
+    session = judge(tmp_path, storage)
+    assert session.status == 1
+    assert kinds(session) == {
+        "test_cases.py::test_case": "regressed",
+        "test_cases.py::test_lenient": "regressed",
+    }
+    assert session.output.splitlines()[-1].startswith(
+        "gpt-dist: 2 regressed, which fails the session: test_case"
+    )
+    assert "Traceback" not in session.output
+    assert "told of test_cases.py::test_case regressed" in session.output
+
+
+def test_a_cases_own_least_effect_holds(tmp_path: Path, storage: Path) -> None:
+    scale(storage, 1 / 1.6)
+    session = judge(tmp_path, storage)
+    assert kinds(session)["test_cases.py::test_lenient"] not in ("regressed", "no-baseline")
+
+
+def test_an_improvement_never_fails(tmp_path: Path, storage: Path) -> None:
+    scale(storage, 20)
+    session = judge(tmp_path, storage)
+    assert session.status == 0, session.output
+    assert set(kinds(session).values()) == {"improved"}
+
+
+def test_another_machine_is_no_baseline_and_the_keys_are_named(tmp_path: Path, storage: Path) -> None:
+    scale(storage, 1 / 20, cores=64)
+    session = judge(tmp_path, storage)
+    assert session.status == 0, session.output
+    assert set(kinds(session).values()) == {"no-baseline"}
+    assert "saved sessions differ in cores" in session.output
+
+
+def test_a_damaged_baseline_is_named_and_skipped(tmp_path: Path, storage: Path) -> None:
+    (file,) = storage.rglob("*.json")
+    (file.parent / "0002_half.json").write_text(file.read_text()[:100])
+    session = judge(tmp_path, storage)
+    assert "0002_half.json is damaged" in session.output
+    assert "no-baseline" not in kinds(session).values()
