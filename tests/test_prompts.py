@@ -185,3 +185,27 @@ def test_without_a_length_a_prompt_stays_as_it_is(ids: list[int]) -> None:
 
 def _no_tokenizer(texts: Any) -> list[list[int]]:
     raise AssertionError("no text to tokenize")
+
+
+def test_a_key_that_is_nearly_one_of_ours_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "a", "id": 3}\n{"prompt": "a", "maxlength": 3}\n')
+    with pytest.raises(
+        UsageError, match=r"^prompts.jsonl:2: unknown key maxlength; did you mean max_length\?$"
+    ):
+        read_prompts(file)
+
+
+@pytest.mark.parametrize("line", ["[" * 200_000, '{"prompt": "a", "max_length": ' + "9" * 5000 + "}"])
+def test_what_json_gives_up_on_is_named_with_its_line(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text(line)
+    with pytest.raises(UsageError, match=r"^prompts.jsonl:1: not JSON that can be read"):
+        read_prompts(file)
+
+
+def test_half_a_surrogate_pair_is_no_character(tmp_path: Path) -> None:
+    file = tmp_path / "prompts.jsonl"
+    file.write_text('{"prompt": "\\ud800"}')
+    with pytest.raises(UsageError, match=r"^prompts.jsonl:1: prompt holds half of a surrogate pair"):
+        read_prompts(file)

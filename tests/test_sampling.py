@@ -164,3 +164,9 @@ def test_values_out_of_range_are_refused(wrong: dict[str, float]) -> None:
     (name,) = wrong
     with pytest.raises(UsageError, match=f"{name} .*must be above 0"):
         Sampling(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_lowest_temperature_takes_the_largest_logit() -> None:
+    logits = torch.tensor([[1.0, 3.0, 2.0], [-4.0, -5.0, -6.0]])
+    draws = torch.tensor([0.999, 0.0], dtype=torch.float64)
+    assert sample(logits, draws, temperature=5e-324, top_p=None).tolist() == [1, 0]

@@ -38,7 +38,7 @@ from pytest_gpt_dist.model.catalog import ResolvedModel, resolve
 from pytest_gpt_dist.registry import Registry, unknown
 from pytest_gpt_dist.settings import Options, check_argument
 from pytest_gpt_dist.strategies.protocol import degenerate
-from pytest_gpt_dist.topology import Layout
+from pytest_gpt_dist.topology import Layout, stages
 
 _WORKLOAD = tuple(field.name for field in dataclasses.fields(Workload))
 DEGREES = ("data_parallel", "pipeline_parallel", "tensor_parallel")
@@ -128,14 +128,19 @@ class Bench:
         engine = self.options.engine[0] if engine is None else engine
         if not isinstance(engine, str):
             raise UsageError(f"engine={engine!r}: expected the name of an engine")
+        stages(self._model(workload).config.dimensions, layout.pp)  # UsageError where there are too many
         return self._resolve(workload, strategy, layout, equals, engine), self._timing(arguments)
 
     def check_options(self) -> None:
         """Find what is wrong with the options before anything starts; UsageError in one line."""
         for engine in self.options.engine:
             self.registry.engine_path(engine)
+        if self.options.log_dir is not None:
+            _require_folder(Path(self.options.log_dir))
         workload = self.workload
         model = self._model(workload)
+        if self.options.degrees is not None:
+            stages(model.config.dimensions, Layout(*self.options.degrees).pp)
         prompts = self._prompts(workload)
         if self._tokenizer(model)[0] == BYTE_TOKENIZER or all(prompt.text is None for prompt in prompts):
             self._requests(workload, model, max(self.options.counts))
@@ -267,3 +272,12 @@ class Bench:
         return build_requests(
             workload, self._prompts(workload), gpus, model.config.dimensions, tokenize_texts
         )
+
+
+def _require_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise UsageError(f"--gpt-log-dir={path}: cannot write there ({error.strerror})") from None

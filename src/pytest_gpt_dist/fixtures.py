@@ -107,6 +107,8 @@ class ProcessGroup:
     def __init__(self, bench: Callable[[], Bench], world_size: int) -> None:
         self._world_size = world_size
         try:
+            if not isinstance(world_size, int) or isinstance(world_size, bool) or world_size < 1:
+                raise UsageError(f"a group needs at least 1 rank, not {world_size!r}")
             self._bench = bench()
             lack = self._bench.machine.lacks(world_size)
         except UsageError as error:

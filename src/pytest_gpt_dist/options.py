@@ -45,7 +45,7 @@ def read_options(config: pytest.Config) -> Options:
             if given is None:
                 continue
             values[name] = how.check(given)
-        except (ValueError, TypeError, pytest.UsageError) as error:
+        except (ValueError, TypeError, OverflowError, pytest.UsageError) as error:
             got = "" if given is None else f", got {given!r}"
             raise UsageError(f"{source}: {error}{got}") from None
         if name in ("prompts", "log_dir"):

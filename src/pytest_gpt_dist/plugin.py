@@ -137,6 +137,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     try:
         if _WRONG in config.stash:
             raise config.stash[_WRONG]
+        if needed and not config.pluginmanager.hasplugin("benchmark"):
+            raise UsageError(
+                "gpt_dist records through pytest-benchmark, which is switched off; leave out -p no:benchmark"
+            )
         if needed:
             _bench(config)
         if in_matrix and not config.option.collectonly:

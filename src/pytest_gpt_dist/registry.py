@@ -102,6 +102,8 @@ class Registry:
         return preset
 
     def _add(self, kind: str, name: str, path: str) -> None:
+        if not isinstance(name, str) or not isinstance(path, str):
+            raise UsageError(f"{kind} {name!r}: a name and an import path are texts, got {path!r}")
         module, colon, attribute = path.partition(":")
         if not (module and colon and attribute):
             raise UsageError(f"{kind} {name!r}: {path!r} is not of the form package.module:attribute")
@@ -128,7 +130,7 @@ def load(path: str, *, what: str) -> Any:
     module, _, attribute = path.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except Exception as error:  # whatever a module does when it is imported
         raise UsageError(f"{what}: cannot load {path}: {error}") from error
 
 

@@ -11,6 +11,9 @@ from typing import Any, Literal
 
 from pytest_gpt_dist.errors import UsageError
 
+_LARGEST_SIZE = 2**50
+_LARGEST_INTEGER = 10**6
+_MOST_DEVICES = 4096
 DEFAULT_COUNTS = (1, 2, 4)
 IniType = Literal["string", "bool", "int", "float"]
 _UNITS = {
@@ -29,9 +32,10 @@ _UNITS = {
 def parse_bytes(text: str) -> int:
     """Bytes of a size such as ``8GiB``, ``500MB`` or ``1073741824``."""
     match = re.fullmatch(r"([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?", text.strip().lower())
-    if match is None or match[2] not in _UNITS or (size := int(float(match[1]) * _UNITS[match[2]])) < 1:
+    size = float(match[1]) * _UNITS[match[2]] if match is not None and match[2] in _UNITS else 0.0
+    if not 1 <= size <= _LARGEST_SIZE:
         raise ValueError("expected a size such as 8GiB or 500MB")
-    return size
+    return int(size)
 
 
 def parse_counts(text: str) -> tuple[int, ...]:
@@ -40,7 +44,7 @@ def parse_counts(text: str) -> tuple[int, ...]:
         counts = {int(part) for part in text.split(",")}
     except ValueError:
         counts = set()
-    if not counts or min(counts) < 1:
+    if not counts or not 1 <= min(counts) <= max(counts) <= _MOST_DEVICES:
         raise ValueError("expected device counts such as 1,2,4")
     return tuple(sorted(counts))
 
@@ -51,6 +55,9 @@ def parse_names(text: str) -> tuple[str, ...]:
     if not names:
         raise ValueError("expected names separated by commas")
     return names
+
+
+_KINDS = {"int": "a whole number", "float": "a number", "string": "a text", "bool": "True or False"}
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,8 @@ class Declaration:
 
     def check(self, value: Any) -> Any:
         """The parsed value, or ValueError with what was expected."""
+        if isinstance(value, str) and not value:
+            raise ValueError("expected something")
         if self.ini == "string" and isinstance(value, str):
             value = self.parse(value)
         if isinstance(value, float) and not isfinite(value):
@@ -80,7 +89,7 @@ class Declaration:
         if self.above is not None and value <= self.above:
             raise ValueError(f"expected more than {self.above:g}")
         if self.maximum is not None and value > self.maximum:
-            raise ValueError(f"expected at most {self.maximum:g}")
+            raise ValueError(f"expected at most {self.maximum:,}")
         return value
 
 
@@ -88,8 +97,10 @@ def _option(default: Any, help: str, group: str, **how: Any) -> Any:
     return dataclasses.field(default=default, metadata={"declaration": Declaration(help, group, **how)})
 
 
-def _integer(default: int | None, help: str, group: str, minimum: int = 1) -> Any:
-    return _option(default, help, group, ini="int", minimum=minimum, metavar="N")
+def _integer(
+    default: int | None, help: str, group: str, minimum: int = 1, maximum: int = _LARGEST_INTEGER
+) -> Any:
+    return _option(default, help, group, ini="int", minimum=minimum, maximum=maximum, metavar="N")
 
 
 @dataclass(frozen=True)
@@ -135,8 +146,12 @@ class Options:
     tensor_parallel: int | None = _integer(
         None, "tensor-parallel degree; degrees replace the matrix", "matrix"
     )
-    pipeline_parallel: int | None = _integer(None, "pipeline stages; degrees replace the matrix", "matrix")
-    data_parallel: int | None = _integer(None, "replicas; degrees replace the matrix", "matrix")
+    pipeline_parallel: int | None = _integer(
+        None, "pipeline stages; degrees replace the matrix", "matrix", 1, _MOST_DEVICES
+    )
+    data_parallel: int | None = _integer(
+        None, "replicas; degrees replace the matrix", "matrix", 1, _MOST_DEVICES
+    )
     microbatches: int | None = _integer(
         None, "microbatches a batch is split into (default: as many as pipeline stages)", "matrix"
     )
@@ -153,7 +168,9 @@ class Options:
         "device",
         choices=("auto", "nccl", "gloo"),
     )
-    threads_per_rank: int = _integer(1, "cores and threads of a rank on the CPU (default: 1)", "device")
+    threads_per_rank: int = _integer(
+        1, "cores and threads of a rank on the CPU (default: 1)", "device", 1, 4096
+    )
     share_gpu: bool = _option(
         False,
         "put several ranks on one GPU, to check results; such cases have no efficiency",
@@ -195,7 +212,7 @@ class Options:
     repetition_penalty: float = _option(
         1.0, "divide the logits of tokens already seen", "workload", ini="float", above=0.0, metavar="F"
     )
-    seed: int = _integer(0, "seed of random weights and of sampling (default: 0)", "workload", minimum=0)
+    seed: int = _integer(0, "seed of random weights and of sampling (default: 0)", "workload", 0, 2**63 - 1)
 
     rounds: int | None = _integer(
         None, "exactly this many timed rounds (default: until precise enough)", "measuring"
@@ -217,6 +234,7 @@ class Options:
         "measuring",
         ini="float",
         above=0.0,
+        maximum=1e6,
         metavar="S",
     )
 
@@ -288,11 +306,12 @@ def check_argument(name: str, value: Any) -> None:
         "string": (str,),
         "bool": (bool,),
     }
+    fits = isinstance(value, kinds[how.ini]) and (how.ini == "bool" or not isinstance(value, bool))
     try:
-        if not isinstance(value, kinds[how.ini]) or (isinstance(value, bool) and how.ini != "bool"):
-            raise ValueError(f"expected a {' or '.join(kind.__name__ for kind in kinds[how.ini])}")
-        how.check(value)
-    except ValueError as error:
+        if not fits:
+            raise ValueError(f"expected {_KINDS[how.ini]}")
+        how.check(float(value) if how.ini == "float" else value)
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"{name}={value!r}: {error}") from None
 
 

@@ -22,7 +22,7 @@ FAILING = {
     "test_wrong[engine-type]": "engine=3: expected the name of an engine",
     "test_wrong[engine-list]": "engine=['native']: expected the name of an engine",
     "test_wrong[model]": "unknown model 'gpt2-larg': did you mean gpt2-large",
-    "test_wrong[model-type]": "model=7: expected a str",
+    "test_wrong[model-type]": "model=7: expected a text",
     "test_wrong[gpus]": "gpus=0: expected a whole number of at least 1",
     "test_wrong[gpus-type]": "gpus='2': expected a whole number of at least 1",
     "test_wrong[batch]": "batch_size=0: expected at least 1",

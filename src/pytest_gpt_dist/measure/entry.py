@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.job import CaseJob, OracleJob, RankReport, ReferenceJob, ReferenceReport
 
 
@@ -32,5 +33,11 @@ def tokenize(folder: str, texts: Sequence[str]) -> list[list[int]]:
     """Token ids of texts, without special tokens, by the tokenizer in ``folder``; on a group of one rank."""
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return [list(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        return [list(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
+    except Exception as error:  # whatever reading a broken file brings up
+        reason = " ".join(str(error).split())[:200]
+        raise UsageError(
+            f"{folder}: its tokenizer cannot be loaded ({type(error).__name__}: {reason})"
+        ) from error

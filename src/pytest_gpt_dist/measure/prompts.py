@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 from pytest_gpt_dist.errors import UsageError
 
+_KEYS = ("prompt", "input_ids", "max_length")
 BYTE_TOKENIZER = "bytes"
 Tokenize = Callable[[Sequence[str]], list[list[int]]]
 
@@ -34,10 +36,16 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
     Raises UsageError with file and line for anything else.
     """
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        if path.is_fifo():
+            raise UsageError(f"cannot read prompts from {path}: it is a pipe, give a file")
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(f"cannot read prompts from {path}: {reason}") from None
+        raise UsageError(
+            f"cannot read prompts from {path}: {reason}; give a file, or a list for texts"
+        ) from None
     prompts = tuple(
         _parse_line(line, f"{path.name}:{number}")
         for number, line in enumerate(lines, start=1)
@@ -104,8 +112,14 @@ def _parse_line(line: str, where: str) -> Prompt:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
         raise UsageError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where}: not JSON that can be read ({error})") from None
     if not isinstance(entry, dict):
         raise UsageError(f"{where}: expected a JSON object with prompt or input_ids")
+    for key in entry:
+        near = get_close_matches(key, _KEYS, n=1, cutoff=0.8)
+        if key not in _KEYS and near:
+            raise UsageError(f"{where}: unknown key {key}; did you mean {near[0]}?")
     new_tokens = entry.get("max_length")
     if new_tokens is not None and not (_is_integer(new_tokens) and new_tokens >= 1):
         raise UsageError(f"{where}: max_length is a whole number of at least 1, got {new_tokens!r}")

@@ -16,6 +16,7 @@ from pytest_gpt_dist.engines.batching import plan
 from pytest_gpt_dist.engines.choosers import make_chooser
 from pytest_gpt_dist.engines.native import NativeEngine
 from pytest_gpt_dist.engines.protocol import Chooser, Microbatch, ModelSource, Request, Sampling
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.exactness import reference_dtype
 from pytest_gpt_dist.measure.forced import Forced
 from pytest_gpt_dist.measure.job import ReferenceJob, ReferenceReport, ReferenceRow
@@ -34,12 +35,22 @@ def compute_reference(job: ReferenceJob) -> ReferenceReport:
     tokens = _generate(exact, requests, lambda engine, greedy: _Recording(recorded, greedy))
     logits = torch.stack([torch.stack(steps) for steps in recorded])
     recorded.clear()
+    if not bool(torch.isfinite(logits).all()):
+        raise UsageError(
+            f"the model's logits are not finite on one device in {exact.dtype}:"
+            " its weights hold NaN or infinity, or values that overflow"
+        )
     scale = logits.abs().amax((1, 2))
     folder = Path(job.path)
-    folder.mkdir()
-    np.save(folder / "logits.npy", logits.numpy())
-    np.save(folder / "tokens.npy", np.array(tokens))
-    np.save(folder / "scale.npy", scale.numpy())
+    try:
+        folder.mkdir()
+        np.save(folder / "logits.npy", logits.numpy())
+        np.save(folder / "tokens.npy", np.array(tokens))
+        np.save(folder / "scale.npy", scale.numpy())
+    except OSError as error:
+        raise UsageError(
+            f"cannot write the reference to {folder} ({error}); set TMPDIR to a disk with room"
+        ) from None
 
     own_errors = None
     if job.source.dtype != exact.dtype:

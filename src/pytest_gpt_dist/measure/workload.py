@@ -113,6 +113,12 @@ def build_requests(
 
     Raises UsageError where a request does not fit the model's context or vocabulary.
     """
+    if workload.prompt_tokens is not None and workload.prompt_tokens >= size.positions:
+        raise UsageError(
+            f"{workload.prompt_tokens} prompt tokens and {workload.new_tokens or DEFAULT_NEW_TOKENS} new ones do"
+            f" not fit {workload.model}'s context of {size.positions};"
+            " lower --gpt-prompt-tokens or --gpt-new-tokens"
+        )
     exact = isinstance(workload.prompts, tuple)
     devices = gpus if workload.scaling == "weak" else 1
     count = len(prompts) if exact else workload.requests or workload.batch_size * devices

@@ -73,8 +73,12 @@ def resolve(
         if not preset.pretrained:
             raise UsageError(f"model {name!r}: no trained weights of this shape exist; use random weights")
         return _from_folder(name, _download(preset.hub, offline=offline), weights)
-    path = Path(name).expanduser()
-    if path.exists():
+    try:
+        path = Path(name).expanduser()
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise UsageError(f"model {name[:80]!r}: is no name of a folder ({error})") from None
+    if exists:
         return _from_folder(name, path.resolve(), weights)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1 or name.endswith("/"):
         if "/" in name:
@@ -89,7 +93,7 @@ def _from_folder(name: str, folder: Path, weights: WeightsKind | None) -> Resolv
         raise UsageError(f"model {name!r}: {folder} is no model folder, it has no config.json")
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{file}: cannot be read as JSON ({error})") from error
     if not isinstance(values, dict):
         raise UsageError(f"{file}: is not a JSON object")

@@ -4,6 +4,7 @@ import json
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pytest_gpt_dist.model.tensors import HEAD_NAME, PREFIXES, checkpoint_tensor
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _DTYPES = ("F64", "F32", "F16", "BF16")
+_ITEMSIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _LARGEST_HEADER = 100_000_000
 
 
@@ -107,7 +109,7 @@ def _stored_tensors(folder: Path) -> dict[str, Entry]:
     try:
         weight_map = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         files = sorted({str(file) for file in weight_map.values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(f"{index}: is not an index of safetensors files ({error!r})") from error
     stored: dict[str, Entry] = {}
     for file in files:
@@ -115,6 +117,14 @@ def _stored_tensors(folder: Path) -> dict[str, Entry]:
             raise UsageError(f"{index}: names {file}, which is not there")
         stored |= _header(folder / file)
     return stored
+
+
+def _require_extent(name: str, entry: Mapping[str, Any], end: int) -> None:
+    """Raise ValueError unless a tensor's bytes are as many as its shape and dtype say, within the data."""
+    start, stop = entry["data_offsets"]
+    size = prod(entry["shape"]) * _ITEMSIZES.get(entry["dtype"], 0)
+    if not 0 <= start <= stop <= end or (size and stop - start != size):
+        raise ValueError(f"the place of {name} does not agree with its shape")
 
 
 def _header(file: Path) -> dict[str, Entry]:
@@ -128,11 +138,13 @@ def _header(file: Path) -> dict[str, Entry]:
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
         if file.stat().st_size != 8 + length + end:
             raise ValueError("its length is not what its header says")
+        for name, entry in header.items():
+            _require_extent(name, entry, end)
         return {
             name: Entry(
                 file, name, tuple(entry["shape"]), entry["dtype"], 8 + length + entry["data_offsets"][0]
             )
             for name, entry in header.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, struct.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error) as error:
         raise UsageError(f"{file}: is not a complete safetensors file ({error})") from error

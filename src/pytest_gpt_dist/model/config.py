@@ -1,6 +1,6 @@
 """The shape of a decoder, read from the ``config.json`` of a Hugging Face checkpoint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -119,6 +119,15 @@ class DecoderConfig:
         return values
 
 
+_MOST = 2**24
+_LARGEST = 1e30
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:40]}…"
+
+
 class _Reader:
     """Looks values up and says where they were missing or wrong."""
 
@@ -132,8 +141,8 @@ class _Reader:
             value = default
         if value is None:
             raise UsageError(f"{self.where}: has no {key}")
-        if type(value) is not int or value < 1:
-            raise UsageError(f"{self.where}: {key} is {value!r}, must be a whole number of at least 1")
+        if type(value) is not int or not 1 <= value <= _MOST:
+            raise UsageError(f"{self.where}: {key} is {_short(value)}, must be a whole number of at least 1")
         return value
 
     def number(self, key: str, default: float | None = None, *, of: Mapping[str, Any] | None = None) -> float:
@@ -143,8 +152,8 @@ class _Reader:
             value = default
         if value is None:
             raise UsageError(f"{self.where}: has no {key}")
-        if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
-            raise UsageError(f"{self.where}: {key} is {value!r}, must be a number above 0")
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < _LARGEST:
+            raise UsageError(f"{self.where}: {key} is {_short(value)}, must be a number above 0")
         return float(value)
 
     def flag(self, key: str, *, default: bool) -> bool:
@@ -160,7 +169,7 @@ class _Reader:
 
     def activation(self, key: str, default: str, names: Mapping[str, Activation]) -> Activation:
         name = self.values.get(key, default)
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise UsageError(f"{self.where}: {key} {name!r} is not supported; these are: {', '.join(names)}")
         return names[name]
 
@@ -234,6 +243,8 @@ def _llama(reader: _Reader) -> DecoderConfig:
 def _qwen3(reader: _Reader) -> DecoderConfig:
     reader.refuse_if("use_sliding_window", False, default=False)
     kinds = reader.values.get("layer_types") or ()
+    if not isinstance(kinds, Sequence):
+        raise UsageError(f"{reader.where}: layer_types is {kinds!r}, must be a list")
     if any(kind != "full_attention" for kind in kinds):
         raise UsageError(f"{reader.where}: layer_types other than full_attention are not supported")
     return _rotary_decoder("qwen3", reader, qk_norm=True, mlp_bias=False, head_dim=128)

@@ -95,7 +95,8 @@ def sample(
     """
     scores = logits.double()
     if temperature is not None:
-        scores = scores / temperature
+        # From the largest down, so that however low the temperature nothing but the small ones overflows.
+        scores = (scores - scores.amax(dim=-1, keepdim=True)) / temperature
     if top_p is not None and top_p < 1:
         scores = keep_top_p(scores, top_p)
     cumulative = scores.softmax(dim=-1).cumsum(dim=-1)
