@@ -37,22 +37,29 @@ class Baselines:
 
 
 def read_baselines(folder: Path) -> Baselines:
-    """Every case saved below a folder of pytest-benchmark's storage. What is damaged is named and skipped."""
+    """Every case saved below a folder of pytest-benchmark's storage. What is damaged is named and skipped.
+
+    A case that its own session found regressed is no baseline: repeated often enough it would hide itself.
+    """
     cases: list[MeasuredCase] = []
     skipped: list[str] = []
     for path in sorted(folder.rglob("*.json")):
         try:
-            cases += read_session(path)
+            cases += read_session(path, with_regressed=False)
         except UsageError as error:
             skipped.append(f"skipped: {error}")
     return Baselines(tuple(cases), tuple(skipped))
 
 
-def read_session(path: Path) -> tuple[MeasuredCase, ...]:
+def read_session(path: Path, *, with_regressed: bool = True) -> tuple[MeasuredCase, ...]:
     """The cases of one file that pytest-benchmark saved. UsageError where it is none, or half written."""
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))
-        return tuple(_cases(saved["benchmarks"]))
+        verdicts = saved.get("gpt_dist", {}).get("verdicts", [])
+        regressed = {verdict["case"] for verdict in verdicts if verdict["kind"] == "regressed"}
+        return tuple(
+            case for case in _cases(saved["benchmarks"]) if with_regressed or case.name not in regressed
+        )
     except OSError as error:
         raise UsageError(f"baseline {path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
