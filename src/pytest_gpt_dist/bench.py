@@ -59,6 +59,7 @@ class Bench:
         self._cluster: Cluster | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._models: dict[tuple[str, str | None], ResolvedModel] = {}
+        self._tokenized: dict[tuple[str, tuple[str, ...]], list[list[int]]] = {}
 
     @cached_property
     def machine(self) -> Machine:
@@ -265,7 +266,14 @@ class Bench:
         folder = find_tokenizer(model.tokenizer)
         if folder is None:
             return BYTE_TOKENIZER, tokenize_bytes
-        return model.name, lambda texts: list(self.group(1).run(tokenize, folder, list(texts))[0])
+        return model.name, lambda texts: self._tokenize(folder, tuple(texts))
+
+    def _tokenize(self, folder: str, texts: tuple[str, ...]) -> list[list[int]]:
+        """Token ids by a tokenizer that only ranks can load; cases share their prompts, so each is asked once."""
+        key = (folder, texts)
+        if key not in self._tokenized:
+            (self._tokenized[key],) = self.group(1).run(tokenize, folder, texts)
+        return self._tokenized[key]
 
     def _requests(self, workload: Workload, model: ResolvedModel, gpus: int) -> tuple[Request, ...]:
         tokenize_texts = self._tokenizer(model)[1]

@@ -70,7 +70,6 @@ class RankReport:
     parameter_bytes: int
     traffic_per_step: Traffic = field(default_factory=Traffic)
     max_logit_error: float | None = None
-    tokens_equal: bool | None = None
     peak_memory_bytes: int | None = None
     tokens: dict[int, tuple[int, ...]] | None = None
     tokens_vary: bool = False

@@ -101,7 +101,6 @@ class _RunningCase:
             report,
             problem=None if found.matches_reference else found.describe(),
             max_logit_error=error,
-            tokens_equal=not differ,
         )
 
     def _generate(self, report: RankReport, timing: Timing | None) -> RankReport:
