@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 from tabulate import tabulate
 
-from pytest_gpt_dist.compare.drift import drift
 from pytest_gpt_dist.compare.paired import (
     CONFIRMATION_PAIRS,
     SCREENING_PAIRS,
@@ -37,6 +36,7 @@ from pytest_gpt_dist.compare.paired import (
 )
 from pytest_gpt_dist.compare.stored import judge_stored
 from pytest_gpt_dist.compare.verdict import Verdict
+from pytest_gpt_dist.measure.drift import drift
 
 Floats = NDArray[np.float64]
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import pynvml
@@ -64,6 +65,43 @@ def driver_version() -> str | None:
     """Return the NVIDIA driver's version ("570.86.15"), None without one."""
     with _nvml() as found:
         return _text(pynvml.nvmlSystemGetDriverVersion) if found else None
+
+
+def interconnect(gpus: Sequence[Gpu]) -> str | None:
+    """Return the slowest kind of link between any two of these GPUs; None for fewer than two.
+
+    "nvlink", else where NVML says that their paths over PCIe meet: from "pcie switch" down to "system".
+    """
+    pairs = list(combinations(gpus, 2))
+    if not pairs:
+        return None
+    with _nvml() as found:
+        if not found:
+            return None
+        return max((_link(one, other) for one, other in pairs), key=_LINKS.index)
+
+
+_LINKS = ("nvlink", "pcie switch", "pcie switches", "host bridge", "numa node", "system")
+"""From the fastest to the slowest."""
+_MEETINGS = {
+    pynvml.NVML_TOPOLOGY_INTERNAL: "pcie switch",
+    pynvml.NVML_TOPOLOGY_SINGLE: "pcie switch",
+    pynvml.NVML_TOPOLOGY_MULTIPLE: "pcie switches",
+    pynvml.NVML_TOPOLOGY_HOSTBRIDGE: "host bridge",
+    pynvml.NVML_TOPOLOGY_NODE: "numa node",
+    pynvml.NVML_TOPOLOGY_SYSTEM: "system",
+}
+
+
+def _link(one: Gpu, other: Gpu) -> str:
+    handles = [pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid) for gpu in (one, other)]
+    try:
+        status = pynvml.nvmlDeviceGetP2PStatus(*handles, pynvml.NVML_P2P_CAPS_INDEX_NVLINK)
+        if status == pynvml.NVML_P2P_STATUS_OK:
+            return "nvlink"
+        return _MEETINGS[pynvml.nvmlDeviceGetTopologyCommonAncestor(*handles)]
+    except pynvml.NVMLError_NotSupported:  # virtual machines may hide what lies between
+        return "system"
 
 
 def _gpu(index: int) -> Gpu:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_gpt_dist.compare.launches import launch_datum
 from pytest_gpt_dist.compare.stored import judge_stored, no_baseline
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.launches import launch_datum
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from math import exp, expm1, inf, log, log1p, sqrt
 from statistics import fmean
 from typing import Literal
 
-from pytest_gpt_dist.compare.launches import require_times
 from pytest_gpt_dist.compare.statistics import holm, sign_flip_p, student_quantile, variance
 from pytest_gpt_dist.compare.verdict import (
     BOUND_CONFIDENCE,
@@ -24,6 +23,7 @@ from pytest_gpt_dist.compare.verdict import (
     settle,
 )
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.launches import require_times
 
 Side = Literal["before", "after"]
 Order = tuple[tuple[Side, Side], ...]

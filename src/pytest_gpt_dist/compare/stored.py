@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from math import exp, expm1, log, log1p, sqrt
 from statistics import fmean
 
-from pytest_gpt_dist.compare.launches import session_datum
 from pytest_gpt_dist.compare.statistics import student_quantile, variance
 from pytest_gpt_dist.compare.verdict import (
     BOUND_CONFIDENCE,
@@ -18,6 +17,7 @@ from pytest_gpt_dist.compare.verdict import (
     settle,
 )
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.launches import session_datum
 
 LEVEL = 0.05
 """One-sided, of all cases of a session together (Bonferroni)."""

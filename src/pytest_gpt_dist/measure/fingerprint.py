@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import version
+import re
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
+from pytest_gpt_dist.cluster.devices import interconnect
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.processor import cpu_name
@@ -24,6 +27,8 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
         "cpu": cpu_name(),
         "cores": len(machine.cores),
         "backend": machine.backend,
+        "nccl": nccl_version() if machine.backend == "nccl" else None,
+        "interconnect": interconnect(machine.gpus[: case.gpus]),
         "threads_per_rank": machine.threads_per_rank,
         "python": platform.python_version(),
         "torch": version("torch"),
@@ -44,3 +49,15 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
         "sampling": case.sampling,
         "seed": workload.seed,
     }
+
+
+@cache
+def nccl_version() -> str | None:
+    """Version of the NCCL that torch's wheel brings; None where torch was built with another. Gloo is part of torch."""
+    for requirement in requires("torch") or ():
+        if found := re.match(r"nvidia-nccl[\w-]*", requirement):
+            try:
+                return version(found[0])
+            except PackageNotFoundError:
+                return None
+    return None

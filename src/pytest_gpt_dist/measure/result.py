@@ -10,6 +10,7 @@ from statistics import mean, median
 from typing import Any
 
 from pytest_gpt_dist.measure.case import Case
+from pytest_gpt_dist.measure.drift import drift
 from pytest_gpt_dist.measure.fingerprint import SCHEMA, fingerprint
 from pytest_gpt_dist.measure.job import RankReport
 from pytest_gpt_dist.measure.machine import Machine
@@ -166,7 +167,7 @@ def make_result(
         "max_logit_error": max(errors, default=None),
         "matches_reference": True if checked else None,
         "tokens_sha256": hashlib.sha256(json.dumps(tokens).encode()).hexdigest(),
-        "marks": _marks(launches),
+        "marks": marks(launches),
         "resumed": False,
         "launches": by_launch,
     }
@@ -187,12 +188,15 @@ def _summary(saved: dict[str, float] | None) -> Summary | None:
     return None if saved is None else Summary(**saved)
 
 
-def _marks(launches: Sequence[Launch]) -> list[str]:
-    marks = ["tokens vary"] if _tokens_vary(launches) else []
+def marks(launches: Sequence[Launch]) -> list[str]:
+    """What makes the launches' numbers doubtful."""
+    found = ["tokens vary"] if _tokens_vary(launches) else []
     rounds = [round for launch in launches for round in launch.rounds]
     if rounds and median(unaccounted(round) for round in rounds) > MOST_UNACCOUNTED:
-        marks.append("latencies do not add up")
-    return marks
+        found.append("latencies do not add up")
+    trends = (drift([round.seconds for round in launch.rounds]) for launch in launches if launch.rounds)
+    found += [f"drifting: {trend}" for trend in dict.fromkeys(trends) if trend is not None]
+    return found
 
 
 def _tokens_vary(launches: Sequence[Launch]) -> bool:
