@@ -62,7 +62,10 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "timeout": ("60.5", "60.5", 60.5),
     "baseline": ("true", "true", True),
     "require_baseline": ("true", "true", True),
+    "against": ("HEAD~1", '"HEAD~1"', "HEAD~1"),
     "min_effect": ("0.05", "0.05", 0.05),
+    "gate": ("ttft,itl", '"ttft,itl"', ("ttft", "itl")),
+    "null_control": ("true", "true", True),
     "resume": ("true", "true", True),
     "log_dir": ("/somewhere/logs", '"/somewhere/logs"', "/somewhere/logs"),
 }
@@ -78,6 +81,7 @@ WRONG = [
     ("warmup", "-1", "expected at least 0"),
     ("temperature", "0", "expected more than 0"),
     ("temperature", "warm", "expected a number"),
+    ("gate", "ttft,memory", "expected ttft, itl, or both"),
     ("temperature", "inf", "expected a finite number"),
     ("temperature", "nan", "expected a finite number"),
     ("top_p", "1.5", "expected at most 1"),

@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroup
+from pytest_gpt_dist.against import Against, find_against, open_against
+from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, Side
 from pytest_gpt_dist.engines.protocol import ModelSource, Request
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
@@ -35,6 +36,7 @@ from pytest_gpt_dist.measure.scratch import make_scratch
 from pytest_gpt_dist.measure.tokenizers import find_tokenizer
 from pytest_gpt_dist.measure.workload import Workload, build_requests
 from pytest_gpt_dist.model.catalog import ResolvedModel, resolve
+from pytest_gpt_dist.pairs import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.registry import Registry, unknown
 from pytest_gpt_dist.settings import Options, check_argument
 from pytest_gpt_dist.strategies.protocol import degenerate
@@ -58,6 +60,7 @@ class Bench:
         self._journal = Journal(rootdir / ".gpt-dist")
         self._cluster: Cluster | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._side = OWN
         self._models: dict[tuple[str, str | None], ResolvedModel] = {}
         self._tokenized: dict[tuple[str, tuple[str, ...]], list[list[int]]] = {}
 
@@ -85,6 +88,7 @@ class Bench:
                     timeout_s=options.timeout,
                     log_dir=Path(options.log_dir) if options.log_dir else None,
                     pin_cpus=self.timed,
+                    side=self._side,
                 )
             )
         return self._cluster.group(world_size)
@@ -93,21 +97,29 @@ class Bench:
         """Check a case and, if ``timing`` is given, time it."""
         return self._runner.run(case, timing, lambda: self._alone(case), status)
 
-    def resume(self, name: str, case: Case, timing: Timing) -> Result | str | None:
+    def run_in_pairs(
+        self, case: Case, timing: Timing, min_effect: float | None, status: Callable[[str], None]
+    ) -> Result:
+        """Check a case and time it in turns with the other side."""
+        assert self.against is not None
+        runner = PairedCaseRunner(self._runner, self, self.against)
+        return runner.run(case, timing, self._rule(min_effect), lambda: self._alone(case), status)
+
+    def resume(self, name: str, case: Case, timing: Timing, min_effect: float | None) -> Result | str | None:
         """What a killed session measured of this case of the test ``name``; why it does not serve; None if nothing.
 
         None as well where ``--gpt-resume`` was not asked for.
         """
         if not self.options.resume:
             return None
-        found = self._journal.find(self._identity(name, case, timing))
+        found = self._journal.find(self._identity(name, case, timing, min_effect))
         if isinstance(found, Result):
             self._runner.remember(case, found)
         return found
 
-    def keep(self, name: str, case: Case, timing: Timing, result: Result) -> None:
+    def keep(self, name: str, case: Case, timing: Timing, min_effect: float | None, result: Result) -> None:
         """Put a result on disk at once; JournalError where that fails."""
-        self._journal.write(self._identity(name, case, timing), result)
+        self._journal.write(self._identity(name, case, timing, min_effect), result)
 
     def complete(self) -> None:
         """The session ended as it should: there is nothing to resume."""
@@ -146,8 +158,26 @@ class Bench:
         if self._tokenizer(model)[0] == BYTE_TOKENIZER or all(prompt.text is None for prompt in prompts):
             self._requests(workload, model, max(self.options.counts))
 
-    def renew(self) -> None:
-        """End every group and its server, so that the next one has new processes from a new server."""
+    @cached_property
+    def against(self) -> Against | None:
+        """The other side of ``--gpt-against``, found to be usable; UsageError where it is not."""
+        if self.options.against is None:
+            return None
+        named = find_against(self.options.against, self._rootdir, Path.cwd())
+
+        def one_rank(side: Side) -> RankGroup:
+            if self._side != side:
+                self.renew(side)
+            return self.group(1)
+
+        try:
+            return open_against(named, Path(self._scratch.name), one_rank)
+        finally:
+            self.renew()
+
+    def renew(self, side: Side = OWN) -> None:
+        """End every group and its server; the next one has new processes, of that side, from a new server."""
+        self._side = side
         if self._cluster is not None:
             self._cluster.close()
             self._cluster = None
@@ -155,12 +185,24 @@ class Bench:
     def close(self) -> None:
         """End all ranks; does nothing the second time."""
         self.renew()
+        if isinstance(against := self.__dict__.get("against"), Against):
+            against.close()
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
 
-    def _identity(self, name: str, case: Case, timing: Timing) -> Identity:
-        return Identity(name, fingerprint(case, self.machine), dataclasses.asdict(timing), self._revision)
+    def _rule(self, min_effect: float | None) -> PairedRule:
+        options = self.options
+        return PairedRule(
+            options.min_effect if min_effect is None else min_effect, options.gate, options.null_control
+        )
+
+    def _identity(self, name: str, case: Case, timing: Timing, min_effect: float | None) -> Identity:
+        how = dataclasses.asdict(timing)
+        if self.against is not None:
+            rule = dataclasses.asdict(self._rule(min_effect))
+            how |= {"against": self.against.named.identity} | rule | {"gates": list(rule["gates"])}
+        return Identity(name, fingerprint(case, self.machine), how, self._revision)
 
     @cached_property
     def _revision(self) -> str | None:
@@ -168,8 +210,13 @@ class Bench:
 
     @cached_property
     def _runner(self) -> CaseRunner:
-        self._folder = make_scratch()
-        return CaseRunner(self, self.machine, Path(self._folder.name))
+        return CaseRunner(self, self.machine, Path(self._scratch.name))
+
+    @property
+    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
+        if self._folder is None:
+            self._folder = make_scratch()
+        return self._folder
 
     def _alone(self, case: Case) -> Case:
         return self._resolve(case.workload, "pure_data_parallel", Layout(), None, case.engine)

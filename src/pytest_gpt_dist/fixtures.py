@@ -55,7 +55,7 @@ class GptDist:
             case, timing = bench.case(_merge(self._item, given | workload))
             if (lack := bench.machine.lacks(case.gpus)) is not None:
                 pytest.skip(lack)
-            result = self._resumed(bench, case, timing) or bench.run(case, timing, self._live.show)
+            result = self._resumed(bench, case, timing) or self._measured(bench, case, timing)
         except (UsageError, WrongResultError, RankGroupError) as error:
             raise failed(error) from None
         finally:
@@ -65,16 +65,26 @@ class GptDist:
             self._record(result)
             if timing is not None and not result.extra_info["resumed"]:
                 try:
-                    bench.keep(self._item.nodeid, case, timing, result)
+                    bench.keep(self._item.nodeid, case, timing, self._min_effect, result)
                 except JournalError as error:
                     raise failed(error) from None
         return result
+
+    @property
+    def _min_effect(self) -> float | None:
+        return self._item.stash.get(MIN_EFFECT, None)
+
+    def _measured(self, bench: Bench, case: Case, timing: Timing | None) -> Result:
+        """Measured now; in pairs if that is asked for and the result will be saved."""
+        if timing is None or self._ran or bench.against is None:
+            return bench.run(case, timing, self._live.show)
+        return bench.run_in_pairs(case, timing, self._min_effect, self._live.show)
 
     def _resumed(self, bench: Bench, case: Case, timing: Timing | None) -> Result | None:
         """The result of a killed session, for the run that is recorded; a line says why it cannot be used."""
         if self._ran or timing is None:
             return None
-        found = bench.resume(self._item.nodeid, case, timing)
+        found = bench.resume(self._item.nodeid, case, timing, self._min_effect)
         if isinstance(found, str):
             self._item.stash[NOTE] = f"measured again: {found}"
             return None

@@ -1,81 +1,94 @@
-"""Verdicts in a pytest session: what was measured against what was saved, and the exit status that follows."""
+"""Verdicts in a pytest session: where they are shown and saved, and the exit status that follows."""
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.junitxml import xml_key
 
-from pytest_gpt_dist.compare.baselines import MeasuredCase, judge_session, read_baselines
-from pytest_gpt_dist.compare.verdict import Verdict
+from pytest_gpt_dist.compare.judging import ByOtherSide, BySavedSessions, Judge, Judged, TimedCase
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.report.job_summary import append_job_summary, job_summary
+from pytest_gpt_dist.report.sides import render_sides
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts
 from pytest_gpt_dist.settings import Options
 
 _FILES = "file://"
 
 
-class Gate:
-    """Judges the timed cases of a session against pytest-benchmark's storage; registered for ``--gpt-baseline``.
+def make_judge(config: pytest.Config, options: Options) -> Judge:
+    """Who judges, by the options. UsageError where pytest-benchmark's storage is not a folder."""
+    if options.against is not None:
+        return ByOtherSide(options.gate)
+    storage = str(config.getoption("benchmark_storage"))
+    if "://" in storage and not storage.startswith(_FILES):
+        raise UsageError(f"--gpt-baseline reads folders; --benchmark-storage={storage} is none")
+    return BySavedSessions(Path(storage.removeprefix(_FILES)))
 
-    Raises UsageError where the storage is not a folder.
-    """
+
+class Gate:
+    """Has the timed cases of a session judged when it ends; registered where a comparison was asked for."""
 
     def __init__(self, config: pytest.Config, options: Options) -> None:
-        storage = str(config.getoption("benchmark_storage"))
-        if "://" in storage and not storage.startswith(_FILES):
-            raise UsageError(f"--gpt-baseline reads folders; --benchmark-storage={storage} is none")
         self._config = config
         self._options = options
-        self._folder = Path(storage.removeprefix(_FILES))
-        self._cases: list[MeasuredCase] = []
-        self._min_effects: dict[str, float] = {}
-        self._skipped: tuple[str, ...] = ()
+        self._judge = make_judge(config, options)
+        self._cases: list[TimedCase] = []
 
     @cached_property
-    def verdicts(self) -> list[Verdict]:
-        """One for each timed case; first asked for before this session is saved, so never against itself."""
-        baselines = read_baselines(self._folder)
-        self._skipped = baselines.skipped
-        verdicts = judge_session(self._cases, baselines.cases, self._min_effects)
-        for verdict in verdicts:
+    def judged(self) -> Judged:
+        """First asked for before this session is saved, so never judged against itself."""
+        judged = self._judge(self._cases)
+        for verdict in judged.verdicts:
             self._config.hook.pytest_gpt_dist_verdict(verdict=verdict)
-        return verdicts
+        return judged
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what was timed."""
         info = getattr(report, "gpt_dist", None)
         if info is not None and info["tokens_per_s"] is not None:
-            self._cases.append(MeasuredCase.of(report.nodeid, info))
-            self._min_effects[report.nodeid] = getattr(
-                report, "gpt_dist_min_effect", self._options.min_effect
-            )
+            min_effect = getattr(report, "gpt_dist_min_effect", self._options.min_effect)
+            self._cases.append(TimedCase(report.nodeid, info, min_effect))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
         """Save the verdicts; pytest-benchmark may ask twice."""
-        output_json["gpt_dist"] = {"verdicts": [verdict.as_dict() for verdict in self.verdicts]}
+        output_json["gpt_dist"] = {"verdicts": [verdict.as_dict() for verdict in self.judged.verdicts]}
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A regression fails a session whose tests passed."""
-        unfit = any(verdict.fails for verdict in self.verdicts) or (
-            self._options.require_baseline and any(verdict.kind == "no-baseline" for verdict in self.verdicts)
+        """A regression fails a session whose tests passed; JUnit's file, written next, gets the verdicts."""
+        verdicts = self.judged.verdicts
+        unfit = any(verdict.fails for verdict in verdicts) or (
+            self._options.require_baseline and any(verdict.kind == "no-baseline" for verdict in verdicts)
         )
         if unfit and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        if (junit := self._config.stash.get(xml_key, None)) is not None:
+            for verdict in verdicts:
+                junit.add_global_property(f"gpt_dist {verdict.metric} {verdict.case}", verdict.kind)
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the verdicts after the table of figures."""
-        if self.verdicts:
-            terminalreporter.section("gpt-dist verdicts", sep="-", blue=True)
-            terminalreporter.write_line(render_verdicts(self.verdicts))
-        for line in self._skipped:
+        """Print the verdicts after the table of figures, and into the summary of a CI job."""
+        judged = self.judged
+        if not judged.verdicts:
+            return
+        terminalreporter.section("gpt-dist verdicts", sep="-", blue=True)
+        terminalreporter.write_line(render_verdicts(judged.verdicts))
+        if judged.beside:
+            terminalreporter.write_line("\nDescribed, not judged:")
+            terminalreporter.write_line(render_sides(judged.beside))
+        problem = append_job_summary(os.environ, job_summary(judged, self._options.require_baseline))
+        for line in (*judged.notes, *([problem] if problem else [])):
             terminalreporter.write_line(line)
 
     def pytest_unconfigure(self) -> None:
         """The last line tells a regression from a failed test."""
-        if self.verdicts:
-            self._config.get_terminal_writer().line(conclusion(self.verdicts, self._options.require_baseline))
+        if self.judged.verdicts:
+            line = conclusion(self.judged.verdicts, self._options.require_baseline)
+            self._config.get_terminal_writer().line(line)

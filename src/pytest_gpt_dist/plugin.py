@@ -13,7 +13,7 @@ import pytest
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.options import add_options, read_options
-from pytest_gpt_dist.settings import Options
+from pytest_gpt_dist.settings import Options, flag
 from pytest_gpt_dist.summary import Summary
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
     try:
         options = config.stash[_OPTIONS] = read_options(config)
         _ = options.counts
-        if timed and (options.baseline or options.require_baseline):
+        options.check_comparison()
+        if timed and (options.baseline or options.require_baseline or options.against is not None):
             from pytest_gpt_dist.gate import Gate
 
             # After the summary: of two hooks that come last, the later registered comes later.
@@ -141,10 +142,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             raise UsageError(
                 "gpt_dist records through pytest-benchmark, which is switched off; leave out -p no:benchmark"
             )
+        if needed and not _is_timed(config):
+            _refuse_untimed(config)
         if needed:
             _bench(config)
         if in_matrix and not config.option.collectonly:
             _bench(config).check_options()
+        if needed and not config.option.collectonly:
+            _ = _bench(config).against
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -214,6 +219,14 @@ def _is_timed(config: pytest.Config) -> bool:
         "benchmark_enable", False
     )
     return not disabled and not _beside_others(config)
+
+
+def _refuse_untimed(config: pytest.Config) -> None:
+    """A comparison that was asked for and does not take place must not look like a pass."""
+    options = config.stash[_OPTIONS]
+    for name in ("against", "require_baseline"):
+        if getattr(options, name):
+            raise UsageError(f"{flag(name)} needs times, and there are none: {_why_untimed(config)}")
 
 
 def _why_untimed(config: pytest.Config) -> str:

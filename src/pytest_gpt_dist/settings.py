@@ -57,6 +57,17 @@ def parse_names(text: str) -> tuple[str, ...]:
     return names
 
 
+GATES = ("ttft", "itl")
+
+
+def parse_gates(text: str) -> tuple[str, ...]:
+    """Latencies that may fail a session, of a list such as ``ttft,itl``."""
+    names = parse_names(text)
+    if not set(names) <= set(GATES):
+        raise ValueError("expected ttft, itl, or both")
+    return names
+
+
 _KINDS = {"int": "a whole number", "float": "a number", "string": "a text", "bool": "True or False"}
 
 
@@ -247,6 +258,12 @@ class Options:
     require_baseline: bool = _option(
         False, "with --gpt-baseline: a case without one fails the session", "comparing", ini="bool"
     )
+    against: str | None = _option(
+        None,
+        "measure in turns with a git revision, or another Python, and give a verdict on each case",
+        "comparing",
+        metavar="REF|PYTHON",
+    )
     min_effect: float = _option(
         0.02,
         "smallest slowdown worth a failure, as a share of the time (default: 0.02)",
@@ -257,12 +274,44 @@ class Options:
         metavar="SHARE",
     )
 
+    gate: tuple[str, ...] = _option(
+        (),
+        "with --gpt-against: let these latencies fail the session, too: ttft, itl",
+        "comparing",
+        parse=parse_gates,
+        metavar="NAME,NAME",
+    )
+    null_control: bool = _option(
+        False,
+        "with --gpt-against: measure one side against itself before a difference is believed",
+        "comparing",
+        ini="bool",
+    )
+
     resume: bool = _option(
         False, "take what a killed session had measured from its journal", "running", ini="bool"
     )
     log_dir: str | None = _option(
         None, "keep the output of each rank in this folder", "running", metavar="DIR"
     )
+
+    def check_comparison(self) -> None:
+        """Raise UsageError where the options of comparing do not go together."""
+        if self.against is None:
+            for name in ("gate", "null_control"):
+                if getattr(self, name):
+                    raise UsageError(f"{flag(name)} needs --gpt-against: other comparisons do not use it")
+            return
+        for name in ("baseline", "require_baseline"):
+            if getattr(self, name):
+                raise UsageError(
+                    f"{flag(name)} compares with saved sessions, --gpt-against with launches of this one: choose one"
+                )
+        if self.launches > 1:
+            raise UsageError(
+                f"--gpt-launches={self.launches}: --gpt-against measures 4 pairs of launches, and 12 more of suspects;"
+                " leave out one of the two"
+            )
 
     @property
     def counts(self) -> tuple[int, ...]:

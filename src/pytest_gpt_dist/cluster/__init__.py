@@ -8,5 +8,6 @@ from pytest_gpt_dist.cluster.failure import RankGroupError
 from pytest_gpt_dist.cluster.group import RankGroup
 from pytest_gpt_dist.cluster.pool import Cluster
 from pytest_gpt_dist.cluster.rank import Progress
+from pytest_gpt_dist.cluster.side import OWN, Side
 
-__all__ = ["Cluster", "ClusterConfig", "Progress", "RankGroup", "RankGroupError"]
+__all__ = ["OWN", "Cluster", "ClusterConfig", "Progress", "RankGroup", "RankGroupError", "Side"]

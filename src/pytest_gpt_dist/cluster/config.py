@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from pytest_gpt_dist.cluster.side import OWN, Side
 from pytest_gpt_dist.errors import UsageError
 
 Device = Literal["cpu", "cuda"]
@@ -19,7 +20,7 @@ class ClusterConfig:
     what it may take on the CPU beyond what it starts with. `share_gpu` lets several ranks own one GPU and
     stages their communication through host memory. `pin_cpus` gives each CPU rank cores of its own: for
     figures; runs that time nothing go better without. `log_dir` keeps what ranks print; None keeps it only
-    of a group that failed. UsageError when the parts do not fit together.
+    of a group that failed. `side` is whose code the ranks run. UsageError when the parts do not fit together.
     """
 
     device: Device
@@ -30,6 +31,7 @@ class ClusterConfig:
     timeout_s: float = 300.0
     log_dir: Path | None = None
     pin_cpus: bool = True
+    side: Side = OWN
 
     def __post_init__(self) -> None:
         if self.device not in get_args(Device):

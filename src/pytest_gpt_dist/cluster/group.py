@@ -94,7 +94,7 @@ class RankGroup:
         if not self.alive:
             raise RuntimeError("this group of ranks is buried: ask the cluster for another")
         parcel = pack_call(fn, args)
-        sys_path = tuple(os.path.abspath(path) for path in sys.path)
+        sys_path = self._launcher.sys_path(sys.path)
         call = pickle.dumps(Call(sys_path, parcel), pickle.HIGHEST_PROTOCOL)
         self._request += 1
         self._oom_kills = out_of_memory_kills()

@@ -5,7 +5,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -24,6 +23,7 @@ from pytest_gpt_dist.cluster.messages import (
     RankSpec,
     Refused,
 )
+from pytest_gpt_dist.cluster.side import OWN, Side
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, ProtocolError
 
 START_TIMEOUT_S = 120.0
@@ -55,6 +55,9 @@ class Launcher(Protocol):
     def dump_stacks(self, pids: Sequence[int]) -> None:
         """Have ranks begin to write their stacks into their files; LaunchError if they cannot be asked."""
 
+    def sys_path(self, controllers: Sequence[str]) -> tuple[str, ...]:
+        """Return the sys.path that its ranks are to have, given the controller's."""
+
     def bury(self, pids: Sequence[int]) -> None:
         """Kill ranks and all that they started, and remove what they left; LaunchError if that fails."""
 
@@ -63,19 +66,21 @@ class Launcher(Protocol):
 
 
 class LocalServer:
-    """The fork server on this machine, for one interpreter, working directory and environment.
+    """The fork server on this machine, for one side, working directory and environment.
 
     `scratch` is a new folder that the server owns and removes at its end, with all that is put there.
     """
 
-    def __init__(self, environment: Mapping[str, str], cwd: Path, python: str = sys.executable) -> None:
+    def __init__(self, environment: Mapping[str, str], cwd: Path, side: Side = OWN) -> None:
+        self._side = side
+        self._own_sys_path: tuple[str, ...] = ()
         self._statuses: dict[int, int] = {}
         self._request = 0
         self.scratch = Path(tempfile.mkdtemp(prefix="gpt-dist-"))
         self._output = self.scratch / "server.log"
         mine, its = socket.socketpair()
         self._channel = Channel(mine)
-        command = [python, "-P", "-m", "pytest_gpt_dist.cluster.server"]
+        command = [side.python, "-P", "-m", "pytest_gpt_dist.cluster.server"]
         command += ["--socket", str(its.fileno()), "--scratch", str(self.scratch)]
         if threading.current_thread() is threading.main_thread():
             # The kernel watches the thread that starts a process; any other one may end before the session
@@ -86,7 +91,7 @@ class LocalServer:
                 self._process = subprocess.Popen(
                     command,
                     cwd=cwd,
-                    env=dict(environment),
+                    env=side.environment(environment),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -96,7 +101,7 @@ class LocalServer:
         except OSError as error:
             self._channel.close()
             shutil.rmtree(self.scratch)
-            raise LaunchError(f"{python} cannot be started: {error.strerror}") from error
+            raise LaunchError(f"{side.python} cannot be started: {error.strerror}") from error
         try:
             self._greet()
         except BaseException:
@@ -114,6 +119,7 @@ class LocalServer:
             raise self._lost() from None
         if not isinstance(hello, Hello):
             raise LaunchError(f"the server of the ranks greets with {type(hello).__name__}")
+        self._own_sys_path = hello.sys_path
 
     def fileno(self) -> int:
         """The connection's descriptor."""
@@ -140,6 +146,10 @@ class LocalServer:
         for frame in frames:
             self._note(frame.message)
         return self._statuses
+
+    def sys_path(self, controllers: Sequence[str]) -> tuple[str, ...]:
+        """As the side says."""
+        return self._side.sys_path(controllers, self._own_sys_path)
 
     def dump_stacks(self, pids: Sequence[int]) -> None:
         """Send the ranks the signal for it."""

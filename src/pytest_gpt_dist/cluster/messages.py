@@ -14,10 +14,11 @@ STACK_SIGNAL = signal.SIGQUIT
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Server to controller: preloaded and listening."""
+    """Server to controller: preloaded and listening; `sys_path` is the one that it started with."""
 
     pid: int
     python: str
+    sys_path: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

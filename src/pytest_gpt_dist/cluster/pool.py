@@ -74,7 +74,7 @@ class Cluster:
                 self._servers.remove(entry)
         if found is None:
             try:
-                found = LocalServer(*key)
+                found = LocalServer(*key, self.config.side)
             except LaunchError as error:
                 raise RankGroupError("start", (), f"{world_size} ranks could not start: {error}") from error
             self._servers.append((key, found))

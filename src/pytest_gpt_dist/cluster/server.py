@@ -59,7 +59,7 @@ def main() -> None:
         gc.collect()
         gc.freeze()  # so that a rank's garbage collector does not copy the pages of what was imported
         with suppress(ChannelClosed):
-            channel.send(Hello(os.getpid(), sys.executable))
+            channel.send(Hello(os.getpid(), sys.executable, tuple(sys.path)))
             server.serve()
     finally:
         shutil.rmtree(arguments.scratch, ignore_errors=True)

@@ -89,6 +89,23 @@ class PairedCase:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Relative change of time over pairs, with its two-sided 95% interval."""
+
+    effect: float
+    interval: tuple[float, float]
+
+
+def change(pairs: Sequence[Pair]) -> Change:
+    """How much pairs differ, by Student's t on their log ratios; at least two of them."""
+    ratios = [pair.log_ratio for pair in pairs]
+    shift = fmean(ratios)
+    error = sqrt(variance(ratios) / len(ratios))
+    half_width = student_quantile((1 + INTERVAL_CONFIDENCE) / 2, len(ratios) - 1) * error
+    return Change(expm1(shift), (expm1(shift - half_width), expm1(shift + half_width)))
+
+
 def screening_order() -> Order:
     """Who runs first in each of the four pairs that every case gets: AB BA AB BA."""
     ab: tuple[Side, Side] = ("before", "after")
@@ -182,7 +199,7 @@ def _verdict(
     count, shift, spread = len(ratios), fmean(ratios), sqrt(variance(ratios))
     error = spread / sqrt(count)
     bound = student_quantile(BOUND_CONFIDENCE, count - 1) * error
-    half_width = student_quantile((1 + INTERVAL_CONFIDENCE) / 2, count - 1) * error
+    seen = change(pairs)
     share = LEVEL / suspects
     reach = student_quantile(1 - share, CONFIRMATION_PAIRS - 1) * spread / sqrt(CONFIRMATION_PAIRS)
 
@@ -214,8 +231,8 @@ def _verdict(
         mode="paired",
         after_s=exp(fmean(log(pair.after_s) for pair in pairs)),
         before_s=exp(fmean(log(pair.before_s) for pair in pairs)),
-        effect=expm1(shift),
-        interval=(expm1(shift - half_width), expm1(shift + half_width)),
+        effect=seen.effect,
+        interval=seen.interval,
         confidence=INTERVAL_CONFIDENCE,
         detectable=expm1(max(reach, log1p(case.min_effect))),
         used=count,

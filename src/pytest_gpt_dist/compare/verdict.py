@@ -10,6 +10,7 @@ from pytest_gpt_dist.errors import UsageError
 
 Kind = Literal["regressed", "improved", "unchanged", "inconclusive", "no-baseline"]
 Mode = Literal["stored", "paired"]
+Metric = Literal["seconds_per_token", "ttft_s", "itl_p95_s"]
 
 MIN_EFFECT = 0.02
 """The default of the smallest slowdown worth a failure, relative to the time before."""
@@ -19,7 +20,7 @@ BOUND_CONFIDENCE = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a session says about one case. Times are seconds per token, effects relative changes of time.
+    """What a session says about one case. Times are seconds of ``metric``, effects relative changes of time.
 
     An ``effect`` of +0.05 is 5% slower. ``interval`` holds it with a probability of ``confidence``.
     ``detectable`` is the smallest slowdown that would have been called `regressed` had it been observed.
@@ -43,6 +44,7 @@ class Verdict:
     why: str
     needed_launches: int | None = None
     p_value: float | None = None
+    metric: Metric = "seconds_per_token"
 
     @property
     def fails(self) -> bool:

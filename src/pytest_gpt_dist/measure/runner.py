@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pytest_gpt_dist.cluster import Progress, RankGroup, RankGroupError
+from pytest_gpt_dist.cluster import OWN, Progress, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import run_case
 from pytest_gpt_dist.measure.exactness import EXACT_TOKENS
@@ -26,9 +26,17 @@ class Groups(Protocol):
         """A group of that many ranks, started if there is none."""
         ...
 
-    def renew(self) -> None:
-        """End every group and its server, so that the next one has new processes from a new server."""
+    def renew(self, side: Side = OWN) -> None:
+        """End every group and its server; the next one has new processes, of that side, from a new server."""
         ...
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a case is checked against: None where no device holds the model; ``compared`` with transformers."""
+
+    reference: Reference | None
+    compared: bool
 
 
 class CaseRunner:
@@ -48,7 +56,17 @@ class CaseRunner:
         ``one_device`` gives the same engine's one-device case, which is measured if this session has not
         done so. Raises WrongResultError where the case may have no numbers, RankGroupError where ranks failed.
         """
-        result = self._measure(case, timing, status)
+        return self.scaled(case, self._measure(case, timing, status), timing, one_device, status)
+
+    def scaled(
+        self,
+        case: Case,
+        result: Result,
+        timing: Timing | None,
+        one_device: Callable[[], Case],
+        status: Callable[[str], None],
+    ) -> Result:
+        """The result with its speed-up over the one-device case, which is measured if that is not known."""
         if result.tokens_per_s is None:
             return result
         self.remember(case, result)
@@ -71,6 +89,18 @@ class CaseRunner:
             self._alone[case.engine, case.workload] = _Alone(result.tokens_per_s, "case of this session")
 
     def _measure(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
+        checked = self.reference(case, status)
+        count = timing.launches if timing else 1
+        launches = []
+        for number in range(1, count + 1):
+            if count > 1:
+                self._groups.renew()
+            tell = _prefixed(f"launch {number} of {count}: ", status) if count > 1 else status
+            launches.append(self.launch(case, timing, checked, tell))
+        return self.result(case, timing, checked, launches)
+
+    def reference(self, case: Case, status: Callable[[str], None]) -> Checked:
+        """What the case is to be checked against, computed once a session on one rank."""
         status("starting ranks")
         reference = self._references.get(
             case.source, case.requests, lambda: self._groups.group(1), _shown(status)
@@ -78,29 +108,32 @@ class CaseRunner:
         compared = reference is None or self._references.compare_with_transformers(
             case.source, reference, case.requests[0], lambda: self._groups.group(1), _shown(status)
         )
-        count = timing.launches if timing else 1
-        launches = []
-        for number in range(1, count + 1):
-            if count > 1:
-                self._groups.renew()
-            tell = _prefixed(f"launch {number} of {count}: ", status) if count > 1 else status
-            launches.append(self._launch(case, timing, reference, tell))
+        return Checked(reference, compared)
+
+    def result(
+        self, case: Case, timing: Timing | None, checked: Checked, launches: Sequence[Launch]
+    ) -> Result:
+        """What the launches came to."""
         result = make_result(
             case,
             self._machine,
             launches,
-            checked=reference is not None,
+            checked=checked.reference is not None,
             warmup=timing.warmup if timing else 0,
         )
-        return result if compared else result.marked("reference not compared with transformers: no memory")
+        if checked.compared:
+            return result
+        return result.marked("reference not compared with transformers: no memory")
 
-    def _launch(
+    def launch(
         self,
         case: Case,
         timing: Timing | None,
-        reference: Reference | None,
+        checked: Checked,
         status: Callable[[str], None],
     ) -> Launch:
+        """Run the case on the live group of its size, or on a new one; checked, and timed if ``timing`` is given."""
+        reference = checked.reference
         status("starting ranks")
         group = self._groups.group(case.gpus)
         job = CaseJob(

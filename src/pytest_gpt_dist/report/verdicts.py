@@ -12,6 +12,9 @@ _HEADERS = ("case", "before tokens/s", "after tokens/s", "time", "interval", "de
 _NOTHING = "-"
 
 
+_LATENCIES = {"ttft_s": "TTFT", "itl_p95_s": "ITL p95"}
+
+
 def render_verdicts(verdicts: Sequence[Verdict], style: str = "simple") -> str:
     """One row a case; ``style`` is tabulate's, such as ``github``."""
     return tabulate(
@@ -25,7 +28,7 @@ def render_verdicts(verdicts: Sequence[Verdict], style: str = "simple") -> str:
 
 def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
     """The last line: what failed the session, or how many verdicts of each kind there are."""
-    failing = [verdict.case.rpartition("::")[2] for verdict in verdicts if verdict.fails]
+    failing = [_name(verdict) for verdict in verdicts if verdict.fails]
     if failing:
         return f"gpt-dist: {len(failing)} regressed, which fails the session: {', '.join(failing)}"
     missing = [verdict for verdict in verdicts if verdict.kind == "no-baseline"]
@@ -35,15 +38,25 @@ def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
     return "gpt-dist: " + ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
 
+def _name(verdict: Verdict) -> str:
+    case = verdict.case.rpartition("::")[2]
+    return case if verdict.metric == "seconds_per_token" else f"{case} {_LATENCIES[verdict.metric]}"
+
+
+def _level(verdict: Verdict, seconds: float) -> str:
+    """Tokens per second; of a latency, milliseconds."""
+    return f"{1 / seconds:,.1f}" if verdict.metric == "seconds_per_token" else f"{seconds * 1000:,.2f} ms"
+
+
 def _cells(verdict: Verdict) -> list[str]:
     interval = _NOTHING
     if verdict.interval is not None:
         low, high = verdict.interval
         interval = f"{low:+.1%} to {high:+.1%}"
     return [
-        verdict.case.rpartition("::")[2],
-        _NOTHING if verdict.before_s is None else f"{1 / verdict.before_s:,.1f}",
-        f"{1 / verdict.after_s:,.1f}",
+        _name(verdict),
+        _NOTHING if verdict.before_s is None else _level(verdict, verdict.before_s),
+        _level(verdict, verdict.after_s),
         _NOTHING if verdict.effect is None else f"{verdict.effect:+.1%}",
         interval,
         _NOTHING if verdict.detectable is None else f"{verdict.detectable:+.1%}",

@@ -1,0 +1,128 @@
+"""The other side of an A/B: what ``--gpt-against`` names, made ready for ranks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_gpt_dist.cluster import RankGroup, RankGroupError, Side
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.entry import JOB_VERSION, about, modules_below
+from pytest_gpt_dist.worktree import Worktree, add_worktree, find_revision
+
+
+@dataclass(frozen=True)
+class Named:
+    """What the option names: an interpreter, or a commit of a repository."""
+
+    name: str
+    python: str | None = None
+    repository: Path | None = None
+    revision: str | None = None
+
+    @property
+    def identity(self) -> str:
+        """What stays the same while the name may come to mean something else."""
+        return self.revision or self.python or self.name
+
+
+def find_against(name: str, rootdir: Path, cwd: Path) -> Named:
+    """What ``name`` means: an executable file, else a revision. UsageError if it is neither."""
+    path = Path(os.path.abspath(cwd / Path(name).expanduser()))
+    revision = None if os.sep in name and path.is_file() else find_revision(rootdir, name)
+    if revision is not None:
+        return Named(name, repository=revision[0], revision=revision[1])
+    if path.is_file() and os.access(path, os.X_OK):
+        if str(path) == sys.executable:
+            raise UsageError(f"--gpt-against={name} is the very interpreter that runs pytest")
+        return Named(name, python=str(path), repository=rootdir.resolve())
+    raise UsageError(
+        f"--gpt-against={name}: neither a revision of the git repository at {rootdir} nor a Python interpreter;"
+        " a shallow clone has to fetch it first"
+    )
+
+
+@dataclass(frozen=True)
+class Against:
+    """The other side, ready to be started; ``close`` removes what was made for it.
+
+    ``versions`` are those that it says it runs.
+    """
+
+    named: Named
+    side: Side
+    versions: dict[str, Any]
+    worktree: Worktree | None
+
+    def require_own_code(self, group: RankGroup) -> None:
+        """UsageError if the ranks of this side have imported code under test from the working tree.
+
+        So it would be where an editable install finds modules by other means than ``sys.path``: both sides
+        would be the same, and say so with great confidence.
+        """
+        if self.worktree is None:
+            return
+        environments = [os.path.realpath(prefix) for prefix in (sys.prefix, sys.base_prefix)]
+        allowed = [str(self.worktree.folder.resolve()), *environments]
+        found = group.run(modules_below, str(self.worktree.repository), allowed)
+        if foreign := [file for files in found for file in files]:
+            raise UsageError(
+                f"--gpt-against={self.named.name}: its ranks import {foreign[0]} of the working tree, which that"
+                " revision does not have there, or which is installed so that sys.path does not decide"
+            )
+
+    def close(self) -> None:
+        """Remove the worktree."""
+        if self.worktree is not None:
+            self.worktree.remove()
+
+
+def open_against(named: Named, folder: Path, one_rank: Callable[[Side], RankGroup]) -> Against:
+    """Make the side ready below ``folder`` and see that it speaks our language.
+
+    ``one_rank`` starts a rank of a side. UsageError, in one line, where that does not work or where the side
+    is too old.
+    """
+    worktree = None
+    if named.revision is not None:
+        assert named.repository is not None
+        worktree = add_worktree(named.repository, named.revision, folder / f"against-{named.revision[:12]}")
+        side = Side(repository=worktree.repository, worktree=worktree.folder.resolve())
+    else:
+        assert named.python is not None
+        side = Side(python=named.python, repository=named.repository)
+    try:
+        against = Against(named, side, _versions(named, side, one_rank), worktree)
+        against.require_own_code(one_rank(side))
+    except BaseException:
+        if worktree is not None:
+            worktree.remove()
+        raise
+    return against
+
+
+def _versions(named: Named, side: Side, one_rank: Callable[[Side], RankGroup]) -> dict[str, Any]:
+    what = f"--gpt-against={named.name}"
+    try:
+        group = one_rank(side)
+    except RankGroupError as error:
+        said = str(error).strip().splitlines()
+        raise UsageError(f"{what}: its ranks do not start: {said[0]} {said[-1]}") from None
+    try:
+        (versions,) = group.run(about)
+    except RankGroupError as error:
+        if "about" not in str(error):
+            raise
+        versions = {}
+    if versions.get("job_version") != JOB_VERSION:
+        theirs = versions.get("pytest_gpt_dist", "an older one")
+        raise UsageError(
+            f"{what}: its pytest-gpt-dist ({theirs}) describes cases in another way than this one; compare with a"
+            " newer revision, or install this version there"
+        )
+    del versions["job_version"]
+    return dict(versions)

@@ -1,0 +1,140 @@
+"""What a session saved of two sides, read as pairs of launches, judged, and described."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from pytest_gpt_dist.compare.paired import Change, Pair, PairedCase, change, flagged, judge_paired, suspect
+from pytest_gpt_dist.compare.verdict import Metric, Verdict
+
+METRICS: dict[str, Metric] = {"ttft": "ttft_s", "itl": "itl_p95_s"}
+"""What else may gate, by the name that the option gives it."""
+
+Saved = Sequence[Mapping[str, Mapping[str, float | None]]]
+"""Pairs as they are saved: ``before`` and ``after``, each with the figures of one launch by metric."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What else differs between the sides of a case, described and not judged.
+
+    Latencies are changes over the pairs that count; ``peak_memory_bytes`` and ``max_logit_error`` stand for
+    before and after, of the rank that has most of it; None is what was not measured.
+    """
+
+    case: str
+    ttft: Change | None
+    itl_p95: Change | None
+    peak_memory_bytes: tuple[int | None, int | None]
+    max_logit_error: tuple[float | None, float | None]
+    same_tokens: bool
+
+
+def gated(gates: Sequence[str]) -> tuple[Metric, ...]:
+    """The metrics that can fail a session: seconds per token, and those asked for."""
+    return ("seconds_per_token", *(METRICS[name] for name in gates))
+
+
+def is_suspect(screening: Saved, metrics: Sequence[Metric], min_effect: float) -> bool:
+    """Whether the case has to be confirmed."""
+    return any(
+        suspect(pairs, min_effect) is not None for metric in metrics if (pairs := _pairs(screening, metric))
+    )
+
+
+def is_flagged(confirmation: Saved, metrics: Sequence[Metric], min_effect: float) -> bool:
+    """Whether a null control is worth its time."""
+    return any(
+        flagged(pairs, min_effect) is not None
+        for metric in metrics
+        if (pairs := _pairs(confirmation, metric))
+    )
+
+
+def judge_sides(
+    cases: Sequence[tuple[str, Mapping[str, Any]]], min_effects: Mapping[str, float], gates: Sequence[str]
+) -> list[Verdict]:
+    """The verdicts of a session on cases given as (name, saved entries); all of them share one error level.
+
+    A case whose other side could not be measured is `no-baseline`, and says why.
+    """
+    metrics = gated(gates)
+    paired = [
+        (metric, _paired_case(name, info["against"], metric, min_effects[name]))
+        for name, info in cases
+        if info["against"]["problem"] is None
+        for metric in metrics
+    ]
+    known = [(metric, case) for metric, case in paired if case is not None]
+    judged = judge_paired([case for _, case in known])
+    by_case: dict[str, list[Verdict]] = {}
+    for (metric, case), verdict in zip(known, judged, strict=True):
+        by_case.setdefault(case.case, []).append(replace(verdict, metric=metric))
+    verdicts = []
+    for name, info in cases:
+        verdicts += by_case.get(name, [_not_measured(name, info)])
+    return verdicts
+
+
+def describe_sides(cases: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Beside]:
+    """What else differs, of the cases whose other side was measured."""
+    return [_beside(name, info) for name, info in cases if info["against"]["problem"] is None]
+
+
+def _pairs(saved: Saved, metric: Metric) -> tuple[Pair, ...]:
+    """() where the metric does not exist: a single token has no gap."""
+    values = [(pair["before"][metric], pair["after"][metric]) for pair in saved]
+    return tuple(Pair(before, after) for before, after in values if before is not None and after is not None)
+
+
+def _paired_case(
+    name: str, against: Mapping[str, Any], metric: Metric, min_effect: float
+) -> PairedCase | None:
+    screening = _pairs(against["screening"], metric)
+    if not screening:
+        return None
+    confirmation, null_control = (
+        _pairs(against[part], metric) if suspect(screening, min_effect) is not None else ()
+        for part in ("confirmation", "null_control")
+    )
+    return PairedCase(name, screening, confirmation, null_control, min_effect)
+
+
+def _not_measured(name: str, info: Mapping[str, Any]) -> Verdict:
+    return Verdict(
+        case=name,
+        kind="no-baseline",
+        mode="paired",
+        after_s=1 / info["tokens_per_s"],
+        before_s=None,
+        effect=None,
+        interval=None,
+        confidence=None,
+        detectable=None,
+        used=0,
+        why=f"the other side could not be measured: {info['against']['problem']}",
+    )
+
+
+def _beside(name: str, info: Mapping[str, Any]) -> Beside:
+    against = info["against"]
+    counted = against["confirmation"] or against["screening"]
+    ttft, itl = (_pairs(counted, metric) for metric in ("ttft_s", "itl_p95_s"))
+    return Beside(
+        case=name,
+        ttft=change(ttft) if ttft else None,
+        itl_p95=change(itl) if itl else None,
+        peak_memory_bytes=(_peak(counted, "before"), _peak(counted, "after")),
+        max_logit_error=(against["max_logit_error"], info["max_logit_error"]),
+        same_tokens=against["tokens_sha256"] == info["tokens_sha256"],
+    )
+
+
+def _peak(pairs: Saved, side: str) -> int | None:
+    """The median over launches of the largest rank's peak."""
+    peaks: Iterable[float | None] = (pair[side]["peak_memory_bytes"] for pair in pairs)
+    known = [peak for peak in peaks if peak is not None]
+    return round(median(known)) if known else None

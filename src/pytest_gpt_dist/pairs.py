@@ -1,0 +1,179 @@
+"""One case on two sides: launches in turns, screened, and confirmed where the sides seem to differ."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from pytest_gpt_dist.against import Against
+from pytest_gpt_dist.cluster import OWN, RankGroup, RankGroupError, Side
+from pytest_gpt_dist.compare.paired import Order, confirmation_order, screening_order
+from pytest_gpt_dist.compare.sides import gated, is_flagged, is_suspect
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.case import Case
+from pytest_gpt_dist.measure.job import Timing
+from pytest_gpt_dist.measure.launches import launch_datum
+from pytest_gpt_dist.measure.metrics import seconds_per_token, speed
+from pytest_gpt_dist.measure.references import WrongResultError
+from pytest_gpt_dist.measure.result import Launch, Result
+from pytest_gpt_dist.measure.runner import CaseRunner, Checked
+
+_SAVED_OF_THE_OTHER = (
+    *("tokens_per_s", "latency_s", "ttft_s", "tpot_s", "itl_s"),
+    *("peak_memory_bytes", "max_logit_error", "tokens_sha256", "marks", "launches"),
+)
+
+Figures = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class PairedRule:
+    """What counts as a difference: the smallest effect, what gates besides, and whether differences are controlled."""
+
+    min_effect: float
+    gates: tuple[str, ...]
+    null_control: bool
+
+
+class Sides(Protocol):
+    """Hands out groups of either side, one side alive at a time."""
+
+    def group(self, world_size: int) -> RankGroup:
+        """The live group of that many ranks, of the side last asked for."""
+        ...
+
+    def renew(self, side: Side = OWN) -> None:
+        """End all processes; the next group is of that side."""
+        ...
+
+
+class _OtherSideError(Exception):
+    """The other side gave no launch."""
+
+
+class PairedCaseRunner:
+    """Runs cases on two sides; the result is this side's, with what was seen of the other in ``against``."""
+
+    def __init__(self, runner: CaseRunner, sides: Sides, against: Against) -> None:
+        self._runner = runner
+        self._sides = sides
+        self._against = against
+
+    def run(
+        self,
+        case: Case,
+        timing: Timing,
+        rule: PairedRule,
+        one_device: Callable[[], Case],
+        status: Callable[[str], None],
+    ) -> Result:
+        """Measure a case in pairs. A wrong or failing other side is told in ``against``; this side's raises."""
+        self._sides.renew()
+        checked = self._runner.reference(case, status)
+        block = _Block(self, case, timing, checked, status)
+        metrics = gated(rule.gates)
+        problem = None
+        screening: list[dict[str, Figures]] = []
+        confirmation: list[dict[str, Figures]] = []
+        null_control: list[dict[str, Figures]] = []
+        try:
+            block.measure(screening_order(), "screening", screening)
+            if is_suspect(screening, metrics, rule.min_effect):
+                block.measure(confirmation_order(), "confirmation", confirmation)
+                if rule.null_control and is_flagged(confirmation, metrics, rule.min_effect):
+                    block.measure(confirmation_order(), "null control", null_control, alike=True)
+        except _OtherSideError as error:
+            problem = str(error)
+            if not block.after:
+                block.launch(OWN, "after")
+        self._sides.renew()
+        result = self._runner.result(case, timing, checked, block.after)
+        result = self._runner.scaled(case, result, timing, one_device, status)
+        named = self._against.named
+        entries: dict[str, Any] = {
+            "name": named.name,
+            "revision": named.revision,
+            "python": named.python,
+            "versions": self._against.versions,
+            "problem": problem,
+            "screening": screening,
+            "confirmation": confirmation,
+            "null_control": null_control,
+        }
+        other = self._runner.result(case, timing, checked, block.before).extra_info if block.before else {}
+        entries |= {key: other.get(key) for key in _SAVED_OF_THE_OTHER}
+        return replace(result, extra_info=result.extra_info | {"against": entries})
+
+    def launch(
+        self, side: Side, case: Case, timing: Timing, checked: Checked, status: Callable[[str], None]
+    ) -> Launch:
+        """One launch of either side. _OtherSideError where it is the other one and fails."""
+        self._sides.renew(side)
+        if side is OWN:
+            return self._runner.launch(case, timing, checked, status)
+        try:
+            launch = self._runner.launch(case, timing, checked, status)
+        except (UsageError, WrongResultError, RankGroupError) as error:
+            raise _OtherSideError(str(error).partition("\n")[0]) from None
+        self._against.require_own_code(self._sides.group(case.gpus))
+        return launch
+
+    @property
+    def other(self) -> Side:
+        """The side that is compared with."""
+        return self._against.side
+
+
+class _Block:
+    """The launches of one case; all of them are kept, those that fail included in none."""
+
+    def __init__(
+        self,
+        runner: PairedCaseRunner,
+        case: Case,
+        timing: Timing,
+        checked: Checked,
+        status: Callable[[str], None],
+    ) -> None:
+        self._runner = runner
+        self._case = case
+        self._timing = timing
+        self._checked = checked
+        self._status = status
+        self.before: list[Launch] = []
+        self.after: list[Launch] = []
+
+    def measure(
+        self, order: Order, stage: str, into: list[dict[str, Figures]], *, alike: bool = False
+    ) -> None:
+        """Measure pairs in that order; if they are to be ``alike``, both of this side, and not kept as launches."""
+        for number, pair in enumerate(order, 1):
+            figures: dict[str, Figures] = {}
+            for name in pair:
+                side = self._runner.other if name == "before" and not alike else OWN
+                told = f"{stage} {number} of {len(order)}, {name}"
+                figures[name] = self._figures(self.launch(side, told, keep=not alike))
+            into.append(figures)
+
+    def launch(self, side: Side, told: str, *, keep: bool = True) -> Launch:
+        """One launch of a side."""
+        launch = self._runner.launch(
+            side, self._case, self._timing, self._checked, lambda text: self._status(f"{told}: {text}")
+        )
+        if keep:
+            (self.after if side is OWN else self.before).append(launch)
+        return launch
+
+    def _figures(self, launch: Launch) -> Figures:
+        """One number of each metric a launch."""
+        found = speed(launch.rounds, self._case.requests, self._case.gpus)
+        peaks = [report.peak_memory_bytes for report in launch.reports]
+        return {
+            "seconds_per_token": launch_datum(
+                seconds_per_token([round.seconds for round in launch.rounds], self._case.requests)
+            ),
+            "ttft_s": float(found.ttft_s),
+            "itl_p95_s": None if found.itl_s is None else found.itl_s.p95,
+            "peak_memory_bytes": max((peak for peak in peaks if peak is not None), default=None),
+        }

@@ -1,0 +1,168 @@
+"""`--gpt-against`: two sides measured in turns, as a user starts it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+import pytest_gpt_dist
+from plugin.sessions import TINY, WITHOUT, Session, prepare, run_python
+
+# It says where it was imported from.
+ENGINE = """\
+import sys
+from pathlib import Path
+from pytest_gpt_dist.engines.native import NativeEngine
+
+class Mine(NativeEngine):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        with Path(LOG).open("a") as file:
+            print(__file__, sys.executable, file=file)
+"""
+CONFTEST = """\
+def pytest_gpt_dist_register(registry):
+    registry.add_model("tiny", "tiny_model:TINY")
+    registry.add_engine("mine", "mine:Mine")
+"""
+CASE = "def test_case(gpt_dist):\n    gpt_dist.run(gpus=1, engine='mine')\n"
+# Medians of many rounds, and a difference that noise makes on a very busy machine only; then it is confirmed.
+HARDLY_EVER_SUSPECT = ("--gpt-min-effect=0.99", "--gpt-rounds=25")
+ORDERS = ("ABBAABBA", "ABBAABBA" + "BAABABBA" * 3)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def project(folder: Path, log: Path) -> None:
+    files = {"conftest.py": CONFTEST, "mine.py": ENGINE.replace("LOG", repr(str(log))), "test_cases.py": CASE}
+    prepare(folder, files)
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message", "before")
+
+
+def run(folder: Path, *arguments: str) -> Session:
+    done = run_python(folder, "-m", "pytest", "--junitxml=junit.xml", *WITHOUT, *TINY, *arguments)
+    return Session(folder, done.returncode, done.stdout)
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, list[str]]:
+    """A session on a changed working tree, and the files that its engines came from, in order."""
+    folder = tmp_path_factory.mktemp("changed")
+    log = folder / "engines.log"
+    project(folder, log)
+    edit(folder / "mine.py", "class Mine", "# changed\nclass Mine")
+    session = run(folder, "--gpt-against=HEAD", *HARDLY_EVER_SUSPECT, "--benchmark-json=out.json")
+    return session, log.read_text().splitlines()
+
+
+def test_each_side_runs_its_own_files_in_the_decided_order(measured: tuple[Session, list[str]]) -> None:
+    session, engines = measured
+    assert session.status == 0, session.output
+    own = str(session.folder / "mine.py")
+    order = "".join("B" if line.split()[0] == own else "A" for line in engines)
+    assert order in ORDERS
+    assert len({line.split()[0] for line in engines}) == 2
+
+
+def test_nothing_of_the_other_side_stays_in_the_repository(measured: tuple[Session, list[str]]) -> None:
+    session, _ = measured
+    assert len(git(session.folder, "worktree", "list").splitlines()) == 1
+
+
+def test_both_sides_are_saved(measured: tuple[Session, list[str]]) -> None:
+    session, engines = measured
+    saved = json.loads((session.folder / "out.json").read_text())
+    (benchmark,) = saved["benchmarks"]
+    info = benchmark["extra_info"]
+    assert len(info["launches"]) == len(info["against"]["launches"]) == len(engines) / 2
+    assert info["against"]["revision"] == git(session.folder, "rev-parse", "HEAD").strip()
+    assert info["against"]["tokens_per_s"] > 0
+    assert info["against"]["tokens_sha256"] == info["tokens_sha256"]
+    (verdict,) = saved["gpt_dist"]["verdicts"]
+    assert verdict["mode"] == "paired"
+    assert verdict["used"] in (4, 12)
+
+
+def test_another_interpreter_is_the_other_side(tmp_path: Path) -> None:
+    log = tmp_path / "engines.log"
+    project(tmp_path, log)
+    elsewhere = tmp_path / "elsewhere"
+    venv.create(elsewhere, symlinks=True)
+    (site,) = elsewhere.glob("lib/python*/site-packages")
+    sources = [sysconfig.get_path("purelib"), str(Path(pytest_gpt_dist.__file__).parents[1])]
+    (site / "same.pth").write_text("\n".join(sources))
+    python = elsewhere / "bin" / "python"
+    session = run(tmp_path, f"--gpt-against={python}", *HARDLY_EVER_SUSPECT)
+    assert session.status == 0, session.output
+    interpreters = ["A" if line.split()[1] == str(python) else "B" for line in log.read_text().splitlines()]
+    assert "".join(interpreters) in ORDERS
+    assert "verdicts" in session.output
+
+
+def refused(folder: Path, *arguments: str) -> str:
+    """The one line with which pytest refuses; nothing was measured."""
+    session = run(folder, *arguments)
+    assert session.status == 4, session.output
+    (line,) = (line for line in session.output.splitlines() if line.startswith("ERROR"))
+    return line
+
+
+@pytest.fixture
+def package_in_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A repository whose working tree holds the package itself, as that of its own developers does."""
+    project(tmp_path, tmp_path / "engines.log")
+    shutil.copytree(Path(pytest_gpt_dist.__file__).parent, tmp_path / "src" / "pytest_gpt_dist")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"), prepend=os.pathsep)
+    return tmp_path
+
+
+def test_a_revision_that_describes_cases_otherwise_is_refused(package_in_tree: Path) -> None:
+    entry = package_in_tree / "src" / "pytest_gpt_dist" / "measure" / "entry.py"
+    text = entry.read_text()
+    edit(entry, "JOB_VERSION = ", "JOB_VERSION = 9000 + ")
+    git(package_in_tree, "add", ".")
+    git(package_in_tree, "commit", "--quiet", "--message", "other")
+    entry.write_text(text)
+    assert "describes cases in another way than this one" in refused(package_in_tree, "--gpt-against=HEAD")
+
+
+def test_a_revision_that_speaks_another_protocol_is_refused(package_in_tree: Path) -> None:
+    wire = package_in_tree / "src" / "pytest_gpt_dist" / "cluster" / "wire.py"
+    text = wire.read_text()
+    edit(wire, "PROTOCOL_VERSION = ", "PROTOCOL_VERSION = 9000 + ")
+    git(package_in_tree, "add", ".")
+    git(package_in_tree, "commit", "--quiet", "--message", "other")
+    wire.write_text(text)
+    assert "of pytest-gpt-dist's protocol" in refused(package_in_tree, "--gpt-against=HEAD")
+
+
+def test_a_revision_without_the_code_under_test_is_refused(package_in_tree: Path) -> None:
+    """Its ranks would run the working tree's, and both sides would be the same."""
+    assert "of the working tree" in refused(package_in_tree, "--gpt-against=HEAD")
+
+
+def test_wrong_names_and_combinations_are_one_line(tmp_path: Path) -> None:
+    project(tmp_path, tmp_path / "engines.log")
+    assert "neither a revision" in refused(tmp_path, "--gpt-against=no-such-branch")
+    assert "choose one" in refused(tmp_path, "--gpt-against=HEAD", "--gpt-baseline")
+    assert "needs --gpt-against" in refused(tmp_path, "--gpt-null-control")
+    assert "leave out one of the two" in refused(tmp_path, "--gpt-against=HEAD", "--gpt-launches=2")
+    assert "needs times" in refused(tmp_path, "--gpt-against=HEAD", "--benchmark-disable")
+    assert "the very interpreter" in refused(tmp_path, f"--gpt-against={sys.executable}")

@@ -1,0 +1,191 @@
+"""The order in which two sides are measured, and what becomes of their launches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_gpt_dist.against import Against, Named
+from pytest_gpt_dist.cluster import OWN, RankGroupError, Side
+from pytest_gpt_dist.compare.sides import describe_sides, judge_sides
+from pytest_gpt_dist.engines.protocol import ModelSource, Request
+from pytest_gpt_dist.measure.case import Case
+from pytest_gpt_dist.measure.job import RankReport, Timing
+from pytest_gpt_dist.measure.references import WrongResultError
+from pytest_gpt_dist.measure.result import Launch, Result
+from pytest_gpt_dist.measure.runner import Checked
+from pytest_gpt_dist.measure.times import BatchTimes, Round
+from pytest_gpt_dist.measure.workload import Workload
+from pytest_gpt_dist.model.presets import GPT2_MINI
+from pytest_gpt_dist.pairs import PairedCaseRunner, PairedRule
+from pytest_gpt_dist.topology import Layout
+
+OTHER = Side(python="/elsewhere/python")
+TIMING = Timing(warmup=0, rounds=2, min_rounds=1, max_time_s=1.0)
+RULE = PairedRule(min_effect=0.02, gates=(), null_control=False)
+CASE = Case(
+    strategy="pure_data_parallel",
+    layout=Layout(),
+    degenerate=None,
+    engine="native",
+    engine_path="nowhere:Engine",
+    workload=Workload(model="gpt2-mini", dtype="float32", batch_size=1),
+    model_name="gpt2-mini",
+    source=ModelSource(GPT2_MINI.config, None, 0, "float32"),
+    tokenizer="bytes",
+    requests=(Request(0, (1, 2), 2),),
+)
+SCREENED = "AB BA AB BA"
+CONFIRMED = "BA AB AB BA BA AB AB BA BA AB AB BA"
+
+
+class Scripted:
+    """Stands for ranks: launches take the times of a script, by side."""
+
+    def __init__(self, seconds: Callable[[str, int], float]) -> None:
+        self.order: list[str] = []
+        self._seconds = seconds
+        self._side = "B"
+
+    def group(self, world_size: int) -> Any:
+        return None  # asked where modules came from, which is of no interest with another interpreter
+
+    def renew(self, side: Side = OWN) -> None:
+        self._side = "A" if side is OTHER else "B"
+
+    def reference(self, case: Case, status: Callable[[str], None]) -> Checked:
+        return Checked(None, True)
+
+    def launch(self, case: Case, timing: Timing, checked: Checked, status: Callable[[str], None]) -> Launch:
+        self.order.append(self._side)
+        s = self._seconds(self._side, len(self.order))
+        rounds = (Round(2 * s, ((BatchTimes(((0,),), ((s, 2 * s),)),),)),) * 2
+        return Launch((RankReport(None, 8, peak_memory_bytes=100),), rounds, [[1, 2]], None)
+
+    def result(self, case: Case, timing: Timing, checked: Checked, launches: Sequence[Launch]) -> Result:
+        samples = [[round.seconds / 2 for round in launch.rounds] for launch in launches]
+        info: dict[str, Any] = {
+            "launches": samples, "tokens_per_s": 1 / samples[0][0], "peak_memory_bytes": [100],
+            "max_logit_error": 0.0, "tokens_sha256": "same",
+        }  # fmt: skip
+        return Result([[1, 2]], case.layout, info)
+
+    def scaled(self, case: Case, result: Result, *_: Any) -> Result:
+        return result
+
+
+def measure(script: Scripted, rule: PairedRule = RULE) -> dict[str, Any]:
+    against = Against(Named("/elsewhere/python", python="/elsewhere/python"), OTHER, {"torch": "1"}, None)
+    runner: Any = script
+    result = PairedCaseRunner(runner, script, against).run(
+        CASE, TIMING, rule, lambda: CASE, lambda text: None
+    )
+    return result.extra_info
+
+
+def pairs(order: Sequence[str]) -> str:
+    return " ".join("".join(order[start : start + 2]) for start in range(0, len(order), 2))
+
+
+def wobble(side: str, number: int) -> float:
+    """Launch noise of a tenth of a percent."""
+    return 1 + 0.001 * ((number * 7) % 3 - 1)
+
+
+def test_alike_sides_are_screened_and_no_more() -> None:
+    script = Scripted(wobble)
+    info = measure(script)
+    assert pairs(script.order) == SCREENED
+    assert info["against"]["confirmation"] == []
+    assert len(info["launches"]) == len(info["against"]["launches"]) == 4
+    (verdict,) = judge_sides([("case", info)], {"case": 0.02}, ())
+    assert verdict.kind == "unchanged"
+
+
+def test_a_suspect_gets_twelve_fresh_pairs_in_balanced_order() -> None:
+    script = Scripted(lambda side, number: wobble(side, number) * (1.05 if side == "B" else 1))
+    info = measure(script)
+    assert pairs(script.order) == f"{SCREENED} {CONFIRMED}"
+    assert [len(info["against"][part]) for part in ("screening", "confirmation")] == [4, 12]
+    (verdict,) = judge_sides([("case", info)], {"case": 0.02}, ())
+    assert (verdict.kind, verdict.used) == ("regressed", 12)
+    assert verdict.effect == pytest.approx(0.05, abs=0.003)
+
+
+def test_before_and_after_are_not_exchanged() -> None:
+    info = measure(Scripted(lambda side, number: 2.0 if side == "B" else 1.0))
+    assert info["tokens_per_s"] == 0.5
+    assert info["against"]["tokens_per_s"] == 1.0
+    assert all(pair["before"]["seconds_per_token"] == 1.0 for pair in info["against"]["confirmation"])
+
+
+def test_a_null_control_measures_this_side_alone_and_is_no_launch_of_the_result() -> None:
+    script = Scripted(lambda side, number: wobble(side, number) * (1.05 if side == "B" else 1))
+    info = measure(script, replace(RULE, null_control=True))
+    assert script.order[32:] == ["B"] * 24
+    assert len(info["against"]["null_control"]) == 12
+    assert len(info["launches"]) == 16
+    (verdict,) = judge_sides([("case", info)], {"case": 0.02}, ())
+    assert verdict.kind == "regressed"
+
+
+def test_a_machine_that_favours_one_place_in_a_pair_flags_its_control() -> None:
+    def seconds(side: str, number: int) -> float:
+        slow = side == "B" if number <= 32 else number % 8 in (1, 4, 6, 7)  # the places of B in BA AB AB BA
+        return wobble(side, number) * (1.05 if slow else 1)
+
+    info = measure(Scripted(seconds), replace(RULE, null_control=True))
+    (verdict,) = judge_sides([("case", info)], {"case": 0.02}, ())
+    assert verdict.kind == "inconclusive"
+    assert "the machine is not steady" in verdict.why
+
+
+def test_a_latency_gates_only_where_it_is_asked_for() -> None:
+    class LateFirstToken(Scripted):
+        def launch(self, *args: Any) -> Launch:
+            launch = super().launch(*args)
+            late = 1.3 if self.order[-1] == "B" else 1.0
+            rounds = (Round(2.0, ((BatchTimes(((0,),), ((late, 2.0),)),),)),) * 2
+            return replace(launch, rounds=rounds)
+
+    quiet = measure(LateFirstToken(wobble))
+    assert quiet["against"]["confirmation"] == []
+    assert [verdict.kind for verdict in judge_sides([("case", quiet)], {"case": 0.02}, ())] == ["unchanged"]
+    (beside,) = describe_sides([("case", quiet)])
+    assert beside.ttft is not None
+    assert beside.ttft.effect == pytest.approx(0.3)
+
+    gated = measure(LateFirstToken(wobble), replace(RULE, gates=("ttft",)))
+    verdicts = judge_sides([("case", gated)], {"case": 0.02}, ("ttft",))
+    assert {verdict.metric: verdict.kind for verdict in verdicts} == {
+        "seconds_per_token": "unchanged",
+        "ttft_s": "regressed",
+    }
+
+
+@pytest.mark.parametrize(
+    "error", [WrongResultError("tokens differ\nat length"), RankGroupError("death", (), "rank 0 died")]
+)
+def test_another_side_that_fails_leaves_this_sides_figures_and_no_baseline(error: Exception) -> None:
+    class Failing(Scripted):
+        def launch(self, *args: Any) -> Launch:
+            if self._side == "A":
+                raise error
+            return super().launch(*args)
+
+    info = measure(Failing(wobble))
+    assert len(info["launches"]) == 1
+    assert info["against"]["problem"] == str(error).partition("\n")[0]
+    (verdict,) = judge_sides([("case", info)], {"case": 0.02}, ())
+    assert verdict.kind == "no-baseline"
+    assert info["against"]["problem"] in verdict.why
+
+
+def test_this_side_that_fails_fails_the_case() -> None:
+    class Failing(Scripted):
+        def launch(self, *args: Any) -> Launch:
+            raise WrongResultError("tokens differ")
+
+    with pytest.raises(WrongResultError, match="tokens differ"):
+        measure(Failing(wobble))
