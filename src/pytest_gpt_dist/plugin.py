@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gpt_dist import storage
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.options import add_options, read_options
 from pytest_gpt_dist.settings import Options, flag
@@ -53,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     timed = _is_timed(config)
     summary = Summary(untimed=None if timed else _why_untimed(config))
     config.pluginmanager.register(summary, "gpt_dist_summary")
+    config.pluginmanager.register(storage, "gpt_dist_storage")
     try:
         options = config.stash[_OPTIONS] = read_options(config)
         _ = options.counts

@@ -98,9 +98,11 @@ def test_a_regression_fails_the_session_without_a_traceback(tmp_path: Path, stor
 
 
 def test_a_cases_own_least_effect_holds(tmp_path: Path, storage: Path) -> None:
-    scale(storage, 1 / 1.6)
     session = judge(tmp_path, storage)
-    assert kinds(session)["test_cases.py::test_lenient"] not in ("regressed", "no-baseline")
+    saved = json.loads((session.folder / "out.json").read_text())
+    detectable = {verdict["case"]: verdict["detectable"] for verdict in saved["gpt_dist"]["verdicts"]}
+    assert detectable["test_cases.py::test_lenient"] == pytest.approx(0.9)
+    assert detectable["test_cases.py::test_case"] < 0.2
 
 
 def test_an_improvement_never_fails(tmp_path: Path, storage: Path) -> None:

@@ -13,19 +13,30 @@ from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.launches import launch_datum
 
+NEWEST_SESSIONS = 30
+"""So many matching sessions a case are compared with, the newest. A storage that every night adds to would
+otherwise reach back to what the machine was a year ago, and more of them hardly narrow the interval: its width
+goes with √(1 + 1/k), 1.02 at thirty. The rule is calibrated up to as many."""
+
 
 @dataclass(frozen=True)
 class MeasuredCase:
-    """One case of one session: the test's id, its fingerprint, and one datum a launch in seconds per token."""
+    """One case of one session: the test's id, its fingerprint, and one datum a launch in seconds per token.
+
+    ``saved_at`` is when its session was saved, as pytest-benchmark writes it: ISO 8601 in UTC, so that text
+    sorts by time; empty for what is not saved yet.
+    """
 
     name: str
     fingerprint: Mapping[str, Any]
     launches: tuple[float, ...]
+    saved_at: str = ""
 
     @classmethod
-    def of(cls, name: str, info: Mapping[str, Any]) -> MeasuredCase:
+    def of(cls, name: str, info: Mapping[str, Any], saved_at: str = "") -> MeasuredCase:
         """The case that saved these entries. KeyError, TypeError or UsageError where it saved none."""
-        return cls(name, info["fingerprint"], tuple(launch_datum(samples) for samples in info["launches"]))
+        launches = tuple(launch_datum(samples) for samples in info["launches"])
+        return cls(name, info["fingerprint"], launches, saved_at)
 
 
 @dataclass(frozen=True)
@@ -57,9 +68,8 @@ def read_session(path: Path, *, with_regressed: bool = True) -> tuple[MeasuredCa
         saved = json.loads(path.read_text(encoding="utf-8"))
         verdicts = saved.get("gpt_dist", {}).get("verdicts", [])
         regressed = {verdict["case"] for verdict in verdicts if verdict["kind"] == "regressed"}
-        return tuple(
-            case for case in _cases(saved["benchmarks"]) if with_regressed or case.name not in regressed
-        )
+        cases = _cases(saved["benchmarks"], str(saved.get("datetime", "")))
+        return tuple(case for case in cases if with_regressed or case.name not in regressed)
     except OSError as error:
         raise UsageError(f"baseline {path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -71,20 +81,22 @@ def read_session(path: Path, *, with_regressed: bool = True) -> tuple[MeasuredCa
 def judge_session(
     current: Sequence[MeasuredCase], baselines: Sequence[MeasuredCase], min_effects: Mapping[str, float]
 ) -> list[Verdict]:
-    """A verdict for each case of a session, against the earlier ones of the same id and fingerprint.
+    """A verdict for each case of a session, against the newest of the earlier ones of its id and fingerprint.
 
-    ``min_effects`` are by case name.
+    Which files hold them does not matter: a case that the last session left out has its baseline in an
+    older one. ``min_effects`` are by case name.
     """
     verdicts = []
     for case in current:
         namesakes = [saved for saved in baselines if saved.name == case.name]
-        matching = [saved.launches for saved in namesakes if saved.fingerprint == case.fingerprint]
+        matching = [saved for saved in namesakes if saved.fingerprint == case.fingerprint]
         if matching:
+            newest = sorted(matching, key=lambda saved: saved.saved_at)[-NEWEST_SESSIONS:]
             verdicts.append(
                 judge_stored(
                     case.name,
                     case.launches,
-                    matching,
+                    [saved.launches for saved in newest],
                     cases=len(current),
                     min_effect=min_effects[case.name],
                 )
@@ -94,13 +106,13 @@ def judge_session(
     return verdicts
 
 
-def _cases(benchmarks: Sequence[Mapping[str, Any]]) -> Iterator[MeasuredCase]:
+def _cases(benchmarks: Sequence[Mapping[str, Any]], saved_at: str) -> Iterator[MeasuredCase]:
     """Those of them that this plugin measured; a file may hold anybody's benchmarks."""
     for benchmark in benchmarks:
         info = benchmark["extra_info"]
         if "fingerprint" in info:
             try:
-                yield MeasuredCase.of(benchmark["fullname"], info)
+                yield MeasuredCase.of(benchmark["fullname"], info, saved_at)
             except UsageError as error:
                 raise ValueError(str(error)) from None
 

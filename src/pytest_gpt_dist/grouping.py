@@ -1,0 +1,62 @@
+"""One table for each workload in pytest-benchmark's own tables; for a hook in a ``conftest.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from pytest_benchmark.plugin import pytest_benchmark_group_stats as as_ever
+
+_NEEDED = {
+    "model",
+    "dtype",
+    "scaling",
+    "batch_size",
+    "prompt_tokens",
+    "new_tokens",
+    "sampling",
+    "device_name",
+}
+
+
+def group_by_workload(
+    config: Any, benchmarks: Iterable[dict[str, Any]], group_by: str
+) -> list[tuple[str | None, list[dict[str, Any]]]]:
+    """What ``pytest_benchmark_group_stats`` returns: grouped by workload first, then as ``--group-by`` says.
+
+    Benchmarks of others are grouped as ever.
+    """
+    parts: dict[str, list[dict[str, Any]]] = {}
+    for benchmark in benchmarks:
+        parts.setdefault(workload(benchmark["extra_info"]), []).append(benchmark)
+    return [
+        (" · ".join(filter(None, (heading, group))) or None, rows)
+        for heading, part in sorted(parts.items())
+        for group, rows in as_ever(config, part, group_by)  # type: ignore[no-untyped-call]
+    ]
+
+
+def workload(info: Mapping[str, Any]) -> str:
+    """What was run on what, as a heading; empty for a benchmark that is none of this package's."""
+    if not info.keys() >= _NEEDED:
+        return ""
+    words = [
+        info["model"],
+        info["dtype"],
+        info["scaling"],
+        f"batch {info['batch_size']}",
+        f"{_lengths(info['prompt_tokens'])} + {_lengths(info['new_tokens'])} tokens",
+        *_sampling(info["sampling"]),
+        info["device_name"],
+    ]
+    return " · ".join(words)
+
+
+def _lengths(tokens: int | Sequence[int]) -> str:
+    return str(tokens) if isinstance(tokens, int) else f"{min(tokens)}…{max(tokens)}"
+
+
+def _sampling(sampling: Mapping[str, Any]) -> list[str]:
+    if sampling["greedy"]:
+        return []
+    return [f"{name} {value}" for name, value in sampling.items() if name != "greedy" and value is not None]
