@@ -1,6 +1,7 @@
 """The gpt-dist command, as a user types it."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 from pytest_gpt_dist.cli import main
 
 
-def saved(path: Path, *seconds: float, cores: int = 2) -> Path:
+def saved(path: Path, *seconds: float, cores: int = 2, day: int = 1) -> Path:
     info = {"fingerprint": {"cores": cores}, "launches": [[second] for second in seconds]}
-    path.write_text(json.dumps({"benchmarks": [{"fullname": "t.py::test_x", "extra_info": info}]}))
+    cases = [{"fullname": "t.py::test_x", "extra_info": info}]
+    path.write_text(json.dumps({"benchmarks": cases, "datetime": f"2026-11-{day:02}T00:00:00+00:00"}))
     return path
 
 
@@ -82,3 +84,56 @@ def test_another_machine_does_not_compare(tmp_path: Path, capsys: pytest.Capture
     base, new = saved(tmp_path / "base.json", 1.0, cores=64), saved(tmp_path / "new.json", 2.0)
     assert main(["compare", "--fail-on", "regressed", str(base), str(new)]) == 0
     assert "saved sessions differ in cores" in capsys.readouterr().out
+
+
+def test_a_session_in_the_folder_of_earlier_ones_is_not_its_own_baseline(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = saved(tmp_path / "new.json", 1.0)
+    assert main(["compare", str(tmp_path), str(new)]) == 0
+    assert "1 no-baseline" in capsys.readouterr().out
+
+
+def test_many_launches_are_compared_with_those_of_the_newest_session(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    saved(folder / "a.json", *[1.0] * 9, day=2)
+    saved(folder / "b.json", *[2.0] * 9, day=1)
+    saved(folder / "c.json", *[4.0] * 9, day=3, cores=64)
+    new = saved(tmp_path / "new.json", *[1.5] * 8, day=4)
+    assert main(["compare", "--fail-on", "regressed", str(folder), str(new)]) == 0
+    launches = capsys.readouterr().out.partition("They gate nothing")[2]
+    assert re.search(r"test_x +9 +8 +\+50\.0% +\+50\.0% to \+50\.0%", launches)
+
+
+def test_few_launches_are_not_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    base, new = saved(tmp_path / "base.json", *[1.0] * 9), saved(tmp_path / "new.json", *[1.5] * 7)
+    main(["compare", str(base), str(new)])
+    assert "They gate nothing" not in capsys.readouterr().out
+
+
+def test_markdown_has_every_table_as_github_renders_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base, new = saved(tmp_path / "base.json", *[1.0] * 8), saved(tmp_path / "new.json", *[1.5] * 8)
+    main(["compare", "--markdown", str(base), str(new)])
+    printed = capsys.readouterr().out
+    assert printed.count("\n|--") == 2
+    assert printed.count("\n| test_x ") == 2
+
+
+def test_a_command_imports_what_it_needs_alone(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pytest_gpt_dist.cli import main; main(sys.argv[1:]);"
+        " print(sorted({'torch', 'transformers', 'scipy', 'numpy'} & set(sys.modules)))"
+    )
+    for arguments, heavy in (
+        (["init", "--path", str(tmp_path)], "[]"),
+        (["plan", "--model", "gpt2"], "[]"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=True
+        )
+        assert done.stdout.splitlines()[-1] == heavy

@@ -1,0 +1,51 @@
+"""``gpt-dist plan``: how each strategy would divide a model, without running it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from pytest_gpt_dist.model.catalog import resolve
+from pytest_gpt_dist.model.dtypes import itemsize
+from pytest_gpt_dist.registry import Registry, builtin
+from pytest_gpt_dist.strategies.protocol import degenerate
+from pytest_gpt_dist.topology import parameter_bytes, traffic
+
+_MIB = 2**20
+_HEADERS = ("GPUs", "strategy", "layout", "MiB of weights a rank", "all-reduces a step", "sends a step", "")
+
+
+def run(given: Namespace) -> int:
+    """Print the table."""
+    print(_plan(given.model, given.gpus, given.dtype, offline=given.offline))
+    return 0
+
+
+def _plan(model_name: str, counts: Sequence[int], dtype: str, *, offline: bool) -> str:
+    registry = Registry()
+    builtin(registry)
+    size = resolve(model_name, registry, "random", offline=offline).config.dimensions
+    width = itemsize(dtype)
+    strategies = [registry.strategy(name) for name in registry.strategies]
+    rows = []
+    for gpus in counts:
+        for strategy in strategies if gpus > 1 else strategies[:1]:
+            layout = strategy.layout(gpus)
+            places = [layout.coordinates(rank) for rank in range(gpus)]
+            held = [parameter_bytes(size, layout, at, width) for at in places]
+            step = [traffic(size, layout, at, passes=layout.pp) for at in places]
+            equal = degenerate(strategy, gpus, strategies)
+            rows.append(
+                (
+                    gpus,
+                    strategy.name,
+                    str(layout),
+                    f"{min(held) / _MIB:,.0f} to {max(held) / _MIB:,.0f}",
+                    max(each.all_reduce for each in step),
+                    max(each.send for each in step),
+                    f"= {equal}" if equal else "",
+                )
+            )
+    return f"{model_name} in {dtype}\n" + tabulate(rows, headers=_HEADERS)
