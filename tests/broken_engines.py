@@ -98,7 +98,8 @@ class Unchecked(NativeEngine):
         if stopwatch is None:
             with torch.inference_mode():
                 for parameter in self._stage.parameters.values():
-                    parameter.zero_()
+                    if not parameter.is_mkldnn:
+                        parameter.zero_()
             return {}
         return super().generate(batches, chooser, stopwatch)
 

@@ -70,11 +70,12 @@ class NativeEngine:
     @property
     def parameter_bytes(self) -> int:
         """Bytes of the parameters that this rank holds, shared storage counted once."""
+        parameters = self._stage.parameters.values()
         storages = {
-            parameter.untyped_storage().data_ptr(): parameter.untyped_storage().nbytes()
-            for parameter in self._stage.parameters.values()
+            storage.data_ptr(): storage.nbytes()
+            for storage in (each.untyped_storage() for each in parameters if not each.is_mkldnn)
         }
-        return sum(storages.values())
+        return sum(storages.values()) + sum(each.nbytes for each in parameters if each.is_mkldnn)
 
     @property
     def vocabulary(self) -> Span:

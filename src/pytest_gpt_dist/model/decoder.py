@@ -13,8 +13,11 @@ import torch.nn.functional as F  # noqa: N812  as everybody calls it
 from pytest_gpt_dist.model.cache import KVCache, LayerCache, Window
 from pytest_gpt_dist.model.communication import TensorGroup
 from pytest_gpt_dist.model.config import Activation, DecoderConfig
+from pytest_gpt_dist.model.packing import linear, pack, table_product
 from pytest_gpt_dist.model.rotary import rotary_table, rotate
 from pytest_gpt_dist.model.sharding import Slices
+
+_LINEAR = ("qkv.weight", "output.weight", "up.weight", "down.weight", "head")
 
 
 class Norm:
@@ -45,8 +48,8 @@ class Linear:
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Apply it; with a group, ``x`` is a slice of the inputs and the ranks' results are summed."""
         if self.group is None:
-            return F.linear(x, self.weight, self.bias)
-        y = F.linear(x, self.weight)
+            return linear(x, self.weight, self.bias)
+        y = linear(x, self.weight)
         self.group.all_reduce(y)
         return y if self.bias is None else y.add_(self.bias)
 
@@ -189,7 +192,8 @@ class Stage:
     Args:
         config: the model.
         own: which slices of it these are.
-        parameters: by the names of the sharding plan, linear weights as ``[outputs, inputs]``.
+        parameters: by the names of the sharding plan, linear weights as ``[outputs, inputs]``; the stage packs
+            them, one after the other and in place of what was there.
         group: the ranks that share the stage, or None where it is not shared.
     """
 
@@ -197,10 +201,12 @@ class Stage:
         self,
         config: DecoderConfig,
         own: Slices,
-        parameters: Mapping[str, torch.Tensor],
+        parameters: dict[str, torch.Tensor],
         group: TensorGroup | None,
     ) -> None:
         self.config, self.own, self.parameters, self.group = config, own, parameters, group
+        for name in [name for name in parameters if name.endswith(_LINEAR)]:
+            parameters[name] = pack(parameters[name])
         self.layers = [Layer(config, own, parameters, f"layers.{layer}", group) for layer in own.layers.range]
         self.embedding = parameters.get("embedding")
         self.positions = parameters.get("positions")
@@ -246,7 +252,8 @@ class Stage:
         """Turn ``[rows, hidden]`` into this rank's logits, ``[rows, own vocabulary]``; last stage only."""
         assert self.final_norm is not None
         assert self.head is not None
-        return F.linear(self.final_norm(x), self.head)
+        x = self.final_norm(x)
+        return table_product(x, self.head) if self.head is self.embedding else linear(x, self.head)
 
 
 def _norm(config: DecoderConfig, parameters: Mapping[str, torch.Tensor], name: str) -> Norm:
