@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_gpt_dist.against import Against, find_against, open_against
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, Side
-from pytest_gpt_dist.engines.protocol import ModelSource, Request
+from pytest_gpt_dist.engines.protocol import ModelSource, Request, Task
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import tokenize
@@ -31,7 +31,7 @@ from pytest_gpt_dist.measure.prompts import (
 )
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.measure.revision import source_revision
-from pytest_gpt_dist.measure.runner import CaseRunner
+from pytest_gpt_dist.measure.runner import CaseRunner, Outcome
 from pytest_gpt_dist.measure.scratch import make_scratch
 from pytest_gpt_dist.measure.tokenizers import find_tokenizer
 from pytest_gpt_dist.measure.workload import Workload, build_requests
@@ -61,6 +61,7 @@ class Bench:
         self._cluster: Cluster | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._side = OWN
+        self._waiting: dict[Case, Outcome] = {}
         self._models: dict[tuple[str, str | None], ResolvedModel] = {}
         self._tokenized: dict[tuple[str, tuple[str, ...]], list[list[int]]] = {}
 
@@ -96,6 +97,28 @@ class Bench:
     def run(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
         """Check a case and, if ``timing`` is given, time it."""
         return self._runner.run(case, timing, lambda: self._alone(case), status)
+
+    def run_in_block(
+        self, case: Case, others: Sequence[Case], timing: Timing, status: Callable[[str], None]
+    ) -> Result:
+        """Check a case and time it in turns with others of other engines, whose results wait until asked for."""
+        if (outcome := self._waiting.pop(case, None)) is None:
+            cases = [case, *others]
+            outcomes = self._runner.run_block(cases, timing, self._alone, status)
+            self._waiting = dict(zip(cases, outcomes, strict=True))
+            outcome = self._waiting.pop(case)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def lacks(self, case: Case) -> str | None:
+        """Why a case cannot run here, in one line, or None: too few devices, or beyond its engine."""
+        lack = self.machine.lacks(case.gpus)
+        limits = self.registry.engine_limits(case.engine)
+        if lack is not None or limits is None:
+            return lack
+        sampling = case.workload.sampling
+        return limits.lacks(Task(case.source, case.layout, case.batches, sampling, self.machine.device))
 
     def run_in_pairs(
         self, case: Case, timing: Timing, min_effect: float | None, status: Callable[[str], None]
@@ -225,6 +248,7 @@ class Bench:
         self, workload: Workload, strategy: str, layout: Layout, equals: str | None, engine: str
     ) -> Case:
         model = self._model(workload)
+        limits = self.registry.engine_limits(engine)
         return Case(
             strategy=strategy,
             layout=layout,
@@ -236,6 +260,7 @@ class Bench:
             source=ModelSource(model.config, model.folder, workload.seed, workload.dtype),
             tokenizer=self._tokenizer(model)[0],
             requests=self._requests(workload, model, layout.world_size),
+            engine_version=limits.version if limits is not None else None,
         )
 
     def _workload_of(self, arguments: Mapping[str, Any]) -> Workload:

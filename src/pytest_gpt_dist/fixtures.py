@@ -52,10 +52,11 @@ class GptDist:
         given = {name: value for name, value in (("strategy", strategy), ("gpus", gpus)) if value is not None}
         try:
             bench = self._bench()
-            case, timing = bench.case(_merge(self._item, given | workload))
-            if (lack := bench.machine.lacks(case.gpus)) is not None:
+            arguments = _merge(self._item, given | workload)
+            case, timing = bench.case(arguments)
+            if (lack := bench.lacks(case)) is not None:
                 pytest.skip(lack)
-            result = self._resumed(bench, case, timing) or self._measured(bench, case, timing)
+            result = self._resumed(bench, case, timing) or self._measured(bench, case, timing, arguments)
         except (UsageError, WrongResultError, RankGroupError) as error:
             raise failed(error) from None
         finally:
@@ -74,11 +75,16 @@ class GptDist:
     def _min_effect(self) -> float | None:
         return self._item.stash.get(MIN_EFFECT, None)
 
-    def _measured(self, bench: Bench, case: Case, timing: Timing | None) -> Result:
-        """Measured now; in pairs if that is asked for and the result will be saved."""
-        if timing is None or self._ran or bench.against is None:
+    def _measured(self, bench: Bench, case: Case, timing: Timing | None, given: dict[str, Any]) -> Result:
+        """Measured now; what will be saved in pairs with the other side, or in turns with the other engines."""
+        if timing is None or self._ran:
             return bench.run(case, timing, self._live.show)
-        return bench.run_in_pairs(case, timing, self._min_effect, self._live.show)
+        if bench.against is not None:
+            return bench.run_in_pairs(case, timing, self._min_effect, self._live.show)
+        engines = _other_engines(self._item) if case.engine == _engine_of(self._item) else ()
+        others = [bench.case(given | {"engine": engine})[0] for engine in engines]
+        able = [other for other in others if bench.lacks(other) is None]
+        return bench.run_in_block(case, able, timing, self._live.show)
 
     def _resumed(self, bench: Bench, case: Case, timing: Timing | None) -> Result | None:
         """The result of a killed session, for the run that is recorded; a line says why it cannot be used."""
@@ -153,6 +159,26 @@ def add_clock(item: pytest.Item) -> None:
     for marker in reversed(list(item.iter_markers("benchmark"))):
         settings |= marker.kwargs
     item.add_marker(pytest.mark.benchmark(**(settings | {"timer": clock})), append=False)
+
+
+def _engine_of(item: pytest.Item) -> str | None:
+    """The engine that the item was parametrized with."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters.get("engine")
+
+
+def _other_engines(item: pytest.Item) -> list[str]:
+    """Engines of the items that are to run after this one and differ from it in their engine alone."""
+    items = item.session.items
+    own = item.callspec.params | {"engine": None}  # type: ignore[attr-defined]
+    return [
+        engine
+        for other in items[items.index(item) + 1 :]
+        if (engine := _engine_of(other)) is not None
+        and getattr(other, "originalname", None) == getattr(item, "originalname", None)
+        and other.path == item.path
+        and other.callspec.params | {"engine": None} == own  # type: ignore[attr-defined]
+    ]
 
 
 def _merge(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:

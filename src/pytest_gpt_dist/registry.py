@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpt_dist.errors import UsageError
 
 if TYPE_CHECKING:
+    from pytest_gpt_dist.engines.limits import Limits
     from pytest_gpt_dist.engines.protocol import EngineFactory
     from pytest_gpt_dist.model.presets import Preset
     from pytest_gpt_dist.strategies.protocol import Strategy
@@ -37,15 +38,24 @@ class Registry:
     """
 
     def __init__(self) -> None:
-        self._paths: dict[str, dict[str, str]] = {"strategy": {}, "engine": {}, "model": {}}
+        self._paths: dict[str, dict[str, str]] = {"strategy": {}, "engine": {}, "limits": {}, "model": {}}
 
     def add_strategy(self, name: str, path: str) -> None:
         """Make a strategy known; the order in which they are added is the one they are listed in."""
         self._add("strategy", name, path)
 
-    def add_engine(self, name: str, path: str) -> None:
-        """Make an engine known."""
+    def add_engine(self, name: str, path: str, limits: str | None = None) -> None:
+        """Make an engine known.
+
+        Args:
+            name: what it is called.
+            path: import path, resolved on the ranks.
+            limits: import path of its :class:`~pytest_gpt_dist.engines.limits.Limits`, resolved before any
+                rank starts, in a process that must not import torch; None for an engine that can do all.
+        """
         self._add("engine", name, path)
+        if limits is not None:
+            self._add("limits", name, limits)
 
     def add_model(self, name: str, path: str) -> None:
         """Make a model known."""
@@ -82,6 +92,18 @@ class Registry:
             UsageError: when there is no engine of that name.
         """
         return self._path("engine", name)
+
+    def engine_limits(self, name: str) -> "Limits | None":
+        """Return what the engine of that name cannot do, None if nothing is beyond it.
+
+        Raises:
+            UsageError: when there is no such engine, or the import path of its limits leads nowhere.
+        """
+        self._path("engine", name)
+        if name not in self._paths["limits"]:
+            return None
+        found: Limits = load(self._path("limits", name), what=f"limits of engine {name!r}")
+        return found
 
     def engine(self, name: str) -> "EngineFactory":
         """Return what makes the engine of that name; called on a rank, because it imports the engine.
@@ -143,7 +165,19 @@ def builtin(registry: Registry) -> None:
         ("full_model_parallel", "FullModelParallel"),
     ):
         registry.add_strategy(name, f"pytest_gpt_dist.strategies.{name}:{attribute}")
-    registry.add_engine("native", "pytest_gpt_dist.engines.native:NativeEngine")
+    engines = "pytest_gpt_dist.engines"
+    registry.add_engine("native", f"{engines}.native:NativeEngine")
+    registry.add_engine(
+        "transformers", f"{engines}.transformers:TransformersEngine", f"{engines}.limits:TRANSFORMERS"
+    )
+    registry.add_engine(
+        "transformers-eager",
+        f"{engines}.transformers:EagerTransformersEngine",
+        f"{engines}.limits:TRANSFORMERS_EAGER",
+    )
+    registry.add_engine(
+        "ctranslate2", f"{engines}.ctranslate2:CTranslate2Engine", f"{engines}.limits:CTRANSLATE2"
+    )
     for name in (
         "gpt2-mini",
         "gpt2",

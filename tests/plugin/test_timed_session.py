@@ -12,6 +12,7 @@ KEYS = [
     "unit",
     "fingerprint",
     "engine",
+    "engine_configuration",
     "strategy",
     "gpus",
     "layout",

@@ -4,6 +4,7 @@ from pytest_gpt_dist.engines.batching import Scaling, plan
 from pytest_gpt_dist.engines.protocol import (
     Batch,
     Chooser,
+    ChoosesItself,
     Engine,
     EngineFactory,
     Microbatch,
@@ -11,11 +12,13 @@ from pytest_gpt_dist.engines.protocol import (
     Request,
     Sampling,
     Stopwatch,
+    Task,
 )
 
 __all__ = [
     "Batch",
     "Chooser",
+    "ChoosesItself",
     "Engine",
     "EngineFactory",
     "Microbatch",
@@ -24,5 +27,6 @@ __all__ = [
     "Sampling",
     "Scaling",
     "Stopwatch",
+    "Task",
     "plan",
 ]

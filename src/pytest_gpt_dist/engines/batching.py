@@ -5,7 +5,7 @@ from typing import Literal
 
 from pytest_gpt_dist.engines.protocol import Batch, Microbatch, Request
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.topology import Layout, deal, split
+from pytest_gpt_dist.topology import Dimensions, Layout, deal, split
 
 Scaling = Literal["weak", "strong"]
 
@@ -45,6 +45,21 @@ def plan(
         )
         for hand in hands
     )
+
+
+def check_requests(batch: Batch, size: Dimensions) -> None:
+    """Raise a UsageError where a request does not fit into the model's context or vocabulary."""
+    for request in batch.requests:
+        total = len(request.prompt) + request.new_tokens
+        if total > size.positions:
+            raise UsageError(
+                f"request {request.index}: {len(request.prompt)} prompt tokens and {request.new_tokens} "
+                f"new ones are more than the model's context of {size.positions}"
+            )
+        if not 0 <= min(request.prompt) <= max(request.prompt) < size.vocabulary:
+            raise UsageError(
+                f"request {request.index}: its prompt has tokens outside the vocabulary of {size.vocabulary}"
+            )
 
 
 def _batch(requests: Sequence[Request], microbatches: int) -> Batch:

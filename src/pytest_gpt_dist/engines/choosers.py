@@ -23,6 +23,11 @@ def make_chooser(sampling: Sampling, vocabulary: int, mesh: Mesh) -> Chooser:
     )
 
 
+def takes_largest(chooser: Chooser) -> bool:
+    """Whether a chooser takes the largest logit and does nothing else, as libraries do by themselves."""
+    return isinstance(chooser, GreedyChooser) and chooser.plain
+
+
 class _Penalty:
     """Remembers which tokens of a slice of the vocabulary each row has seen, by microbatch."""
 
@@ -61,6 +66,7 @@ class GreedyChooser:
         self._group = mesh if mesh.layout.tp > 1 else None
         self._own = split(vocabulary, mesh.layout.tp)[mesh.at.tp]
         self._penalty = _Penalty(sampling.repetition_penalty, self._own.start)
+        self.plain = sampling.repetition_penalty == 1
 
     def __call__(self, microbatch: Microbatch, step: int, logits: torch.Tensor) -> torch.Tensor:
         """Choose; see :class:`~pytest_gpt_dist.engines.protocol.Chooser`."""

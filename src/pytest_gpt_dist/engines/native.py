@@ -1,14 +1,14 @@
 """The native engine: prefill, decode and the microbatch schedule of a pipeline, in one loop."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from pytest_gpt_dist.cluster.mesh import Mesh
+from pytest_gpt_dist.engines.batching import check_requests
 from pytest_gpt_dist.engines.protocol import Batch, Chooser, Microbatch, ModelSource, Stopwatch
-from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.cache import KVCache, Prompts
 from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.decoder import Stage
@@ -78,6 +78,11 @@ class NativeEngine:
         return sum(storages.values()) + sum(each.nbytes for each in parameters if each.is_mkldnn)
 
     @property
+    def configuration(self) -> Mapping[str, str | int | bool]:
+        """Nothing: there is one way in which it works."""
+        return {}
+
+    @property
     def vocabulary(self) -> Span:
         """Which tokens this rank's logits are for; empty on all stages but the last."""
         return self._stage.own.vocabulary if self._mesh.last else Span(0, 0)
@@ -88,7 +93,7 @@ class NativeEngine:
     ) -> dict[int, list[int]]:
         """Generate tokens; see :class:`~pytest_gpt_dist.engines.protocol.Engine`."""
         for batch in batches:
-            self._check(batch)
+            check_requests(batch, self._size)
         tokens: dict[int, list[int]] = {}
         for batch in batches:
             lanes = self._run(batch, chooser, stopwatch)
@@ -166,20 +171,6 @@ class NativeEngine:
         width = microbatch.prompt_tokens
         padded = [request.prompt + (0,) * (width - len(request.prompt)) for request in microbatch.requests]
         return torch.tensor(padded, device=self._mesh.device)
-
-    def _check(self, batch: Batch) -> None:
-        for request in batch.requests:
-            total = len(request.prompt) + request.new_tokens
-            if total > self._size.positions:
-                raise UsageError(
-                    f"request {request.index}: {len(request.prompt)} prompt tokens and {request.new_tokens} "
-                    f"new ones are more than the model's context of {self._size.positions}"
-                )
-            if not 0 <= min(request.prompt) <= max(request.prompt) < self._size.vocabulary:
-                raise UsageError(
-                    f"request {request.index}: its prompt has tokens outside the vocabulary "
-                    f"of {self._size.vocabulary}"
-                )
 
 
 def _collect(lanes: Sequence[_Lane]) -> dict[int, list[int]]:

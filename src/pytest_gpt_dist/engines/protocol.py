@@ -1,12 +1,12 @@
 """What an engine is given, and what it must be: values and protocols, no torch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.config import DecoderConfig
-from pytest_gpt_dist.topology import Span
+from pytest_gpt_dist.topology import Layout, Span
 
 if TYPE_CHECKING:
     import torch
@@ -108,6 +108,11 @@ class Batch:
         """Forward passes in all: the steps of its microbatches, summed."""
         return sum(microbatch.steps for microbatch in self.microbatches)
 
+    @property
+    def steps(self) -> int:
+        """The most steps of one of its microbatches."""
+        return max(microbatch.steps for microbatch in self.microbatches)
+
 
 @dataclass(frozen=True, slots=True)
 class ModelSource:
@@ -124,6 +129,25 @@ class ModelSource:
     folder: str | None
     seed: int
     dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What an engine is to do, known before any rank starts; some of it may be beyond an engine.
+
+    Attributes:
+        source: which model.
+        layout: degrees of the world.
+        batches: of each replica.
+        sampling: how tokens are chosen.
+        device: ``cpu`` or ``cuda``.
+    """
+
+    source: ModelSource
+    layout: Layout
+    batches: tuple[tuple[Batch, ...], ...]
+    sampling: Sampling
+    device: str
 
 
 class Stopwatch(Protocol):
@@ -161,8 +185,16 @@ class Engine(Protocol):
     """A loaded model on one rank of a group; every method is called on all ranks of its replica alike."""
 
     @property
-    def parameter_bytes(self) -> int:
-        """Bytes of the parameters really held on this rank, shared storage counted once."""
+    def parameter_bytes(self) -> int | None:
+        """Bytes of the parameters really held on this rank, shared storage counted once.
+
+        None where a library does not tell, which is enough as long as no model is divided.
+        """
+        ...
+
+    @property
+    def configuration(self) -> Mapping[str, str | int | bool]:
+        """What was chosen among the engine's own ways of working, to be saved with the result."""
         ...
 
     @property
@@ -177,7 +209,8 @@ class Engine(Protocol):
 
         Args:
             batches: the same on all ranks of the replica.
-            chooser: called on the last stage.
+            chooser: called on the last stage; but an engine may take the largest logit itself where
+                :func:`~pytest_gpt_dist.engines.choosers.takes_largest` says that the chooser does no more.
             stopwatch: called on the last stage.
 
         Returns:
@@ -190,6 +223,26 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free weights and caches."""
+        ...
+
+
+@runtime_checkable
+class ChoosesItself(Protocol):
+    """What an engine has besides if its library chooses every token, so that ``generate`` calls no chooser.
+
+    Its logits cannot be looked at while it generates; it shows those of given tokens instead.
+    """
+
+    def forced_logits(self, microbatch: Microbatch, tokens: Sequence[Sequence[int]]) -> "torch.Tensor":
+        """Return the logits that follow each prompt and each of its given tokens but the last.
+
+        Args:
+            microbatch: the prompts.
+            tokens: the continuation of each prompt, all of one length.
+
+        Returns:
+            ``[requests, tokens, vocabulary]``.
+        """
         ...
 
 

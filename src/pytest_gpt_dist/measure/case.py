@@ -31,6 +31,7 @@ class Case:
     source: ModelSource
     tokenizer: str
     requests: tuple[Request, ...]
+    engine_version: str | None = None
 
     @property
     def gpus(self) -> int:

@@ -14,7 +14,7 @@ from pytest_gpt_dist import __version__
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.job import CaseJob, OracleJob, RankReport, ReferenceJob, ReferenceReport
 
-JOB_VERSION = 1
+JOB_VERSION = 2
 """Of what controller and ranks tell each other about cases; raised when a field of theirs changes."""
 
 

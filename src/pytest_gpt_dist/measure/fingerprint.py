@@ -34,6 +34,7 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
         "torch": version("torch"),
         "transformers": version("transformers"),
         "engine": case.engine,
+        "engine_version": case.engine_version,
         "layout": case.layout.id,
         "model": case.source.folder or case.model_name,
         "weights": case.weights,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, isnan
 
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pytest_gpt_dist.engines.protocol import Chooser, Microbatch
+from pytest_gpt_dist.engines.protocol import Batch, Chooser, ChoosesItself, Microbatch
 from pytest_gpt_dist.measure.job import ReferenceRow
 from pytest_gpt_dist.topology import Span
 
@@ -50,6 +50,17 @@ class Forced:
                 error = float(difference.abs().max()) / each.scale
                 self.errors[request.index] = max(self.errors[request.index], inf if isnan(error) else error)
         return forced.to(logits.device)
+
+    def look_at(self, engine: ChoosesItself, batches: Sequence[Batch]) -> None:
+        """Compare the logits of an engine that calls no chooser, shown for the reference's tokens."""
+        for microbatch in (microbatch for batch in batches for microbatch in batch.microbatches):
+            tokens = [
+                self._read(request.index).tokens[: microbatch.steps].tolist()
+                for request in microbatch.requests
+            ]
+            logits = engine.forced_logits(microbatch, tokens)
+            for step in range(microbatch.steps):
+                self(microbatch, step, logits[:, step])
 
     def _read(self, index: int) -> _Expected:
         if index not in self._expected:

@@ -64,10 +64,14 @@ class RankRound:
 
 @dataclass(frozen=True)
 class RankReport:
-    """What one rank found. ``problem`` says why there are no numbers; then nothing was timed."""
+    """What one rank found. ``problem`` says why there are no numbers; then nothing was timed.
+
+    ``parameter_bytes`` is None where the engine's library does not tell.
+    """
 
     problem: str | None
-    parameter_bytes: int
+    parameter_bytes: int | None
+    engine_configuration: dict[str, str | int | bool] = field(default_factory=dict)
     traffic_per_step: Traffic = field(default_factory=Traffic)
     max_logit_error: float | None = None
     peak_memory_bytes: int | None = None

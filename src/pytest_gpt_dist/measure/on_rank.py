@@ -14,7 +14,14 @@ import torch.distributed as dist
 from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
 from pytest_gpt_dist.engines.choosers import make_chooser
-from pytest_gpt_dist.engines.protocol import Batch, Engine, EngineFactory, Microbatch, Sampling
+from pytest_gpt_dist.engines.protocol import (
+    Batch,
+    ChoosesItself,
+    Engine,
+    EngineFactory,
+    Microbatch,
+    Sampling,
+)
 from pytest_gpt_dist.measure.exactness import Exactness
 from pytest_gpt_dist.measure.forced import Forced
 from pytest_gpt_dist.measure.job import CaseJob, Check, RankReport, RankRound, Timing
@@ -50,7 +57,8 @@ class _RunningCase:
         self._vocabulary = job.source.config.dimensions.vocabulary
 
     def run(self) -> RankReport:
-        report = RankReport(self._wrong_share(), self._engine.parameter_bytes)
+        engine = self._engine
+        report = RankReport(self._wrong_share(), engine.parameter_bytes, dict(engine.configuration))
         if _anywhere(report.problem is not None):
             return report
         if self._job.check is not None:
@@ -68,6 +76,13 @@ class _RunningCase:
         held = self._engine.parameter_bytes
         if held == share:
             return None
+        if held is None:
+            divided = job.layout.pp * job.layout.tp > 1
+            return (
+                f"{self._who()} cannot tell whether it holds its share of the model alone"
+                if divided
+                else None
+            )
         return f"{self._who()} holds {held:,} bytes of parameters, its share is {share:,}: the model was not split"
 
     def _wrong_traffic(self, counted: Traffic) -> str | None:
@@ -88,7 +103,11 @@ class _RunningCase:
         mesh, engine = self._mesh, self._engine
         greedy = make_chooser(Sampling(), self._vocabulary, mesh)
         forced = Forced(check.rows, engine.vocabulary, greedy)
-        engine.generate(_with_new_tokens(self._batches, check.steps), forced, None)
+        batches = _with_new_tokens(self._batches, check.steps)
+        if isinstance(engine, ChoosesItself):
+            forced.look_at(engine, batches)
+        else:
+            engine.generate(batches, forced, None)
         mine = [request.index for batch in self._batches for request in batch.requests] if mesh.last else []
         skipped = any(forced.compared[index] != check.steps for index in mine)
         error, differ, unseen = _largest(forced.max_error, not forced.tokens_equal, skipped)

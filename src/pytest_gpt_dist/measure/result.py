@@ -101,7 +101,12 @@ class Launch:
 
 
 def make_result(
-    case: Case, machine: Machine, launches: Sequence[Launch], *, checked: bool, warmup: int
+    case: Case,
+    machine: Machine,
+    launches: Sequence[Launch],
+    *,
+    checked: bool,
+    warmup: int,
 ) -> Result:
     """Put together what the launches gave; every key is described in ``docs/metrics.md``.
 
@@ -126,6 +131,7 @@ def make_result(
         "unit": UNIT,
         "fingerprint": fingerprint(case, machine),
         "engine": case.engine,
+        "engine_configuration": reports[0].engine_configuration,
         "strategy": case.strategy,
         "gpus": case.gpus,
         "layout": {"dp": layout.dp, "pp": layout.pp, "tp": layout.tp},

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_gpt_dist.cluster import OWN, Progress, RankGroup, RankGroupError, Side
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import run_case
 from pytest_gpt_dist.measure.exactness import EXACT_TOKENS
@@ -29,6 +30,11 @@ class Groups(Protocol):
     def renew(self, side: Side = OWN) -> None:
         """End every group and its server; the next one has new processes, of that side, from a new server."""
         ...
+
+
+_FAILURES = (UsageError, WrongResultError, RankGroupError)
+Outcome = Result | UsageError | WrongResultError | RankGroupError
+"""What a case came to: its figures, or why there are none."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,53 @@ class CaseRunner:
         done so. Raises WrongResultError where the case may have no numbers, RankGroupError where ranks failed.
         """
         return self.scaled(case, self._measure(case, timing, status), timing, one_device, status)
+
+    def run_block(
+        self,
+        cases: Sequence[Case],
+        timing: Timing,
+        one_device: Callable[[Case], Case],
+        status: Callable[[str], None],
+    ) -> list[Outcome]:
+        """Run cases that differ in their engine, launch by launch in turns; what each came to, in their order.
+
+        Each launch begins with the next one of them, so that none is always first.
+        """
+        launches: list[list[Launch]] = [[] for _ in cases]
+        outcomes: list[Outcome | None] = [None] * len(cases)
+        for number in range(timing.launches):
+            for turn in range(len(cases)):
+                place = (number + turn) % len(cases)
+                case = cases[place]
+                if outcomes[place] is not None:
+                    continue
+                if timing.launches > 1:
+                    self._groups.renew()
+                engine = f"{case.engine}: " if len(cases) > 1 else ""
+                count = f"launch {number + 1} of {timing.launches}: " if timing.launches > 1 else ""
+                tell = _prefixed(engine + count, status)
+                try:
+                    launches[place].append(self.launch(case, timing, self.reference(case, tell), tell))
+                except _FAILURES as error:
+                    outcomes[place] = error
+        return [
+            self._concluded(case, timing, made, one_device, status) if outcome is None else outcome
+            for case, made, outcome in zip(cases, launches, outcomes, strict=True)
+        ]
+
+    def _concluded(
+        self,
+        case: Case,
+        timing: Timing,
+        launches: Sequence[Launch],
+        one_device: Callable[[Case], Case],
+        status: Callable[[str], None],
+    ) -> Outcome:
+        try:
+            result = self.result(case, timing, self.reference(case, status), launches)
+            return self.scaled(case, result, timing, lambda: one_device(case), status)
+        except _FAILURES as error:
+            return error
 
     def scaled(
         self,

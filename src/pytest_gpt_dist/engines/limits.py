@@ -1,0 +1,112 @@
+"""What engines that wrap a library cannot do: decided before any rank starts, without importing the library."""
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+
+from pytest_gpt_dist.engines.protocol import Task
+
+_CTRANSLATE2_DTYPES = {"cpu": ("float32",), "cuda": ("float32", "float16", "bfloat16")}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Where an engine ends.
+
+    Attributes:
+        library: what it imports, also the name under which that is installed.
+        install: the command that installs it.
+        refuse: says why a task is beyond the engine, or None.
+    """
+
+    library: str
+    install: str
+    refuse: Callable[[Task], str | None]
+
+    @property
+    def version(self) -> str | None:
+        """Version of the library; None where it is not installed as a package."""
+        try:
+            return version(self.library)
+        except PackageNotFoundError:
+            return None
+
+    def lacks(self, task: Task) -> str | None:
+        """Return why the engine cannot do a task on this machine, in one line, or None."""
+        if find_spec(self.library) is None:
+            return f"{self.library} is not installed: {self.install}"
+        return self.refuse(task)
+
+
+def whole_models_only(name: str, task: Task) -> str | None:
+    """Why an engine that cannot divide a model cannot use a layout."""
+    layout = task.layout
+    if layout.pp == layout.tp == 1:
+        return None
+    return f"{name} runs whole models here, which {layout} divides; pure_data_parallel is what it can be compared in"
+
+
+def _ends_rows_together(name: str, task: Task) -> str | None:
+    """Rows go on until the longest is done, which a table of positions has an end for."""
+    size = task.source.config.dimensions
+    if not size.learned_positions:
+        return None
+    for batch in (batch for batches in task.batches for batch in batches):
+        for request in batch.requests:
+            if len(request.prompt) + batch.steps > size.positions:
+                return (
+                    f"{name} ends the rows of a batch together: request {request.index} with its "
+                    f"{len(request.prompt)} prompt tokens would go on for {batch.steps}, beyond the model's "
+                    f"context of {size.positions}; ask for fewer new tokens"
+                )
+    return None
+
+
+def _mistakes_prompts_for_answers(task: Task) -> str | None:
+    """Seen in 4.8.5: of unlike prompts of which one is a single token the rest comes back among the new tokens."""
+    for batch in (batch for batches in task.batches for batch in batches):
+        lengths = {len(request.prompt) for request in batch.requests}
+        if 1 in lengths and len(lengths) > 1:
+            return "ctranslate2 cannot start a prompt of one token together with longer ones"
+    return None
+
+
+def _refused_by_transformers(task: Task) -> str | None:
+    if task.source.dtype == "float64":
+        return "transformers rounds logits to float32 before a token is chosen: choose another dtype than float64"
+    return whole_models_only("transformers", task) or _ends_rows_together("transformers", task)
+
+
+def _refused_by_compiled_transformers(task: Task) -> str | None:
+    compiler = os.environ.get("CXX", "g++")  # as torch looks for it
+    if shutil.which(compiler) is None:
+        return f"transformers compiles decode steps, which needs {compiler}; or take the engine transformers-eager"
+    return _refused_by_transformers(task)
+
+
+def _refused_by_ctranslate2(task: Task) -> str | None:
+    config, dtype, sampling = task.source.config, task.source.dtype, task.sampling
+    size = config.dimensions
+    dtypes = _CTRANSLATE2_DTYPES[task.device]
+    if dtype not in dtypes:
+        return f"ctranslate2 has no {dtype} on {task.device}, only {', '.join(dtypes)}"
+    if sampling.on or sampling.repetition_penalty != 1:
+        return "ctranslate2 draws and penalises tokens in ways of its own: leave out the sampling options"
+    if config.architecture == "llama" and size.heads * size.head_dim != size.hidden:
+        return "ctranslate2 knows Llama models only with heads × head_dim = hidden_size"
+    if config.rotary is not None and config.rotary.scaling is not None:
+        # Seen in 4.8.5: Llama 3.1 and 3.2 would fail the check of their logits.
+        return "ctranslate2 converts scaled rotary positions without their factor, which makes other logits"
+    return (
+        whole_models_only("ctranslate2", task)
+        or _ends_rows_together("ctranslate2", task)
+        or _mistakes_prompts_for_answers(task)
+    )
+
+
+TRANSFORMERS = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_compiled_transformers)
+TRANSFORMERS_EAGER = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_transformers)
+CTRANSLATE2 = Limits("ctranslate2", "pip install pytest-gpt-dist[ctranslate2]", _refused_by_ctranslate2)

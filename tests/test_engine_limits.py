@@ -1,0 +1,159 @@
+"""What the engines around libraries refuse before any rank starts."""
+
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from pytest_gpt_dist.engines import ModelSource, Request, Sampling, Task, plan
+from pytest_gpt_dist.engines.limits import CTRANSLATE2, TRANSFORMERS, TRANSFORMERS_EAGER, Limits
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.registry import Registry, builtin
+from pytest_gpt_dist.topology import Layout
+
+GPT2 = DecoderConfig.from_hf({"model_type": "gpt2", "n_embd": 20, "n_head": 5, "n_positions": 64}, "tiny")
+_LLAMA = {
+    "model_type": "llama",
+    "hidden_size": 40,
+    "num_attention_heads": 10,
+    "num_hidden_layers": 2,
+    "intermediate_size": 100,
+    "max_position_embeddings": 64,
+    "vocab_size": 1009,
+}
+LLAMA = DecoderConfig.from_hf(_LLAMA, "tiny")
+WIDE = DecoderConfig.from_hf(_LLAMA | {"head_dim": 6}, "wide")
+SCALED = DecoderConfig.from_hf(
+    _LLAMA
+    | {
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 5e5,
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 32,
+        }
+    },
+    "scaled",
+)
+
+
+def task(
+    config: DecoderConfig = GPT2,
+    layout: Layout = Layout(),  # noqa: B008
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    sampling: Sampling = Sampling(),  # noqa: B008
+    lengths: tuple[tuple[int, int], ...] = ((6, 4), (3, 8)),
+) -> Task:
+    requests = [Request(index, (1,) * prompt, new) for index, (prompt, new) in enumerate(lengths)]
+    batches = plan(requests, layout, len(requests))
+    return Task(ModelSource(config, None, 0, dtype), layout, batches, sampling, device)
+
+
+BOTH = pytest.mark.parametrize("limits", [TRANSFORMERS_EAGER, CTRANSLATE2], ids=lambda limits: limits.library)
+
+
+@BOTH
+@pytest.mark.parametrize("layout", [Layout(), Layout(dp=4)], ids=str)
+def test_replicas_of_whole_models_are_not_refused(limits: Limits, layout: Layout) -> None:
+    assert limits.refuse(task(layout=layout)) is None
+    assert limits.refuse(task(LLAMA, layout=layout)) is None
+
+
+@BOTH
+@pytest.mark.parametrize("layout", [Layout(tp=2), Layout(pp=2), Layout(dp=2, pp=2)], ids=str)
+def test_a_layout_that_divides_the_model_is_refused_by_name(limits: Limits, layout: Layout) -> None:
+    said = limits.refuse(task(layout=layout))
+    assert said is not None
+    assert said.startswith(f"{limits.library} runs whole models")
+    assert str(layout) in said
+
+
+@BOTH
+def test_rows_that_would_outgrow_the_context_with_their_batch_are_refused(limits: Limits) -> None:
+    long_and_short = ((60, 4), (2, 40))
+    said = limits.refuse(task(lengths=long_and_short))
+    assert said is not None
+    assert "request 0 with its 60 prompt tokens would go on for 40" in said
+    assert limits.refuse(task(lengths=((60, 4), (2, 4)))) is None
+    assert limits.refuse(task(LLAMA, lengths=long_and_short)) is None
+
+
+@BOTH
+def test_float64_is_refused(limits: Limits) -> None:
+    assert "float64" in (limits.refuse(task(dtype="float64")) or "")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_16_bits_are_for_gpus_with_ctranslate2(dtype: str) -> None:
+    assert CTRANSLATE2.refuse(task(dtype=dtype)) == f"ctranslate2 has no {dtype} on cpu, only float32"
+    assert CTRANSLATE2.refuse(task(dtype=dtype, device="cuda")) is None
+    assert TRANSFORMERS_EAGER.refuse(task(dtype=dtype)) is None
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(temperature=0.5), Sampling(top_p=0.9), Sampling(repetition_penalty=1.2)]
+)
+def test_only_transformers_samples(sampling: Sampling) -> None:
+    assert "sampling options" in (CTRANSLATE2.refuse(task(sampling=sampling)) or "")
+    assert TRANSFORMERS_EAGER.refuse(task(sampling=sampling)) is None
+
+
+@pytest.mark.parametrize(("config", "said"), [(WIDE, "head_dim"), (SCALED, "scaled rotary")])
+def test_models_that_ctranslate2_gets_wrong_are_refused(config: DecoderConfig, said: str) -> None:
+    assert said in (CTRANSLATE2.refuse(task(config)) or "")
+    assert TRANSFORMERS_EAGER.refuse(task(config)) is None
+
+
+def test_ctranslate2_takes_a_prompt_of_one_token_only_with_its_like() -> None:
+    assert "one token" in (CTRANSLATE2.refuse(task(lengths=((1, 4), (3, 4)))) or "")
+    assert CTRANSLATE2.refuse(task(lengths=((1, 4), (1, 4)))) is None
+    assert TRANSFORMERS_EAGER.refuse(task(lengths=((1, 4), (3, 4)))) is None
+
+
+def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert "needs no-such-compiler; or take the engine transformers-eager" in (
+        TRANSFORMERS.refuse(task()) or ""
+    )
+    assert TRANSFORMERS_EAGER.refuse(task()) is None
+    monkeypatch.setenv("CXX", "true")
+    assert TRANSFORMERS.refuse(task()) is None
+    assert "float64" in (TRANSFORMERS.refuse(task(dtype="float64")) or "")
+
+
+def test_a_missing_library_comes_first_and_says_how_to_install_it() -> None:
+    missing = Limits("no_such_library", "pip install pytest-gpt-dist[none]", lambda _: "never asked")
+    assert missing.lacks(task()) == "no_such_library is not installed: pip install pytest-gpt-dist[none]"
+
+
+def test_a_present_library_is_not_imported() -> None:
+    present = Limits("this", "", lambda _: "refused")  # whoever imports it prints the Zen of Python
+    assert find_spec("this") is not None
+    assert present.lacks(task()) == "refused"
+    assert "this" not in sys.modules
+
+
+def test_built_in_engines_have_their_limits() -> None:
+    registry = Registry()
+    builtin(registry)
+    assert registry.engines == ("native", "transformers", "transformers-eager", "ctranslate2")
+    assert registry.engine_limits("native") is None
+    assert registry.engine_limits("transformers") is TRANSFORMERS
+    assert registry.engine_limits("transformers-eager") is TRANSFORMERS_EAGER
+    assert registry.engine_limits("ctranslate2") is CTRANSLATE2
+
+
+def test_limits_are_added_with_the_engine() -> None:
+    registry = Registry()
+    registry.add_engine("mine", "my_package:Mine", "pytest_gpt_dist.engines.limits:TRANSFORMERS")
+    registry.add_engine("lost", "my_package:Lost", "no_such_package:LIMITS")
+    assert registry.engine_limits("mine") is TRANSFORMERS
+    with pytest.raises(UsageError, match="limits of engine 'lost': cannot load no_such_package:LIMITS"):
+        registry.engine_limits("lost")
+    with pytest.raises(UsageError, match="unknown engine 'mne': did you mean mine"):
+        registry.engine_limits("mne")

@@ -1,0 +1,309 @@
+"""The engines that wrap a library, on live ranks, against the native one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from shutil import which
+from typing import Any
+
+import pytest
+
+from pytest_gpt_dist.cluster import Cluster, ClusterConfig
+from pytest_gpt_dist.cluster.rank import this_rank
+from pytest_gpt_dist.engines import Batch, Microbatch, ModelSource, Request, Sampling, plan
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.topology import Layout, parameter_bytes
+
+NEEDS_CTRANSLATE2 = pytest.mark.skipif(
+    find_spec("ctranslate2") is None, reason="ctranslate2 is not installed"
+)
+ENGINES = [
+    pytest.param("transformers:EagerTransformersEngine", id="transformers"),
+    pytest.param("ctranslate2:CTranslate2Engine", id="ctranslate2", marks=NEEDS_CTRANSLATE2),
+]
+EVERY_ENGINE = pytest.mark.parametrize("engine", ENGINES)
+SAMPLED = Sampling(temperature=0.8, top_p=0.9, repetition_penalty=1.3, seed=3)
+PENALISED = Sampling(repetition_penalty=0.3)
+# Of two and two rows in a batch: one of equal lengths, two of unequal ones, each with unequal wishes in the last.
+REQUESTS = tuple(
+    Request(index, tuple((7 * index + 13 * place) % 1009 for place in range(length)), new_tokens)
+    for index, (length, new_tokens) in enumerate([(6, 6), (6, 6), (3, 6), (11, 4), (2, 5), (5, 1)])
+)
+# Three tokens: all of them are generated, among them what transformers and CTranslate2 take for an end of text.
+_SMALL = {"model_type": "gpt2", "n_embd": 20, "n_head": 5, "n_layer": 3, "n_positions": 64, "vocab_size": 3}
+THREE_TOKENS = DecoderConfig.from_hf(_SMALL, "tiny")
+ONE_LAYER = DecoderConfig.from_hf(_SMALL | {"n_layer": 1, "vocab_size": 1009}, "tiny")  # soon compiled
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
+        yield cluster
+
+
+class Notes:
+    """A stopwatch that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+
+    def begin(self, batch: Batch) -> None:
+        self.events.append(f"begin {batch.requests[0].index}")
+
+    def token(self, microbatch: Microbatch) -> None:
+        self.events.append(f"token {microbatch.requests[0].index}")
+
+
+class Recorder:
+    """Keeps the logits of every choice that it passes on."""
+
+    def __init__(self, chooser: Any) -> None:
+        self.chooser = chooser
+        self.steps: dict[tuple[int, int], Any] = {}
+
+    def __call__(self, microbatch: Microbatch, step: int, logits: Any) -> Any:
+        for request, row in zip(microbatch.requests, logits, strict=True):
+            self.steps[request.index, step] = row.clone()
+        return self.chooser(microbatch, step, logits)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the requests are divided."""
+
+    batch_size: int = 2
+    microbatches: int = 1
+    layout: Layout = Layout()  # noqa: RUF009
+
+
+@dataclass(frozen=True)
+class Run:
+    """What an engine made of the requests."""
+
+    tokens: dict[int, list[int]]
+    sampled: dict[int, list[int]]
+    penalised: dict[int, list[int]]
+    events: list[str]
+    parameter_bytes: int | None
+    configuration: dict[str, str | int | bool]
+    left_behind: list[str]
+
+
+def generate(
+    engine: str,
+    source: ModelSource,
+    requests: tuple[Request, ...] = REQUESTS,
+    shape: Shape = Shape(),
+) -> Run:
+    import os  # noqa: PLC0415
+    import tempfile  # noqa: PLC0415
+
+    from pytest_gpt_dist.cluster.mesh import Mesh  # noqa: PLC0415
+    from pytest_gpt_dist.engines.choosers import make_chooser  # noqa: PLC0415
+    from pytest_gpt_dist.engines.protocol import ChoosesItself  # noqa: PLC0415
+    from pytest_gpt_dist.registry import load  # noqa: PLC0415
+
+    mesh = Mesh(shape.layout, this_rank())
+    made = load(f"pytest_gpt_dist.engines.{engine}", what="engine")(source, mesh)
+    batches = plan(requests, shape.layout, shape.batch_size, "weak", shape.microbatches)[mesh.at.dp]
+    vocabulary = source.config.dimensions.vocabulary
+    notes = Notes()
+    tokens = made.generate(batches, make_chooser(Sampling(), vocabulary, mesh), notes)
+    sampled, penalised = (
+        {}
+        if isinstance(made, ChoosesItself)
+        else made.generate(batches, make_chooser(each, vocabulary, mesh))
+        for each in (SAMPLED, PENALISED)
+    )
+    left = [path.name for path in Path(tempfile.gettempdir()).glob(f"gpt-dist-session-{os.getpid()}-*")]
+    run = Run(tokens, sampled, penalised, notes.events, made.parameter_bytes, dict(made.configuration), left)
+    made.close()
+    return run
+
+
+def logit_errors(source: ModelSource, batch_size: int) -> list[float]:
+    """How far CTranslate2's logits of forced tokens are from native ones, relative to the largest, by request."""
+    from pytest_gpt_dist.cluster.mesh import Mesh  # noqa: PLC0415
+    from pytest_gpt_dist.engines.choosers import make_chooser  # noqa: PLC0415
+    from pytest_gpt_dist.engines.ctranslate2 import CTranslate2Engine  # noqa: PLC0415
+    from pytest_gpt_dist.engines.native import NativeEngine  # noqa: PLC0415
+
+    mesh = Mesh(Layout(), this_rank())
+    (batches,) = plan(REQUESTS, Layout(), batch_size)
+    recorder = Recorder(make_chooser(Sampling(), 1009, mesh))
+    tokens = NativeEngine(source, mesh).generate(batches, recorder)
+    peer = CTranslate2Engine(source, mesh)
+    errors = []
+    for batch in batches:
+        (microbatch,) = batch.microbatches
+        steps = min(request.new_tokens for request in microbatch.requests)
+        forced = [tokens[request.index][:steps] for request in microbatch.requests]
+        theirs = peer.forced_logits(microbatch, forced)
+        assert theirs.shape == (len(forced), steps, 1009)
+        for request, row in zip(microbatch.requests, theirs, strict=True):
+            for step, logits in enumerate(row):
+                ours = recorder.steps[request.index, step]
+                errors.append(float((logits - ours).abs().max() / ours.abs().max()))
+    peer.close()
+    return errors
+
+
+def write(folder: str, name: str) -> DecoderConfig:
+    from checkpoints import CONFIGS, read_config, write_checkpoint  # noqa: PLC0415
+
+    write_checkpoint(folder, CONFIGS[name], "float32")
+    return read_config(folder)
+
+
+@pytest.fixture(scope="module")
+def sources(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSource]:
+    """A checkpoint of each architecture."""
+    made = {}
+    for name in ("gpt2", "gpt2-untied", "llama", "qwen3"):
+        folder = str(tmp_path_factory.mktemp(name))
+        (config,) = cluster.group(1).run(write, folder, name)
+        made[name] = ModelSource(config, folder, 0, "float32")
+    return made
+
+
+@pytest.fixture(scope="module")
+def native(cluster: Cluster, sources: dict[str, ModelSource]) -> dict[str, Run]:
+    """What the native engine makes of the checkpoints."""
+    return {
+        name: cluster.group(1).run(generate, "native:NativeEngine", source)[0]
+        for name, source in sources.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("engine", "name"),
+    [
+        pytest.param(*each.values, name, id=f"{each.id}-{name}", marks=each.marks)
+        for each in ENGINES
+        for name in ("gpt2", "gpt2-untied", "llama", "qwen3")
+        if (each.id, name)
+        != ("ctranslate2", "llama")  # its heads are not as wide as the model, which is refused
+    ],
+)
+def test_a_checkpoint_has_the_same_tokens(
+    cluster: Cluster, sources: dict[str, ModelSource], native: dict[str, Run], engine: str, name: str
+) -> None:
+    (run,) = cluster.group(1).run(generate, engine, sources[name])
+    assert run.tokens == native[name].tokens
+    assert {index: len(row) for index, row in run.tokens.items()} == dict(enumerate((6, 6, 6, 4, 5, 1)))
+    if engine.startswith("transformers"):
+        assert (run.sampled, run.penalised) == (native[name].sampled, native[name].penalised)
+
+
+@EVERY_ENGINE
+def test_random_weights_are_the_same_and_nothing_ends_a_text(cluster: Cluster, engine: str) -> None:
+    source = ModelSource(THREE_TOKENS, None, 5, "float32")
+    requests = tuple(Request(index, (index % 3, 1, 2, index % 2), 20) for index in range(4))
+    group = cluster.group(1)
+    (expected,) = group.run(generate, "native:NativeEngine", source, requests, Shape(4))
+    (run,) = group.run(generate, engine, source, requests, Shape(4))
+    assert {token for row in expected.tokens.values() for token in row[:-1]} == {0, 1, 2}
+    assert run.tokens == expected.tokens
+
+
+def test_float64_tokens_are_the_same_with_transformers(cluster: Cluster) -> None:
+    source = ModelSource(THREE_TOKENS, None, 5, "float64")
+    requests = tuple(Request(index, (index % 3, 1, 2), 20) for index in range(4))
+    (expected,) = cluster.group(1).run(generate, "native:NativeEngine", source, requests, Shape(4))
+    (run,) = cluster.group(1).run(
+        generate, "transformers:EagerTransformersEngine", source, requests, Shape(4)
+    )
+    assert run.tokens == expected.tokens
+
+
+@EVERY_ENGINE
+def test_replicas_generate_their_own_requests(
+    cluster: Cluster, sources: dict[str, ModelSource], native: dict[str, Run], engine: str
+) -> None:
+    first, second = cluster.group(2).run(
+        generate, engine, sources["gpt2"], REQUESTS, Shape(4, layout=Layout(dp=2))
+    )
+    assert first.tokens | second.tokens == native["gpt2"].tokens
+    assert not set(first.tokens) & set(second.tokens)
+
+
+@EVERY_ENGINE
+def test_the_stopwatch_hears_each_token_of_each_microbatch(
+    cluster: Cluster, sources: dict[str, ModelSource], native: dict[str, Run], engine: str
+) -> None:
+    (run,) = cluster.group(1).run(generate, engine, sources["gpt2"], REQUESTS, Shape(6, 3))
+    assert run.tokens == native["gpt2"].tokens
+    step = ["token 0", "token 2", "token 4"]
+    assert run.events == ["begin 0", *step * 5, "token 0", "token 2"]
+
+
+@EVERY_ENGINE
+def test_batches_are_timed_one_after_the_other(
+    cluster: Cluster, sources: dict[str, ModelSource], engine: str
+) -> None:
+    (run,) = cluster.group(1).run(generate, engine, sources["gpt2"], REQUESTS, Shape(3))
+    assert run.events == ["begin 0", *["token 0"] * 6, "begin 3", *["token 3"] * 5]
+
+
+@NEEDS_CTRANSLATE2
+@pytest.mark.parametrize("batch_size", [1, 2], ids=["alone", "ragged"])
+def test_ctranslate2_shows_the_logits_of_forced_tokens(
+    cluster: Cluster, sources: dict[str, ModelSource], batch_size: int
+) -> None:
+    (errors,) = cluster.group(1).run(logit_errors, sources["gpt2"], batch_size)
+    assert len(errors) == sum(request.new_tokens for request in REQUESTS) - (0 if batch_size == 1 else 2 + 4)
+    assert max(errors) < 1e-5
+
+
+@NEEDS_CTRANSLATE2
+def test_ctranslate2_says_what_it_chose_and_leaves_no_files(
+    cluster: Cluster, sources: dict[str, ModelSource]
+) -> None:
+    (run,) = cluster.group(1).run(generate, "ctranslate2:CTranslate2Engine", sources["gpt2"])
+    configuration = dict(run.configuration)
+    assert configuration.pop("version")
+    assert configuration == {"compute_type": "float32", "intra_threads": 1, "inter_threads": 1}
+    assert run.parameter_bytes is None
+    assert run.left_behind == []
+
+
+@NEEDS_CTRANSLATE2
+def test_ctranslate2_refuses_in_one_line_what_it_cannot_compute(
+    cluster: Cluster, sources: dict[str, ModelSource]
+) -> None:
+    half = replace(sources["gpt2"], dtype="bfloat16")
+    with pytest.raises(UsageError, match=r"^ctranslate2 refuses the model: .*bfloat16"):
+        cluster.group(1).run(generate, "ctranslate2:CTranslate2Engine", half)
+
+
+@pytest.mark.skipif(which("g++") is None, reason="g++ is not installed")
+def test_compiled_decode_steps_make_the_same_tokens_for_shapes_known_and_unknown(cluster: Cluster) -> None:
+    source = ModelSource(ONE_LAYER, None, 5, "float32")
+    group = cluster.group(1)
+    for requests in (REQUESTS[:2], REQUESTS[:3]):
+        (expected,) = group.run(generate, "native:NativeEngine", source, requests)
+        (run,) = group.run(generate, "transformers:TransformersEngine", source, requests)
+        assert run.tokens == expected.tokens
+        assert run.sampled == expected.sampled
+        assert (run.configuration["cache"], run.configuration["compiled"]) == ("static", True)
+
+
+def test_transformers_says_what_it_chose_and_holds_the_whole_model(
+    cluster: Cluster, sources: dict[str, ModelSource]
+) -> None:
+    (run,) = cluster.group(1).run(generate, "transformers:EagerTransformersEngine", sources["gpt2"])
+    configuration = dict(run.configuration)
+    assert configuration.pop("version")
+    assert configuration == {"attention": "sdpa", "cache": "dynamic", "compiled": False}
+    size = sources["gpt2"].config.dimensions
+    assert run.parameter_bytes == parameter_bytes(size, Layout(), Layout().coordinates(0), 4)
+
+
+@EVERY_ENGINE
+def test_a_layout_that_divides_the_model_is_refused(
+    cluster: Cluster, sources: dict[str, ModelSource], engine: str
+) -> None:
+    with pytest.raises(UsageError, match=r" runs whole models here, which dp1·pp1·tp2"):
+        cluster.group(2).run(generate, engine, sources["gpt2"], REQUESTS, Shape(layout=Layout(tp=2)))
