@@ -15,6 +15,7 @@ INFO: dict[str, Any] = {
     "latency_s": LATENCY,
     "ttft_s": LATENCY | {"mean": 0.0045},
     "gpu_utilization": 0.87,
+    "bandwidth_fraction": 0.617,
     "peak_memory_bytes": [5 * 2**20, 7 * 2**20],
     "matches_reference": True,
     "max_logit_error": 3.2e-7,
@@ -46,6 +47,7 @@ def test_a_row_has_every_figure_in_its_unit() -> None:
         "tokens/s": "12,345.7",
         "speed-up": "3.46×",
         "efficiency": "43%",
+        "of limit": "62%",
         "latency ms": "12.3",
         "TTFT ms": "4.5",
         "GPU util.": "87%",
@@ -62,7 +64,7 @@ def test_a_row_has_every_figure_in_its_unit() -> None:
         ("efficiency", "efficiency"),
         ("latency_s", "latency ms"),
         ("ttft_s", "TTFT ms"),
-        ("gpu_utilization", "GPU util."),
+        ("bandwidth_fraction", "of limit"),
     ],
 )
 def test_what_could_not_be_measured_is_a_dash(key: str, column: str) -> None:
@@ -71,6 +73,10 @@ def test_what_could_not_be_measured_is_a_dash(key: str, column: str) -> None:
 
 def test_a_figure_of_zero_is_no_dash() -> None:
     assert cells(gpu_utilization=0.0)["GPU util."] == "0%"
+
+
+def test_a_machine_without_gpus_has_no_column_for_their_utilization() -> None:
+    assert "GPU util." not in cells(gpu_utilization=None)
 
 
 def test_memory_is_that_of_the_largest_rank_that_could_tell() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_gpt_dist import __version__
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.fractions import DeviceLimits
 from pytest_gpt_dist.measure.job import CaseJob, OracleJob, RankReport, ReferenceJob, ReferenceReport
 
 JOB_VERSION = 2
@@ -46,6 +47,13 @@ def run_case(job: CaseJob) -> RankReport:
     from pytest_gpt_dist.measure import on_rank
 
     return on_rank.run_case(job)
+
+
+def measure_limits(dtype: str) -> DeviceLimits:
+    """Measure how fast the device can read and multiply; on every rank of a group at once."""
+    from pytest_gpt_dist.measure import limits
+
+    return limits.measure_limits(dtype)
 
 
 def compute_reference(job: ReferenceJob) -> ReferenceReport:

@@ -12,6 +12,7 @@ from typing import Any
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.drift import drift
 from pytest_gpt_dist.measure.fingerprint import SCHEMA, fingerprint
+from pytest_gpt_dist.measure.fractions import DeviceLimits, bandwidth_fraction, compute_fraction
 from pytest_gpt_dist.measure.job import RankReport
 from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.metrics import (
@@ -107,6 +108,7 @@ def make_result(
     *,
     checked: bool,
     warmup: int,
+    limits: Sequence[DeviceLimits] = (),
 ) -> Result:
     """Put together what the launches gave; every key is described in ``docs/metrics.md``.
 
@@ -161,8 +163,12 @@ def make_result(
         "efficiency": None,
         "reference": None,
         "lost": dict.fromkeys(("communication", "bubble", "imbalance", "host", "other")),
-        "bandwidth_fraction": None,
-        "compute_fraction": None,
+        "bandwidth_fraction": bandwidth_fraction(case, figures, limits) if figures else None,
+        "compute_fraction": compute_fraction(case, figures, limits) if figures else None,
+        "limits": {
+            "read_bytes_per_s": [limit.read_bytes_per_s for limit in limits],
+            "flops_per_s": [limit.flops_per_s for limit in limits],
+        },
         "gpu_utilization": mean(busy) if busy else None,
         "peak_memory_bytes": [report.peak_memory_bytes for report in reports],
         "parameter_bytes": [report.parameter_bytes for report in reports],

@@ -10,8 +10,9 @@ from typing import Protocol
 from pytest_gpt_dist.cluster import OWN, Progress, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
-from pytest_gpt_dist.measure.entry import run_case
+from pytest_gpt_dist.measure.entry import measure_limits, run_case
 from pytest_gpt_dist.measure.exactness import EXACT_TOKENS
+from pytest_gpt_dist.measure.fractions import DeviceLimits
 from pytest_gpt_dist.measure.job import CaseJob, RankReport, Timing
 from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.references import Reference, References, WrongResultError
@@ -53,6 +54,7 @@ class CaseRunner:
         self._machine = machine
         self._references = References(folder)
         self._alone: dict[tuple[str, object], _Alone] = {}
+        self._limits: dict[tuple[int, str], tuple[DeviceLimits, ...]] = {}
 
     def run(
         self, case: Case, timing: Timing | None, one_device: Callable[[], Case], status: Callable[[str], None]
@@ -173,10 +175,21 @@ class CaseRunner:
             launches,
             checked=checked.reference is not None,
             warmup=timing.warmup if timing else 0,
+            limits=self._limits_of(case) if timing else (),
         )
         if checked.compared:
             return result
         return result.marked("reference not compared with transformers: no memory")
+
+    def _limits_of(self, case: Case) -> tuple[DeviceLimits, ...]:
+        """What as many ranks can do at once, measured once a session; () where that was impossible."""
+        key = (case.gpus, case.workload.dtype)
+        if key not in self._limits:
+            try:
+                self._limits[key] = tuple(self._groups.group(case.gpus).run(measure_limits, key[1]))
+            except RankGroupError:  # what was measured must not be lost with it
+                self._limits[key] = ()
+        return self._limits[key]
 
     def launch(
         self,

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tabulate import tabulate
 
-_HEADERS = (
-    "case",
-    "layout",
-    "tokens/s",
-    "speed-up",
-    "efficiency",
-    "latency ms",
-    "TTFT ms",
-    "GPU util.",
-    "memory MiB",
-    "exact",
-    "notes",
-)
 _IN_COMMON = ("device_name", "model", "dtype", "scaling")
 _NOTHING = "-"
 _MIB = 2**20
@@ -43,30 +30,18 @@ def render(rows: Sequence[Row]) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    return tabulate(
-        [_cells(row) for row in rows],
-        headers=_HEADERS,
-        disable_numparse=True,
-        colalign=("left", "left", *["right"] * 7, "left", "left"),
-    )
-
-
-def _cells(row: Row) -> list[str]:
-    info = row.info
-    layout = info["layout"]
-    return [
-        row.case,
-        f"dp{layout['dp']}·pp{layout['pp']}·tp{layout['tp']}",
-        _number(info["tokens_per_s"], "{:,.1f}"),
-        _number(info["speedup"], "{:.2f}×"),
-        _number(info["efficiency"], "{:.0%}"),
-        _milliseconds(info["latency_s"]),
-        _milliseconds(info["ttft_s"]),
-        _number(info["gpu_utilization"], "{:.0%}"),
-        _memory(info["peak_memory_bytes"]),
-        _exact(info),
-        ", ".join(_notes(info)),
+    columns = [(header, align, [cell(row) for row in rows]) for header, align, cell in _COLUMNS]
+    shown = [
+        (header, align, cells)
+        for header, align, cells in columns
+        if header not in _ONLY_IF_MEASURED or set(cells) != {_NOTHING}
     ]
+    return tabulate(
+        list(zip(*(cells for _, _, cells in shown), strict=True)),
+        headers=[header for header, _, _ in shown],
+        disable_numparse=True,
+        colalign=[align for _, align, _ in shown],
+    )
 
 
 def _number(value: float | None, form: str) -> str:
@@ -102,3 +77,24 @@ def _notes(info: Mapping[str, Any]) -> list[str]:
     if info["resumed"]:
         notes.append("resumed")
     return notes + list(info["marks"])
+
+
+def _layout(info: Mapping[str, Any]) -> str:
+    return "dp{dp}·pp{pp}·tp{tp}".format_map(info["layout"])
+
+
+_COLUMNS: tuple[tuple[str, str, Callable[[Row], str]], ...] = (
+    ("case", "left", lambda row: row.case),
+    ("layout", "left", lambda row: _layout(row.info)),
+    ("tokens/s", "right", lambda row: _number(row.info["tokens_per_s"], "{:,.1f}")),
+    ("speed-up", "right", lambda row: _number(row.info["speedup"], "{:.2f}×")),
+    ("efficiency", "right", lambda row: _number(row.info["efficiency"], "{:.0%}")),
+    ("of limit", "right", lambda row: _number(row.info["bandwidth_fraction"], "{:.0%}")),
+    ("latency ms", "right", lambda row: _milliseconds(row.info["latency_s"])),
+    ("TTFT ms", "right", lambda row: _milliseconds(row.info["ttft_s"])),
+    ("GPU util.", "right", lambda row: _number(row.info["gpu_utilization"], "{:.0%}")),
+    ("memory MiB", "right", lambda row: _memory(row.info["peak_memory_bytes"])),
+    ("exact", "left", lambda row: _exact(row.info)),
+    ("notes", "left", lambda row: ", ".join(_notes(row.info))),
+)
+_ONLY_IF_MEASURED = ("GPU util.",)

@@ -2,7 +2,7 @@
 
 ``layout`` says where a rank stands, ``spans`` and ``stages`` what share of the model it holds, ``requests``
 which requests a replica gets, and ``expectation`` what a rank that really does all this must hold and
-communicate.
+communicate, and ``work`` what it has to read and to compute.
 """
 
 from pytest_gpt_dist.topology.dimensions import Dimensions
@@ -11,18 +11,22 @@ from pytest_gpt_dist.topology.layout import Coordinates, Layout
 from pytest_gpt_dist.topology.requests import deal
 from pytest_gpt_dist.topology.spans import Span, kv_heads, split
 from pytest_gpt_dist.topology.stages import balance, stages
+from pytest_gpt_dist.topology.work import Passes, decode_bytes, prefill_flops
 
 __all__ = [
     "Coordinates",
     "Dimensions",
     "Layout",
+    "Passes",
     "Span",
     "Traffic",
     "balance",
     "deal",
+    "decode_bytes",
     "kv_heads",
     "parameter_bytes",
     "parameter_count",
+    "prefill_flops",
     "split",
     "stages",
     "traffic",

@@ -41,18 +41,34 @@ def _start(count: int, parts: int, part: int) -> int:
     return part * (count // parts) + min(part, count % parts)
 
 
-def parameter_bytes(dimensions: Dimensions, layout: Layout, at: Coordinates, itemsize: int) -> int:
-    """Return the bytes of the parameters that the rank at ``at`` holds; a table tied there counts once.
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one tensor-parallel rank has of each kind of thing: counts, not bytes.
 
     Sharded over the tensor-parallel ranks: query heads with the key/value heads they need, MLP width,
     vocabulary. Held by each of them: norms, biases that follow an all-reduce, learned positions.
 
-    Args:
-        dimensions: sizes of the model.
-        layout: degrees of the world.
-        at: where the rank stands.
-        itemsize: bytes of one parameter.
+    Attributes:
+        heads: query heads.
+        kv_heads: key/value heads.
+        matrices: parameters of a layer's matrices.
+        vectors: parameters of a layer's norms and biases.
+        table: parameters of the embedding table, and as many of the head.
+        positions: parameters of the table of learned positions.
+        norm: parameters of the last norm.
     """
+
+    heads: int
+    kv_heads: int
+    matrices: int
+    vectors: int
+    table: int
+    positions: int
+    norm: int
+
+
+def share(dimensions: Dimensions, layout: Layout, at: Coordinates) -> Share:
+    """Return what the rank at ``at`` has of a layer, of the tables and of the last norm, if its stage has them."""
     size = dimensions
     first_head, next_head = _start(size.heads, layout.tp, at.tp), _start(size.heads, layout.tp, at.tp + 1)
     heads = next_head - first_head
@@ -62,27 +78,44 @@ def parameter_bytes(dimensions: Dimensions, layout: Layout, at: Coordinates, ite
     tokens = _start(size.vocabulary, layout.tp, at.tp + 1) - _start(size.vocabulary, layout.tp, at.tp)
 
     projected = (heads + 2 * groups) * size.head_dim
-    attention = (projected + heads * size.head_dim) * size.hidden
-    if size.attention_bias:
-        attention += projected + size.hidden
-    if size.qk_norm:
-        attention += 2 * size.head_dim
     inner = 2 * width if size.gated else width
-    mlp = (inner + width) * size.hidden
-    if size.mlp_bias:
-        mlp += inner + size.hidden
     norm = size.hidden * (2 if size.norm_bias else 1)
+    vectors = 2 * norm
+    if size.attention_bias:
+        vectors += projected + size.hidden
+    if size.qk_norm:
+        vectors += 2 * size.head_dim
+    if size.mlp_bias:
+        vectors += inner + size.hidden
+    return Share(
+        heads=heads,
+        kv_heads=groups,
+        matrices=(projected + heads * size.head_dim + inner + width) * size.hidden,
+        vectors=vectors,
+        table=tokens * size.hidden,
+        positions=size.positions * size.hidden if size.learned_positions else 0,
+        norm=norm,
+    )
 
-    total = len(stages(size, layout.pp)[at.pp]) * (attention + mlp + 2 * norm)
+
+def parameter_bytes(dimensions: Dimensions, layout: Layout, at: Coordinates, itemsize: int) -> int:
+    """Return the bytes of the parameters that the rank at ``at`` holds; a table tied there counts once.
+
+    Args:
+        dimensions: sizes of the model.
+        layout: degrees of the world.
+        at: where the rank stands.
+        itemsize: bytes of one parameter.
+    """
+    mine = share(dimensions, layout, at)
+    total = len(stages(dimensions, layout.pp)[at.pp]) * (mine.matrices + mine.vectors)
     first, last = at.pp == 0, at.pp == layout.pp - 1
     if first:
-        total += tokens * size.hidden
-        if size.learned_positions:
-            total += size.positions * size.hidden
+        total += mine.table + mine.positions
     if last:
-        total += norm
-        if not (size.tied and first):
-            total += tokens * size.hidden
+        total += mine.norm
+        if not (dimensions.tied and first):
+            total += mine.table
     return total * itemsize
 
 

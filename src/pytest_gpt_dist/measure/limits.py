@@ -1,0 +1,85 @@
+"""On a rank: how fast its device, or its cores, can read memory and multiply matrices."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import torch
+import torch.distributed as dist
+
+from pytest_gpt_dist.cluster.rank import report_progress, this_rank
+from pytest_gpt_dist.measure.fractions import DeviceLimits
+
+_READ_BYTES = {"cpu": 2**28, "cuda": 2**32}
+"""Far beyond the last cache: 32 MiB a group of cores on large processors, 60 MB on the largest GPUs."""
+_MATRIX = {"cpu": 1024, "cuda": 8192}
+_REPEATS = 5
+
+
+def measure_limits(dtype: str) -> DeviceLimits:
+    """The best of several reads of a large buffer, and of several products of large matrices in ``dtype``.
+
+    All ranks work at the same time, as they do in a case: what they share, they share here. What the memory
+    does not suffice for is None.
+    """
+    report_progress("measuring the limits")
+    device = torch.device(this_rank().device)
+    return DeviceLimits(_read_bytes_per_s(device), _flops_per_s(device, getattr(torch, dtype)))
+
+
+def _read_bytes_per_s(device: torch.device) -> float | None:
+    """Of summing a buffer and of a dot product of its halves the faster: torch's reductions differ by processor."""
+    size = _READ_BYTES[device.type]
+    try:
+        buffer: torch.Tensor | None = torch.ones(size // 4, dtype=torch.float32, device=device)
+    except (MemoryError, RuntimeError):  # torch has no common type for it on the CPU
+        buffer = None
+    if not _everywhere(buffer is not None):
+        return None
+    assert buffer is not None
+    first, second = buffer.chunk(2)
+    readers: list[Callable[[], object]] = [buffer.sum, lambda: torch.dot(first, second)]
+    return size / min(_best_s(reader, device) for reader in readers)
+
+
+def _flops_per_s(device: torch.device, dtype: torch.dtype) -> float | None:
+    size = _MATRIX[device.type]
+    operands: tuple[torch.Tensor, ...] = ()
+    try:
+        operands = torch.full((2, size, size), 0.01, dtype=dtype, device=device).unbind()
+        torch.mm(*operands)
+    except (MemoryError, RuntimeError):
+        operands = ()
+    if not _everywhere(bool(operands)):
+        return None
+    left, right = operands
+    products: list[Callable[[], object]] = [lambda: torch.mm(left, right)]
+    if device.type == "cpu" and dtype is torch.float32 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        # What torch.mm calls is the faster one on some processors, and this one on others.
+        products.append(lambda: torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], ""))
+    return 2 * size**3 / min(_best_s(product, device) for product in products)
+
+
+def _best_s(work: Callable[[], object], device: torch.device) -> float:
+    work()
+    best_s = float("inf")
+    for _ in range(_REPEATS):
+        _synchronize(device)
+        dist.barrier()
+        start_s = time.perf_counter()
+        work()
+        _synchronize(device)
+        best_s = min(best_s, time.perf_counter() - start_s)
+    return best_s
+
+
+def _everywhere(here: bool) -> bool:
+    shared = torch.tensor([float(here)])
+    dist.all_reduce(shared, dist.ReduceOp.MIN)
+    return shared.item() == 1
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
