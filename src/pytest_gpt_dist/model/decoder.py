@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F  # noqa: N812  as everybody calls it
 
+from pytest_gpt_dist.model.attention import attend
 from pytest_gpt_dist.model.cache import KVCache, LayerCache, Window
 from pytest_gpt_dist.model.communication import TensorGroup
 from pytest_gpt_dist.model.config import Activation, DecoderConfig
@@ -123,7 +124,7 @@ class Attention:
         # The heads of a group stand in for the queries of a sequence, so that no key or value is repeated.
         shape = (q.shape[0], self.kv_heads, self.group_size, self.head_dim)
         keys, values = cache.append(k[:, 0], v[:, 0], window)
-        context = F.scaled_dot_product_attention(q.reshape(shape), keys, values, attn_mask=window.mask)
+        context = attend(q.reshape(shape), keys, values, window.mask)
         return context.reshape(shape[0], 1, self.kv_heads * self.group_size, self.head_dim)
 
 

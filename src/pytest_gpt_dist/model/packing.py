@@ -19,6 +19,8 @@ def pack(weight: torch.Tensor) -> torch.Tensor:
         return weight
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return weight
+    if weight.dtype is torch.bfloat16 and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return weight
     packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight)
     return packed
 

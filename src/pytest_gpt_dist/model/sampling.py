@@ -26,9 +26,10 @@ def greedy(logits: torch.Tensor, vocabulary: Span, group: TensorGroup | None) ->
     Returns:
         ``[rows]``, int64, the same on all ranks.
     """
-    if group is None:
-        return logits.argmax(dim=-1)
+    # Not argmax: in bfloat16 on a CPU it takes five times as long as the value and its place together.
     value, token = logits.max(dim=-1)
+    if group is None:
+        return token
     # float64 holds every logit and every token exactly.
     best = group.all_gather(torch.stack((value.double(), (token + vocabulary.start).double())))
     winner = best[:, 0].argmax(dim=0, keepdim=True)

@@ -1,0 +1,46 @@
+"""Attention of one token, in every format the same."""
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_gpt_dist.model.attention import attend
+from pytest_gpt_dist.model.sampling import greedy
+from pytest_gpt_dist.topology import Span
+
+
+def values(*shape: int, seed: int) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@settings(deadline=None)
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)),
+    columns=st.integers(1, 20),
+    ragged=st.booleans(),
+    dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]),
+)
+def test_it_is_softmax_of_scaled_products_times_values(
+    shape: tuple[int, int, int], columns: int, ragged: bool, dtype: torch.dtype
+) -> None:
+    rows, kv_heads, group = shape
+    head_dim, capacity = 8, columns + 3
+    q = values(rows, kv_heads, group, head_dim, seed=1).to(dtype)
+    keys = values(rows, kv_heads, capacity, head_dim, seed=2).to(dtype)[:, :, :columns]
+    kept = values(rows, kv_heads, capacity, head_dim, seed=3).to(dtype)[:, :, :columns]
+    seen = torch.arange(columns) <= torch.arange(rows)[:, None] + columns // 2
+    mask = seen[:, None, None, :] if ragged else None
+    expected = F.scaled_dot_product_attention(q.double(), keys.double(), kept.double(), attn_mask=mask)
+    found = attend(q, keys, kept, mask)
+    assert found.dtype is dtype
+    tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2}[dtype]
+    torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_of_equal_logits_the_lowest_token_wins(dtype: torch.dtype) -> None:
+    logits = torch.zeros(2, 50257, dtype=dtype)
+    logits[1, [40000, 300, 7]] = 3.0
+    assert greedy(logits, Span(0, 50257), None).tolist() == [0, 7]
