@@ -74,7 +74,52 @@ def _parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the repository (default: this one)",
     )
+    _add_dataset(commands)
     return parser
+
+
+def _add_dataset(commands: argparse._SubParsersAction[_Parser]) -> None:
+    dataset = commands.add_parser("dataset", help="make files of prompts, and search them for faults")
+    actions = dataset.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+
+    generate = actions.add_parser("generate", help="make a file of prompts from a seed")
+    generate.add_argument(
+        "--output", required=True, type=Path, metavar="PATH", help="file; with --benchmark, folder"
+    )
+    generate.add_argument(
+        "--samples", default=100, type=int, metavar="N", help="prompts a file (default: 100)"
+    )
+    generate.add_argument(
+        "--distribution",
+        default="uniform",
+        metavar="NAME",
+        help="of the lengths: fixed, uniform, normal or lognormal (default: uniform)",
+    )
+    generate.add_argument(
+        "--min-words", default=8, type=int, metavar="N", help="shortest prompt (default: 8)"
+    )
+    generate.add_argument(
+        "--max-words", default=256, type=int, metavar="N", help="longest prompt (default: 256)"
+    )
+    generate.add_argument(
+        "--new-tokens", type=int, metavar="N", help="tokens to generate for each prompt (default: not said)"
+    )
+    generate.add_argument("--seed", default=0, type=int, metavar="N")
+    generate.add_argument(
+        "--benchmark", action="store_true", help="a family of files, from short prompts to long ones"
+    )
+    generate.add_argument(
+        "--num-configs", default=5, type=int, metavar="N", help="files of the family (default: 5)"
+    )
+
+    validate = actions.add_parser(
+        "validate",
+        help="name every fault of files of prompts",
+        description="Name every fault, with file and line; the exit status is 1 if there is one.",
+    )
+    validate.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    validate.add_argument("--model", metavar="NAME", help="say what is too long for this model, too")
+    validate.add_argument("--offline", action="store_true", help="never ask the model hub")
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -35,6 +35,16 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
     ``max_length``, the number of tokens to generate for it. Blank lines are skipped.
     Raises UsageError with file and line for anything else.
     """
+    prompts = tuple(parse_line(line, where) for where, line in read_lines(path))
+    if not prompts:
+        raise UsageError(
+            f'{path}: no prompts in it; give one JSON object a line, such as {{"prompt": "Hello"}}'
+        )
+    return prompts
+
+
+def read_lines(path: Path) -> list[tuple[str, str]]:
+    """The lines of a prompt file that are not blank, each with its place. UsageError where it cannot be read."""
     try:
         if path.is_fifo():
             raise UsageError(f"cannot read prompts from {path}: it is a pipe, give a file")
@@ -46,16 +56,7 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
         raise UsageError(
             f"cannot read prompts from {path}: {reason}; give a file, or a list for texts"
         ) from None
-    prompts = tuple(
-        _parse_line(line, f"{path.name}:{number}")
-        for number, line in enumerate(lines, start=1)
-        if line.strip()
-    )
-    if not prompts:
-        raise UsageError(
-            f'{path}: no prompts in it; give one JSON object a line, such as {{"prompt": "Hello"}}'
-        )
-    return prompts
+    return [(f"{path.name}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def shipped_prompts() -> tuple[Prompt, ...]:
@@ -107,7 +108,8 @@ def fit(token_ids: Sequence[int], length: int | None) -> tuple[int, ...]:
     return tuple(token_ids) if length is None else tuple(islice(cycle(token_ids), length))
 
 
-def _parse_line(line: str, where: str) -> Prompt:
+def parse_line(line: str, where: str) -> Prompt:
+    """The prompt of one line of a file, which stands at ``where``. UsageError with what is wrong with it."""
     try:
         entry = json.loads(line)
     except json.JSONDecodeError as error:

@@ -1,0 +1,126 @@
+"""Prompts made from a seed: as many as wanted, of lengths that follow a distribution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import cos, exp, log, pi, sqrt
+from random import Random
+from typing import Literal, get_args
+
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.prompts import shipped_prompts
+
+Distribution = Literal["fixed", "uniform", "normal", "lognormal"]
+DISTRIBUTIONS: tuple[Distribution, ...] = get_args(Distribution)
+_SPREAD = 6
+"""Standard deviations from the shortest length to the longest, of `normal`, and of `lognormal` on logarithms."""
+_MOST_TRIES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to make. Lengths are in words; `fixed` makes all of them ``longest``.
+
+    UsageError for what cannot be made.
+    """
+
+    samples: int
+    distribution: Distribution
+    shortest: int
+    longest: int
+    seed: int = 0
+    new_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.distribution not in DISTRIBUTIONS:
+            raise UsageError(f"distribution {self.distribution!r}: choose one of {', '.join(DISTRIBUTIONS)}")
+        if self.samples < 1:
+            raise UsageError(f"{self.samples} samples: ask for at least 1")
+        if not 1 <= self.shortest <= self.longest:
+            raise UsageError(
+                f"lengths from {self.shortest} to {self.longest} words: the shortest is at least 1, and not"
+                " above the longest"
+            )
+        if self.new_tokens is not None and self.new_tokens < 1:
+            raise UsageError(f"{self.new_tokens} new tokens: ask for at least 1")
+
+
+def generate(recipe: Recipe) -> Iterator[str]:
+    """Lines of a prompt file, no two prompts alike. The same recipe makes the same lines everywhere.
+
+    UsageError where there are not as many different prompts of these lengths.
+    """
+    random = Random(recipe.seed)
+    words = _words()
+    made: set[str] = set()
+    for _ in range(recipe.samples):
+        for _ in range(_MOST_TRIES):
+            length = _length(recipe, random)
+            text = " ".join(words[_below(random, len(words))] for _ in range(length))
+            if text not in made:
+                break
+        else:
+            raise UsageError(
+                f"there are hardly {recipe.samples} different prompts of {recipe.shortest} to {recipe.longest} words:"
+                " ask for fewer, or for longer ones"
+            )
+        made.add(text)
+        entry = {"prompt": text}
+        yield json.dumps(entry if recipe.new_tokens is None else entry | {"max_length": recipe.new_tokens})
+
+
+def graded(recipe: Recipe, count: int) -> list[Recipe]:
+    """A family of ``count`` recipes from short prompts to long ones, each of a single length and a seed of its own.
+
+    The lengths grow by equal factors, so that a curve over them has its points evenly on a logarithmic axis.
+    """
+    if count < 2:
+        raise UsageError(f"{count} files: a family has at least 2")
+    factor = (recipe.longest / recipe.shortest) ** (1 / (count - 1))
+    lengths = [round(recipe.shortest * factor**step) for step in range(count)]
+    if len(set(lengths)) < count:
+        raise UsageError(
+            f"{count} files between {recipe.shortest} and {recipe.longest} words would repeat lengths: ask for"
+            " fewer, or for a wider range"
+        )
+    return [
+        Recipe(recipe.samples, "fixed", length, length, recipe.seed + step, recipe.new_tokens)
+        for step, length in enumerate(lengths)
+    ]
+
+
+def _words() -> list[str]:
+    """The different words of the prompts that come with the package, in the order in which they appear."""
+    texts = [prompt.text or "" for prompt in shipped_prompts()]
+    return list(dict.fromkeys(word for text in texts for word in text.split()))
+
+
+def _length(recipe: Recipe, random: Random) -> int:
+    """A length between the shortest and the longest; what falls outside of them is drawn again."""
+    shortest, longest = recipe.shortest, recipe.longest
+    match recipe.distribution:
+        case "fixed":
+            return longest
+        case "uniform":
+            return shortest + _below(random, longest - shortest + 1)
+        case "normal":
+            low, high = float(shortest), float(longest)
+        case "lognormal":
+            low, high = log(shortest), log(longest)
+    while True:
+        value = (low + high) / 2 + (high - low) / _SPREAD * _normal(random)
+        length = round(exp(value) if recipe.distribution == "lognormal" else value)
+        if shortest <= length <= longest:
+            return length
+
+
+def _below(random: Random, limit: int) -> int:
+    """A whole number below a limit; only ``Random.random`` is promised to be the same in every Python."""
+    return int(random.random() * limit)
+
+
+def _normal(random: Random) -> float:
+    """A standard normal value, by Box and Muller (1958)."""
+    return sqrt(-2 * log(1 - random.random())) * cos(2 * pi * random.random())
