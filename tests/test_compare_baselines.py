@@ -55,14 +55,22 @@ def test_other_peoples_benchmarks_are_passed_over(tmp_path: Path) -> None:
 def test_the_newest_sessions_by_their_saved_time_are_the_baseline(tmp_path: Path) -> None:
     save(tmp_path / "9999_copied_last.json", "2026-01-01T03:00:00+00:00", case=50.0)
     for number in range(NEWEST_SESSIONS):
-        save(tmp_path / f"{number:04}_nightly.json", f"2026-02-{1 + number:02}T03:00:00.5+00:00", case=1.0)
+        saved_at = f"2026-02-{1 + number:02}T03:00:00.5+00:00"
+        save(tmp_path / f"{number:04}_nightly.json", saved_at, case=1.0 + number * 1e-6)
     verdict = judge(tmp_path, "case", 1.0)
     assert verdict.used == NEWEST_SESSIONS
-    assert verdict.before_s == pytest.approx(1.0)
+    assert verdict.before_s == pytest.approx(1.0, rel=1e-3)
+
+
+def test_a_session_that_was_saved_twice_counts_once(tmp_path: Path) -> None:
+    """By autosave and as --benchmark-json, a moment apart."""
+    save(tmp_path / "0001_auto.json", "2026-02-01T03:00:00.1+00:00", case=1.0)
+    save(tmp_path / "named.json", "2026-02-01T03:00:00.2+00:00", case=1.0)
+    assert judge(tmp_path, "case", 1.0).used == 1
 
 
 def test_a_case_that_the_newest_session_left_out_is_found_in_an_older_one(tmp_path: Path) -> None:
     save(tmp_path / "0001.json", "2026-02-01T03:00:00+00:00", rare=2.0, frequent=1.0)
-    save(tmp_path / "0002.json", "2026-02-02T03:00:00+00:00", frequent=1.0)
+    save(tmp_path / "0002.json", "2026-02-02T03:00:00+00:00", frequent=1.01)
     assert judge(tmp_path, "rare", 2.0).used == 1
     assert judge(tmp_path, "frequent", 1.0).used == 2

@@ -10,6 +10,7 @@ from pytest_gpt_dist.against import Against, Named
 from pytest_gpt_dist.cluster import OWN, RankGroupError, Side
 from pytest_gpt_dist.compare.sides import describe_sides, judge_sides
 from pytest_gpt_dist.engines.protocol import ModelSource, Request
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.job import RankReport, Timing
 from pytest_gpt_dist.measure.references import WrongResultError
@@ -46,20 +47,20 @@ class Scripted:
     def __init__(self, seconds: Callable[[str, int], float]) -> None:
         self.order: list[str] = []
         self._seconds = seconds
-        self._side = "B"
+        self.side = "B"
 
     def group(self, world_size: int) -> Any:
         return None  # asked where modules came from, which is of no interest with another interpreter
 
     def renew(self, side: Side = OWN) -> None:
-        self._side = "A" if side is OTHER else "B"
+        self.side = "A" if side is OTHER else "B"
 
     def reference(self, case: Case, status: Callable[[str], None]) -> Checked:
         return Checked(None, True)
 
     def launch(self, case: Case, timing: Timing, checked: Checked, status: Callable[[str], None]) -> Launch:
-        self.order.append(self._side)
-        s = self._seconds(self._side, len(self.order))
+        self.order.append(self.side)
+        s = self._seconds(self.side, len(self.order))
         rounds = (Round(2 * s, ((BatchTimes(((0,),), ((s, 2 * s),)),),)),) * 2
         return Launch((RankReport(None, 8, peak_memory_bytes=100),), rounds, [[1, 2]], None)
 
@@ -170,7 +171,7 @@ def test_a_latency_gates_only_where_it_is_asked_for() -> None:
 def test_another_side_that_fails_leaves_this_sides_figures_and_no_baseline(error: Exception) -> None:
     class Failing(Scripted):
         def launch(self, *args: Any) -> Launch:
-            if self._side == "A":
+            if self.side == "A":
                 raise error
             return super().launch(*args)
 
@@ -180,6 +181,58 @@ def test_another_side_that_fails_leaves_this_sides_figures_and_no_baseline(error
     (verdict,) = judge_sides([("case", info)], {"case": 0.02}, ())
     assert verdict.kind == "no-baseline"
     assert info["against"]["problem"] in verdict.why
+
+
+def test_a_confirmation_that_breaks_off_leaves_the_screening_and_is_inconclusive() -> None:
+    class Breaking(Scripted):
+        def launch(self, *args: Any) -> Launch:
+            if self.side == "A" and len(self.order) == 31:
+                raise RankGroupError("death", (), "rank 0 was killed")
+            return super().launch(*args)
+
+    info = measure(Breaking(lambda side, number: 1.3 if side == "B" else 1.0))
+    assert [len(info["against"][part]) for part in ("screening", "confirmation")] == [4, 0]
+    (verdict,) = judge_sides([("case", info)], {"case": 0.02}, ())
+    assert verdict.kind == "inconclusive"
+    assert verdict.why.endswith("measure it again (rank 0 was killed)")
+
+
+def test_after_a_case_this_side_is_the_live_one() -> None:
+    script = Scripted(wobble)
+    measure(script)
+    assert script.side == "B"
+
+    class Failing(Scripted):
+        def launch(self, *args: Any) -> Launch:
+            if self.side == "A":
+                raise KeyboardInterrupt
+            return super().launch(*args)
+
+    interrupted = Failing(wobble)
+    with pytest.raises(KeyboardInterrupt):
+        measure(interrupted)
+    assert interrupted.side == "B"
+
+
+def test_a_number_of_launches_of_ones_own_is_refused() -> None:
+    against = Against(Named("x", python="x"), OTHER, {}, None)
+    script: Any = Scripted(wobble)
+    with pytest.raises(UsageError, match="launches=3"):
+        PairedCaseRunner(script, script, against).run(
+            CASE, replace(TIMING, launches=3), RULE, lambda: CASE, lambda text: None
+        )
+
+
+def test_a_gate_on_gaps_that_do_not_exist_is_no_baseline() -> None:
+    info = measure(Scripted(wobble))
+    for pair in info["against"]["screening"]:
+        for side in pair.values():
+            side["itl_p95_s"] = None
+    verdicts = judge_sides([("case", info)], {"case": 0.02}, ("itl",))
+    assert [(verdict.metric, verdict.kind) for verdict in verdicts] == [
+        ("seconds_per_token", "unchanged"),
+        ("itl_p95_s", "no-baseline"),
+    ]
 
 
 def test_this_side_that_fails_fails_the_case() -> None:

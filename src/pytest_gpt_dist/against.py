@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.cluster import RankGroup, RankGroupError, Side
+from pytest_gpt_dist.cluster.side import environments_in
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.entry import JOB_VERSION, about, modules_below
 from pytest_gpt_dist.worktree import Worktree, add_worktree, find_revision
@@ -37,8 +38,6 @@ def find_against(name: str, rootdir: Path, cwd: Path) -> Named:
     if revision is not None:
         return Named(name, repository=revision[0], revision=revision[1])
     if path.is_file() and os.access(path, os.X_OK):
-        if str(path) == sys.executable:
-            raise UsageError(f"--gpt-against={name} is the very interpreter that runs pytest")
         return Named(name, python=str(path), repository=rootdir.resolve())
     raise UsageError(
         f"--gpt-against={name}: neither a revision of the git repository at {rootdir} nor a Python interpreter;"
@@ -58,21 +57,30 @@ class Against:
     versions: dict[str, Any]
     worktree: Worktree | None
 
-    def require_own_code(self, group: RankGroup) -> None:
-        """UsageError if the ranks of this side have imported code under test from the working tree.
+    def require_own_code(self, group: RankGroup, *, ran: bool) -> None:
+        """UsageError if ranks of this side have imported code under test from elsewhere than its revision.
 
-        So it would be where an editable install finds modules by other means than ``sys.path``: both sides
-        would be the same, and say so with great confidence.
+        That is from the working tree, as where an editable install finds modules by other means than
+        ``sys.path``, or, once they ``ran`` a case, from nowhere in the revision, as where the project is
+        installed as a copy. Both sides would be the same, and say so with great confidence.
         """
         if self.worktree is None:
             return
-        environments = [os.path.realpath(prefix) for prefix in (sys.prefix, sys.base_prefix)]
-        allowed = [str(self.worktree.folder.resolve()), *environments]
-        found = group.run(modules_below, str(self.worktree.repository), allowed)
-        if foreign := [file for files in found for file in files]:
+        what = f"--gpt-against={self.named.name}"
+        tree = str(self.worktree.folder.resolve())
+        repository = self.worktree.repository
+        allowed = [tree, *map(str, environments_in(repository))]
+        if foreign := [
+            file for files in group.run(modules_below, str(repository), allowed) for file in files
+        ]:
             raise UsageError(
-                f"--gpt-against={self.named.name}: its ranks import {foreign[0]} of the working tree, which that"
-                " revision does not have there, or which is installed so that sys.path does not decide"
+                f"{what}: its ranks import {foreign[0]} of the working tree, which that revision does not have there,"
+                " or which is installed so that sys.path does not decide"
+            )
+        if ran and not any(group.run(modules_below, tree, [])):
+            raise UsageError(
+                f"{what}: its ranks import no file of that revision, so both sides are the same: install the project"
+                " with pip install --editable, or put its code where pytest's rootdir is"
             )
 
     def close(self) -> None:
@@ -97,7 +105,7 @@ def open_against(named: Named, folder: Path, one_rank: Callable[[Side], RankGrou
         side = Side(python=named.python, repository=named.repository)
     try:
         against = Against(named, side, _versions(named, side, one_rank), worktree)
-        against.require_own_code(one_rank(side))
+        against.require_own_code(one_rank(side), ran=False)
     except BaseException:
         if worktree is not None:
             worktree.remove()
@@ -109,14 +117,12 @@ def _versions(named: Named, side: Side, one_rank: Callable[[Side], RankGroup]) -
     what = f"--gpt-against={named.name}"
     try:
         group = one_rank(side)
-    except RankGroupError as error:
-        said = str(error).strip().splitlines()
-        raise UsageError(f"{what}: its ranks do not start: {said[0]} {said[-1]}") from None
-    try:
         (versions,) = group.run(about)
     except RankGroupError as error:
-        if "about" not in str(error):
-            raise
+        if "attribute 'about'" not in str(error):  # what a version says that does not know the question
+            said = dict.fromkeys(line.strip() for line in str(error).strip().splitlines())
+            first, *_, last = [*said, ""] if len(said) == 1 else [*said]
+            raise UsageError(f"{what}: its ranks do not start: {first} {last}".strip()) from None
         versions = {}
     if versions.get("job_version") != JOB_VERSION:
         theirs = versions.get("pytest_gpt_dist", "an older one")
@@ -124,5 +130,6 @@ def _versions(named: Named, side: Side, one_rank: Callable[[Side], RankGroup]) -
             f"{what}: its pytest-gpt-dist ({theirs}) describes cases in another way than this one; compare with a"
             " newer revision, or install this version there"
         )
-    del versions["job_version"]
-    return dict(versions)
+    if named.python is not None and versions["prefix"] == os.path.realpath(sys.prefix):
+        raise UsageError(f"{what} is the very environment that runs pytest")
+    return {name: value for name, value in versions.items() if name not in ("job_version", "prefix")}

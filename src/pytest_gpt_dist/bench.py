@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.against import Against, find_against, open_against
-from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, Side
+from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.engines.protocol import ModelSource, Request, Task
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
@@ -61,7 +61,7 @@ class Bench:
         self._cluster: Cluster | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._side = OWN
-        self._waiting: dict[Case, Outcome] = {}
+        self._waiting: dict[tuple[Case, Timing], Outcome] = {}
         self._models: dict[tuple[str, str | None], ResolvedModel] = {}
         self._tokenized: dict[tuple[str, tuple[str, ...]], list[list[int]]] = {}
 
@@ -102,11 +102,11 @@ class Bench:
         self, case: Case, others: Sequence[Case], timing: Timing, status: Callable[[str], None]
     ) -> Result:
         """Check a case and time it in turns with others of other engines, whose results wait until asked for."""
-        if (outcome := self._waiting.pop(case, None)) is None:
+        if (outcome := self._waiting.pop((case, timing), None)) is None:
             cases = [case, *others]
             outcomes = self._runner.run_block(cases, timing, self._alone, status)
-            self._waiting = dict(zip(cases, outcomes, strict=True))
-            outcome = self._waiting.pop(case)
+            self._waiting |= {(each, timing): came for each, came in zip(cases, outcomes, strict=True)}
+            outcome = self._waiting.pop((case, timing))
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -195,6 +195,8 @@ class Bench:
 
         try:
             return open_against(named, Path(self._scratch.name), one_rank)
+        except RankGroupError as error:
+            raise UsageError(f"--gpt-against={named.name}: {str(error).partition(chr(10))[0]}") from None
         finally:
             self.renew()
 
@@ -207,12 +209,14 @@ class Bench:
 
     def close(self) -> None:
         """End all ranks; does nothing the second time."""
-        self.renew()
-        if isinstance(against := self.__dict__.get("against"), Against):
-            against.close()
-        if self._folder is not None:
-            self._folder.cleanup()
-            self._folder = None
+        try:
+            self.renew()
+        finally:
+            if isinstance(against := self.__dict__.get("against"), Against):
+                against.close()
+            if self._folder is not None:
+                self._folder.cleanup()
+                self._folder = None
 
     def _rule(self, min_effect: float | None) -> PairedRule:
         options = self.options
@@ -224,7 +228,8 @@ class Bench:
         how = dataclasses.asdict(timing)
         if self.against is not None:
             rule = dataclasses.asdict(self._rule(min_effect))
-            how |= {"against": self.against.named.identity} | rule | {"gates": list(rule["gates"])}
+            how |= {"against": self.against.named.identity, "versions": self.against.versions}
+            how |= rule | {"gates": list(rule["gates"])}
         return Identity(name, fingerprint(case, self.machine), how, self._revision)
 
     @cached_property
@@ -344,7 +349,10 @@ class Bench:
         """Token ids by a tokenizer that only ranks can load; cases share their prompts, so each is asked once."""
         key = (folder, texts)
         if key not in self._tokenized:
-            (self._tokenized[key],) = self.group(1).run(tokenize, folder, texts)
+            try:
+                (self._tokenized[key],) = self.group(1).run(tokenize, folder, texts)
+            except RankGroupError as error:
+                raise UsageError(f"{folder}: its prompts could not be tokenized: {error}") from None
         return self._tokenized[key]
 
     def _requests(self, workload: Workload, model: ResolvedModel, gpus: int) -> tuple[Request, ...]:

@@ -176,7 +176,7 @@ def _other_engines(item: pytest.Item) -> list[str]:
         for other in items[items.index(item) + 1 :]
         if (engine := _engine_of(other)) is not None
         and getattr(other, "originalname", None) == getattr(item, "originalname", None)
-        and other.path == item.path
+        and other.parent is item.parent
         and other.callspec.params | {"engine": None} == own  # type: ignore[attr-defined]
     ]
 

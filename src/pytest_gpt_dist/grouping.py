@@ -10,6 +10,7 @@ from pytest_benchmark.plugin import pytest_benchmark_group_stats as as_ever
 _NEEDED = {
     "model",
     "dtype",
+    "weights",
     "scaling",
     "batch_size",
     "prompt_tokens",
@@ -42,6 +43,7 @@ def workload(info: Mapping[str, Any]) -> str:
         return ""
     words = [
         info["model"],
+        *([] if info["weights"] == "random" else [info["weights"]]),
         info["dtype"],
         info["scaling"],
         f"batch {info['batch_size']}",
@@ -57,6 +59,9 @@ def _lengths(tokens: int | Sequence[int]) -> str:
 
 
 def _sampling(sampling: Mapping[str, Any]) -> list[str]:
-    if sampling["greedy"]:
-        return []
-    return [f"{name} {value}" for name, value in sampling.items() if name != "greedy" and value is not None]
+    usual = {"greedy": sampling["greedy"], "repetition_penalty": 1}
+    return [
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in sampling.items()
+        if value is not None and value != usual.get(name)
+    ]

@@ -68,7 +68,15 @@ class PairedCaseRunner:
         one_device: Callable[[], Case],
         status: Callable[[str], None],
     ) -> Result:
-        """Measure a case in pairs. A wrong or failing other side is told in ``against``; this side's raises."""
+        """Measure a case in pairs. A wrong or failing other side is told in ``against``; this side's raises.
+
+        What was measured before it failed counts as far as it is complete: a screening without its
+        confirmation is inconclusive.
+        """
+        if timing.launches > 1:
+            raise UsageError(
+                f"launches={timing.launches}: two sides are compared by a number of launches of its own"
+            )
         self._sides.renew()
         checked = self._runner.reference(case, status)
         block = _Block(self, case, timing, checked, status)
@@ -85,9 +93,13 @@ class PairedCaseRunner:
                     block.measure(confirmation_order(), "null control", null_control, alike=True)
         except _OtherSideError as error:
             problem = str(error)
+            confirmation.clear()
+            if len(screening) < len(screening_order()):
+                screening.clear()
             if not block.after:
                 block.launch(OWN, "after")
-        self._sides.renew()
+        finally:
+            self._sides.renew()
         result = self._runner.result(case, timing, checked, block.after)
         result = self._runner.scaled(case, result, timing, one_device, status)
         named = self._against.named
@@ -114,9 +126,10 @@ class PairedCaseRunner:
             return self._runner.launch(case, timing, checked, status)
         try:
             launch = self._runner.launch(case, timing, checked, status)
+            group = self._sides.group(case.gpus)
         except (UsageError, WrongResultError, RankGroupError) as error:
             raise _OtherSideError(str(error).partition("\n")[0]) from None
-        self._against.require_own_code(self._sides.group(case.gpus))
+        self._against.require_own_code(group, ran=True)
         return launch
 
     @property

@@ -256,7 +256,7 @@ class Options:
         ini="bool",
     )
     require_baseline: bool = _option(
-        False, "with --gpt-baseline: a case without one fails the session", "comparing", ini="bool"
+        False, "a case without anything to compare with fails the session", "comparing", ini="bool"
     )
     against: str | None = _option(
         None,
@@ -302,11 +302,10 @@ class Options:
                 if getattr(self, name):
                     raise UsageError(f"{flag(name)} needs --gpt-against: other comparisons do not use it")
             return
-        for name in ("baseline", "require_baseline"):
-            if getattr(self, name):
-                raise UsageError(
-                    f"{flag(name)} compares with saved sessions, --gpt-against with launches of this one: choose one"
-                )
+        if self.baseline:
+            raise UsageError(
+                "--gpt-baseline compares with saved sessions, --gpt-against with launches of this one: choose one"
+            )
         if self.launches > 1:
             raise UsageError(
                 f"--gpt-launches={self.launches}: --gpt-against measures 4 pairs of launches, and 12 more of suspects;"

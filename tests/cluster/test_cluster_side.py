@@ -27,9 +27,21 @@ def test_a_worktree_stands_for_what_is_in_the_repository_and_for_nothing_else(tm
 
 def test_an_environment_in_the_repository_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "prefix", "/repo/.venv")
+    monkeypatch.setattr(sys, "base_prefix", "/repo/.venv")
     side = Side(repository=Path("/repo"), worktree=tmp_path)
     kept = ("/repo/.venv/lib/x", "/repo/other/lib/python3.12/site-packages")
     assert side.sys_path(kept, []) == kept
+
+
+@pytest.mark.parametrize("prefix", ["/usr", "/usr/src/app"])
+def test_a_repository_in_an_environment_is_under_test_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefix: str
+) -> None:
+    monkeypatch.setattr(sys, "prefix", prefix)
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    side = Side(repository=Path("/usr/src/app"), worktree=tmp_path)
+    libraries = "/usr/src/app/lib/python3.12/site-packages"
+    assert side.sys_path(["/usr/src/app/code", libraries], []) == (str(tmp_path / "code"), libraries)
 
 
 def test_a_link_into_the_repository_is_of_the_repository(tmp_path: Path) -> None:

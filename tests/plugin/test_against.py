@@ -42,10 +42,11 @@ def git(folder: Path, *arguments: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def project(folder: Path, log: Path) -> None:
+def project(folder: Path, log: Path, top: Path | None = None) -> None:
+    """A committed project in a repository of its own, or in one at ``top``."""
     files = {"conftest.py": CONFTEST, "mine.py": ENGINE.replace("LOG", repr(str(log))), "test_cases.py": CASE}
     prepare(folder, files)
-    git(folder, "init", "--quiet")
+    git(top or folder, "init", "--quiet")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message", "before")
 
@@ -63,10 +64,15 @@ def edit(file: Path, old: str, new: str) -> None:
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, list[str]]:
-    """A session on a changed working tree, and the files that its engines came from, in order."""
-    folder = tmp_path_factory.mktemp("changed")
-    log = folder / "engines.log"
-    project(folder, log)
+    """A session on a changed working tree, and the files that its engines came from, in order.
+
+    Its rootdir is below the repository's top, and there is a space in its path.
+    """
+    top = tmp_path_factory.mktemp("changed")
+    folder = top / "a project"
+    folder.mkdir()
+    log = top / "engines.log"
+    project(folder, log, top)
     edit(folder / "mine.py", "class Mine", "# changed\nclass Mine")
     session = run(folder, "--gpt-against=HEAD", *HARDLY_EVER_SUSPECT, "--benchmark-json=out.json")
     return session, log.read_text().splitlines()
@@ -76,9 +82,9 @@ def test_each_side_runs_its_own_files_in_the_decided_order(measured: tuple[Sessi
     session, engines = measured
     assert session.status == 0, session.output
     own = str(session.folder / "mine.py")
-    order = "".join("B" if line.split()[0] == own else "A" for line in engines)
+    order = "".join("B" if line.startswith(own) else "A" for line in engines)
     assert order in ORDERS
-    assert len({line.split()[0] for line in engines}) == 2
+    assert len(set(engines)) == 2
 
 
 def test_nothing_of_the_other_side_stays_in_the_repository(measured: tuple[Session, list[str]]) -> None:
@@ -111,7 +117,7 @@ def test_another_interpreter_is_the_other_side(tmp_path: Path) -> None:
     python = elsewhere / "bin" / "python"
     session = run(tmp_path, f"--gpt-against={python}", *HARDLY_EVER_SUSPECT)
     assert session.status == 0, session.output
-    interpreters = ["A" if line.split()[1] == str(python) else "B" for line in log.read_text().splitlines()]
+    interpreters = ["A" if line.endswith(str(python)) else "B" for line in log.read_text().splitlines()]
     assert "".join(interpreters) in ORDERS
     assert "verdicts" in session.output
 
@@ -158,6 +164,24 @@ def test_a_revision_without_the_code_under_test_is_refused(package_in_tree: Path
     assert "of the working tree" in refused(package_in_tree, "--gpt-against=HEAD")
 
 
+def test_a_project_whose_code_is_not_of_the_revision_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where it is installed as a copy: the engine is found, but not among the files of the revision."""
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    repository = tmp_path / "a repository"
+    repository.mkdir()
+    project(repository, tmp_path / "engines.log")
+    (repository / "mine.py").rename(installed / "mine.py")
+    (repository / "tiny_model.py").rename(installed / "tiny_model.py")
+    git(repository, "commit", "--quiet", "--all", "--message", "moved")
+    monkeypatch.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
+    session = run(repository, "--gpt-against=HEAD", *HARDLY_EVER_SUSPECT)
+    assert session.status == 1
+    assert "its ranks import no file of that revision" in session.tests["test_case"].said
+
+
 def test_wrong_names_and_combinations_are_one_line(tmp_path: Path) -> None:
     project(tmp_path, tmp_path / "engines.log")
     assert "neither a revision" in refused(tmp_path, "--gpt-against=no-such-branch")
@@ -165,4 +189,4 @@ def test_wrong_names_and_combinations_are_one_line(tmp_path: Path) -> None:
     assert "needs --gpt-against" in refused(tmp_path, "--gpt-null-control")
     assert "leave out one of the two" in refused(tmp_path, "--gpt-against=HEAD", "--gpt-launches=2")
     assert "needs times" in refused(tmp_path, "--gpt-against=HEAD", "--benchmark-disable")
-    assert "the very interpreter" in refused(tmp_path, f"--gpt-against={sys.executable}")
+    assert "the very environment" in refused(tmp_path, f"--gpt-against={sys.executable}")

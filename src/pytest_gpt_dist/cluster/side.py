@@ -10,6 +10,17 @@ _PACKAGE_PARENT = Path(__file__).parents[2]
 _LIBRARIES = ("site-packages", "dist-packages")
 
 
+def environments_in(repository: Path) -> list[Path]:
+    """The environments that lie in a repository; one that the repository lies in hides nothing of it."""
+    prefixes = {Path(os.path.realpath(prefix)) for prefix in (sys.prefix, sys.base_prefix)}
+    return [prefix for prefix in prefixes if prefix != repository and prefix.is_relative_to(repository)]
+
+
+def is_library(path: Path) -> bool:
+    """Whether a path below a repository is that of an installed package."""
+    return any(part in _LIBRARIES for part in path.parts)
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One side of a comparison; by default the controller's own.
@@ -46,13 +57,10 @@ class Side:
     def _is_under_test(self, path: str | Path) -> bool:
         """Whether a path is in the repository and not in an environment that lies there."""
         real = Path(os.path.realpath(path))
-        environments = (Path(os.path.realpath(prefix)) for prefix in (sys.prefix, sys.base_prefix))
-        return (
-            self.repository is not None
-            and real.is_relative_to(self.repository)
-            and not any(real.is_relative_to(environment) for environment in environments)
-            and not any(part in _LIBRARIES for part in real.parts)
-        )
+        if self.repository is None or not real.is_relative_to(self.repository):
+            return False
+        inside = (real.is_relative_to(environment) for environment in environments_in(self.repository))
+        return not any(inside) and not is_library(real.relative_to(self.repository))
 
     def _moved(self, path: str | Path) -> Path:
         assert self.repository is not None

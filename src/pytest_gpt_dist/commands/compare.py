@@ -36,9 +36,9 @@ def _read(base: Sequence[Path]) -> list[MeasuredCase]:
     for path in base:
         if path.is_dir():
             found = read_baselines(path)
-            cases += found.cases
+            cases += [case for case in found.cases if case not in cases]
             for line in found.skipped:
                 print(line, file=sys.stderr)
         else:
-            cases += read_session(path)
+            cases += [case for case in read_session(path) if case not in cases]
     return cases

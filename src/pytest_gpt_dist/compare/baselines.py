@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,14 @@ class MeasuredCase:
     """One case of one session: the test's id, its fingerprint, and one datum a launch in seconds per token.
 
     ``saved_at`` is when its session was saved, as pytest-benchmark writes it: ISO 8601 in UTC, so that text
-    sorts by time; empty for what is not saved yet.
+    sorts by time; empty for what is not saved yet. The same launches saved twice, by autosave and as
+    ``--benchmark-json``, are equal.
     """
 
     name: str
     fingerprint: Mapping[str, Any]
     launches: tuple[float, ...]
-    saved_at: str = ""
+    saved_at: str = field(default="", compare=False)
 
     @classmethod
     def of(cls, name: str, info: Mapping[str, Any], saved_at: str = "") -> MeasuredCase:
@@ -56,7 +57,7 @@ def read_baselines(folder: Path) -> Baselines:
     skipped: list[str] = []
     for path in sorted(folder.rglob("*.json")):
         try:
-            cases += read_session(path, with_regressed=False)
+            cases += [case for case in read_session(path, with_regressed=False) if case not in cases]
         except UsageError as error:
             skipped.append(f"skipped: {error}")
     return Baselines(tuple(cases), tuple(skipped))

@@ -62,26 +62,24 @@ def judge_sides(
     A case whose other side could not be measured is `no-baseline`, and says why.
     """
     metrics = gated(gates)
-    paired = [
-        (metric, _paired_case(name, info["against"], metric, min_effects[name]))
-        for name, info in cases
-        if info["against"]["problem"] is None
-        for metric in metrics
-    ]
-    known = [(metric, case) for metric, case in paired if case is not None]
-    judged = judge_paired([case for _, case in known])
-    by_case: dict[str, list[Verdict]] = {}
-    for (metric, case), verdict in zip(known, judged, strict=True):
-        by_case.setdefault(case.case, []).append(replace(verdict, metric=metric))
+    asked = [(name, info, metric) for name, info in cases for metric in metrics]
+    paired = [_paired_case(name, info["against"], metric, min_effects[name]) for name, info, metric in asked]
+    judged = iter(judge_paired([case for case in paired if case is not None]))
     verdicts = []
-    for name, info in cases:
-        verdicts += by_case.get(name, [_not_measured(name, info)])
+    for (name, info, metric), case in zip(asked, paired, strict=True):
+        if case is None:
+            verdicts.append(_not_measured(name, info, metric))
+            continue
+        verdict = replace(next(judged), metric=metric)
+        if (problem := info["against"]["problem"]) is not None:
+            verdict = replace(verdict, why=f"{verdict.why} ({problem})")
+        verdicts.append(verdict)
     return verdicts
 
 
 def describe_sides(cases: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Beside]:
     """What else differs, of the cases whose other side was measured."""
-    return [_beside(name, info) for name, info in cases if info["against"]["problem"] is None]
+    return [_beside(name, info) for name, info in cases if info["against"]["screening"]]
 
 
 def _pairs(saved: Saved, metric: Metric) -> tuple[Pair, ...]:
@@ -103,7 +101,12 @@ def _paired_case(
     return PairedCase(name, screening, confirmation, null_control, min_effect)
 
 
-def _not_measured(name: str, info: Mapping[str, Any]) -> Verdict:
+def _not_measured(name: str, info: Mapping[str, Any], metric: Metric) -> Verdict:
+    problem = info["against"]["problem"]
+    if problem is None:
+        why = "a single new token leaves no gap to measure"
+    else:
+        why = f"the other side could not be measured: {problem}"
     return Verdict(
         case=name,
         kind="no-baseline",
@@ -115,7 +118,8 @@ def _not_measured(name: str, info: Mapping[str, Any]) -> Verdict:
         confidence=None,
         detectable=None,
         used=0,
-        why=f"the other side could not be measured: {info['against']['problem']}",
+        why=why,
+        metric=metric,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist import __version__
+from pytest_gpt_dist.cluster.side import is_library
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.fractions import DeviceLimits
 from pytest_gpt_dist.measure.job import CaseJob, OracleJob, RankReport, ReferenceJob, ReferenceReport
@@ -27,18 +28,21 @@ def about() -> dict[str, Any]:
         "torch": version("torch"),
         "transformers": version("transformers"),
         "pytest_gpt_dist": __version__,
+        "prefix": os.path.realpath(sys.prefix),
     }
 
 
 def modules_below(folder: str, allowed: Sequence[str]) -> list[str]:
-    """Files below a folder, but not below one of those allowed, from which this rank has imported modules."""
+    """Files below a folder, but not below one of those allowed nor installed, of modules that this rank imported."""
     files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     # A relative file is no place: torch gives such names to modules that it makes up.
     real = {os.path.realpath(file) for file in files if isinstance(file, str) and os.path.isabs(file)}
     return sorted(
         file
         for file in real
-        if Path(file).is_relative_to(folder) and not any(Path(file).is_relative_to(kept) for kept in allowed)
+        if Path(file).is_relative_to(folder)
+        and not any(Path(file).is_relative_to(kept) for kept in allowed)
+        and not is_library(Path(file).relative_to(folder))
     )
 
 

@@ -10,6 +10,8 @@ import torch.distributed as dist
 
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
 from pytest_gpt_dist.measure.fractions import DeviceLimits
+from pytest_gpt_dist.measure.memory import release_memory
+from pytest_gpt_dist.model.packing import linear, pack
 
 _READ_BYTES = {"cpu": 2**28, "cuda": 2**32}
 """Far beyond the last cache: 32 MiB a group of cores on large processors, 60 MB on the largest GPUs."""
@@ -25,7 +27,10 @@ def measure_limits(dtype: str) -> DeviceLimits:
     """
     report_progress("measuring the limits")
     device = torch.device(this_rank().device)
-    return DeviceLimits(_read_bytes_per_s(device), _flops_per_s(device, getattr(torch, dtype)))
+    try:
+        return DeviceLimits(_read_bytes_per_s(device), _flops_per_s(device, getattr(torch, dtype)))
+    finally:
+        release_memory(device)
 
 
 def _read_bytes_per_s(device: torch.device) -> float | None:
@@ -54,10 +59,9 @@ def _flops_per_s(device: torch.device, dtype: torch.dtype) -> float | None:
     if not _everywhere(bool(operands)):
         return None
     left, right = operands
-    products: list[Callable[[], object]] = [lambda: torch.mm(left, right)]
-    if device.type == "cpu" and dtype is torch.float32 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        # What torch.mm calls is the faster one on some processors, and this one on others.
-        products.append(lambda: torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], ""))
+    packed = pack(right)
+    # On a CPU these are two libraries, of which one is faster on some processors and the other on others.
+    products: list[Callable[[], object]] = [lambda: torch.mm(left, right), lambda: linear(left, packed)]
     return 2 * size**3 / min(_best_s(product, device) for product in products)
 
 

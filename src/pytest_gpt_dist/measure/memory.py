@@ -38,7 +38,7 @@ class PeakMemory:
         peak = _status_bytes("VmHWM")
         if peak is None or self._resting_bytes is None:
             return None
-        return peak - self._resting_bytes
+        return max(0, peak - self._resting_bytes)
 
 
 def release_memory(device: torch.device) -> None:

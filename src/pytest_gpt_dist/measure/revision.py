@@ -16,10 +16,11 @@ def source_revision(folder: Path) -> str | None:
     if head is None:
         return None
     difference = _git(folder, "diff", "HEAD", "--no-ext-diff", "--binary")
-    untracked = _git(folder, "ls-files", "--others", "--exclude-standard", "-z")
+    top = Path(os.fsdecode((_git(folder, "rev-parse", "--show-toplevel") or b"").removesuffix(b"\n")))
+    untracked = _git(folder, "ls-files", "--others", "--exclude-standard", "--full-name", "-z", ":/")
     changes = hashlib.sha256(difference or b"")
     for name in sorted(filter(None, (untracked or b"").split(b"\0"))):
-        changes.update(name + _size_and_time(folder / os.fsdecode(name)))
+        changes.update(name + _size_and_time(top / os.fsdecode(name)))
     return f"{head.decode().strip()}+{changes.hexdigest()[:16]}"
 
 

@@ -79,11 +79,17 @@ class CaseRunner:
         """
         launches: list[list[Launch]] = [[] for _ in cases]
         outcomes: list[Outcome | None] = [None] * len(cases)
+        checked: list[Checked | None] = [None] * len(cases)
+        for place, case in enumerate(cases):  # before any launch, which begins with new processes
+            try:
+                checked[place] = self.reference(case, status)
+            except _FAILURES as error:
+                outcomes[place] = error
         for number in range(timing.launches):
             for turn in range(len(cases)):
                 place = (number + turn) % len(cases)
-                case = cases[place]
-                if outcomes[place] is not None:
+                case, against = cases[place], checked[place]
+                if outcomes[place] is not None or against is None:
                     continue
                 if timing.launches > 1:
                     self._groups.renew()
@@ -91,7 +97,7 @@ class CaseRunner:
                 count = f"launch {number + 1} of {timing.launches}: " if timing.launches > 1 else ""
                 tell = _prefixed(engine + count, status)
                 try:
-                    launches[place].append(self.launch(case, timing, self.reference(case, tell), tell))
+                    launches[place].append(self.launch(case, timing, against, tell))
                 except _FAILURES as error:
                     outcomes[place] = error
         return [

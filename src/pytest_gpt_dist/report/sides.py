@@ -45,4 +45,5 @@ def _change(change: Change | None) -> str:
 def _memory(before: int | None, after: int | None) -> str:
     if before is None or after is None:
         return "-"
-    return f"{before / _MIB:,.0f} → {after / _MIB:,.0f} ({after / before - 1:+.1%})"
+    change = f" ({after / before - 1:+.1%})" if before > 0 else ""
+    return f"{before / _MIB:,.0f} → {after / _MIB:,.0f}{change}"
