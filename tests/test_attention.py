@@ -6,7 +6,8 @@ import torch.nn.functional as F  # noqa: N812
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gpt_dist.model.attention import attend
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.model.attention import attend, attention_kernel
 from pytest_gpt_dist.model.sampling import greedy
 from pytest_gpt_dist.topology import Span
 
@@ -37,6 +38,30 @@ def test_it_is_softmax_of_scaled_products_times_values(
     assert found.dtype is dtype
     tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2}[dtype]
     torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("kernel", ["flash", "math"])
+def test_a_kernel_that_was_chosen_is_the_one_that_runs(kernel: str) -> None:
+    q, keys, kept = (values(1, 2, 1, 8, seed=seed).to(torch.bfloat16) for seed in range(3))
+    with (
+        attention_kernel(kernel),
+        torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile,
+    ):
+        attend(q, keys, kept, None)
+    called = {event.key for event in profile.key_averages()}
+    assert ("aten::_scaled_dot_product_attention_math" in called) == (kernel == "math")
+    assert ("aten::_scaled_dot_product_flash_attention_for_cpu" in called) == (kernel == "flash")
+
+
+def test_a_kernel_that_does_not_serve_is_one_line() -> None:
+    q = values(1, 2, 1, 8, seed=1).float()
+    with pytest.raises(UsageError, match="--gpt-attention=efficient"), attention_kernel("efficient"):
+        attend(q, q, q, None)
+
+
+def test_other_errors_stay_what_they_are() -> None:
+    with pytest.raises(RuntimeError, match="boom"), attention_kernel("math"):
+        raise RuntimeError("boom")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

@@ -45,6 +45,7 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "threads_per_rank": ("2", "2", 2),
     "share_gpu": ("true", "true", True),
     "memory_limit": ("8GiB", '"8GiB"', 8 * 2**30),
+    "attention": ("math", '"math"', "math"),
     "prompts": ("/somewhere/mine.jsonl", '"/somewhere/mine.jsonl"', "/somewhere/mine.jsonl"),
     "requests": ("7", "7", 7),
     "batch_size": ("3", "3", 3),

@@ -192,6 +192,13 @@ class Options:
         None, "most memory a rank may take, such as 8GiB", "device", parse=parse_bytes, metavar="SIZE"
     )
 
+    attention: str = _option(
+        "auto",
+        "attention kernel of torch: flash, efficient (memory-efficient) or math (default: auto, torch's choice)",
+        "device",
+        choices=("auto", "flash", "efficient", "math"),
+    )
+
     prompts: str | None = _option(
         None,
         "JSON Lines file of prompts (default: 20 that ship with the package)",

@@ -24,6 +24,7 @@ KEYS = [
     "backend",
     "machines",
     "threads_per_rank",
+    "attention",
     "model",
     "parameters",
     "weights",

@@ -30,6 +30,7 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
         "nccl": nccl_version() if machine.backend == "nccl" else None,
         "interconnect": interconnect(machine.gpus[: case.gpus]),
         "threads_per_rank": machine.threads_per_rank,
+        "attention": machine.attention,
         "python": platform.python_version(),
         "torch": version("torch"),
         "transformers": version("transformers"),

@@ -52,6 +52,7 @@ class CaseJob:
     sampling: Sampling
     check: Check | None
     timing: Timing | None
+    attention: str = "auto"
 
 
 @dataclass(frozen=True)

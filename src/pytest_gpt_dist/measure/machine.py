@@ -23,6 +23,7 @@ class Machine:
     threads_per_rank: int
     share_gpu: bool
     cores: tuple[int, ...]
+    attention: str = "auto"
 
     @property
     def device_name(self) -> str:
@@ -66,6 +67,7 @@ def find_machine(options: Options) -> Machine:
         threads_per_rank=options.threads_per_rank,
         share_gpu=options.share_gpu,
         cores=tuple(sorted(os.sched_getaffinity(0))),
+        attention=options.attention,
     )
 
 

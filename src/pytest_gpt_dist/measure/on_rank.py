@@ -29,6 +29,7 @@ from pytest_gpt_dist.measure.memory import PeakMemory, release_memory
 from pytest_gpt_dist.measure.metrics import enough_rounds
 from pytest_gpt_dist.measure.stopwatch import RoundStopwatch
 from pytest_gpt_dist.measure.times import BatchTimes
+from pytest_gpt_dist.model.attention import attention_kernel
 from pytest_gpt_dist.registry import load
 from pytest_gpt_dist.topology import Traffic, parameter_bytes, traffic
 
@@ -40,7 +41,8 @@ def run_case(job: CaseJob) -> RankReport:
     make_engine: EngineFactory = load(job.engine, what="engine")
     engine = make_engine(job.source, mesh, lambda done, total: report_progress("loading", done, total))
     try:
-        report = _RunningCase(job, mesh, engine).run()
+        with attention_kernel(job.attention):
+            report = _RunningCase(job, mesh, engine).run()
         return replace(report, peak_memory_bytes=peak.read())
     finally:
         engine.close()

@@ -145,6 +145,7 @@ def make_result(
         "backend": machine.backend,
         "machines": 1,
         "threads_per_rank": machine.threads_per_rank,
+        "attention": machine.attention,
         "model": case.model_name,
         "parameters": parameter_count(case.source.config.dimensions),
         "weights": case.weights,

@@ -216,6 +216,7 @@ class CaseRunner:
             sampling=case.workload.sampling,
             check=reference.check if reference else None,
             timing=timing,
+            attention=self._machine.attention,
         )
         with UtilizationSampler([gpu.uuid for gpu in self._machine.gpus[: case.gpus]]) as sampler:
             reports: list[RankReport] = group.run(

@@ -1,7 +1,46 @@
-"""Attention of one new token to itself and to all before it."""
+"""Which kernel computes attention, and the attention of one new token to itself and to all before it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import torch
 import torch.nn.functional as F  # noqa: N812  as everybody calls it
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from pytest_gpt_dist.errors import UsageError
+
+_KERNELS = {
+    "flash": SDPBackend.FLASH_ATTENTION,
+    "efficient": SDPBackend.EFFICIENT_ATTENTION,
+    "math": SDPBackend.MATH,
+}
+_NOT_SERVED = ("No available kernel", "No viable backend")
+"""What torch says on CUDA and on the CPU."""
+_chosen: ContextVar[bool] = ContextVar("_chosen", default=False)
+
+
+@contextmanager
+def attention_kernel(name: str) -> Iterator[None]:
+    """Have torch's attention use one kernel alone, whoever calls it; ``auto`` leaves the choice to torch.
+
+    UsageError where that kernel does not serve what it is called with.
+    """
+    if name == "auto":
+        yield
+        return
+    before = _chosen.set(True)
+    try:
+        with sdpa_kernel(_KERNELS[name]):
+            yield
+    except RuntimeError as error:
+        if not any(said in str(error) for said in _NOT_SERVED):
+            raise
+        raise UsageError(
+            f"--gpt-attention={name}: torch has no such kernel for this device, dtype and shape; use auto, or math"
+        ) from None
+    finally:
+        _chosen.reset(before)
 
 
 def attend(
@@ -18,7 +57,7 @@ def attend(
         values: like ``keys``.
         mask: which columns each row sees, ``[rows, 1, 1, columns]``, bool; None if all.
     """
-    if q.device.type != "cpu" or q.dtype is not torch.bfloat16:
+    if q.device.type != "cpu" or q.dtype is not torch.bfloat16 or _chosen.get():
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
     scores = torch.matmul(q, keys.transpose(-1, -2)).float().mul_(q.shape[-1] ** -0.5)
     if mask is not None:
