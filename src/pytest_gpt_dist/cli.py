@@ -75,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the repository (default: this one)",
     )
     _add_dataset(commands)
+    doctor = commands.add_parser(
+        "doctor",
+        help="what this machine is ready for",
+        description="Look at GPUs, packages, disks, the hub and real ranks; the exit status is 1 if there is a fault.",
+    )
+    doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     return parser
 
 

@@ -67,6 +67,19 @@ def driver_version() -> str | None:
         return _text(pynvml.nvmlSystemGetDriverVersion) if found else None
 
 
+def free_memory_bytes(gpu: Gpu) -> int:
+    """Return the memory of a GPU that nobody uses."""
+    with _nvml():
+        return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)).free)
+
+
+def processes(gpu: Gpu) -> tuple[int, ...]:
+    """Return the processes that compute on a GPU, as far as this one may know."""
+    with _nvml():
+        running = pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid))
+    return tuple(sorted(process.pid for process in running))
+
+
 def interconnect(gpus: Sequence[Gpu]) -> str | None:
     """Return the slowest kind of link between any two of these GPUs; None for fewer than two.
 

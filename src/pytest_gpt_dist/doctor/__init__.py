@@ -1,0 +1,1 @@
+"""What this machine is ready for: one finding a line, each with what to do about it."""

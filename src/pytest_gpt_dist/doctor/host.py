@@ -1,0 +1,146 @@
+"""The machine apart from its GPUs: packages, cores, memory, disks, the hub."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pytest_gpt_dist import __version__
+from pytest_gpt_dist.doctor.finding import Finding
+from pytest_gpt_dist.measure.processor import cpu_name
+
+_PACKAGES = ("torch", "transformers", "safetensors", "numpy", "scipy", "pytest", "pytest-benchmark")
+_PEERS = ("ctranslate2",)
+_GIB = 2**30
+_LEAST_DISK_BYTES = 5 * _GIB
+_LEAST_MEMORY_BYTES = 4 * _GIB
+_LEAST_SHARED_BYTES = _GIB
+_HUB = "https://huggingface.co"
+_HUB_S = 4.0
+
+
+def look_at_host(environment: Mapping[str, str], gpus: int) -> Iterator[Finding]:
+    """Findings about this machine, of which ``gpus`` GPUs are known."""
+    yield _system()
+    yield from _packages()
+    yield _cores()
+    yield memory(Path("/proc/meminfo").read_text())
+    yield _shared_memory(gpus)
+    for what, folder in (("disk here", Path.cwd()), ("disk for scratch", Path(tempfile.gettempdir()))):
+        yield _disk(what, folder)
+    yield _program("git", "git", "--gpt-against=REF needs it: install git")
+    yield _program(
+        "C++ compiler", environment.get("CXX", "g++"), "the engine transformers compiles with it: install g++"
+    )
+    yield _hub(environment)
+
+
+def _system() -> Finding:
+    python = f"Python {platform.python_version()}, pytest-gpt-dist {__version__}"
+    seen = f"{platform.system()} {platform.release()}, {python}"
+    if sys.platform != "linux":
+        return Finding("system", "fault", seen, "ranks need Linux: use a virtual machine or a container")
+    return Finding("system", "ok", seen)
+
+
+def _packages() -> Iterator[Finding]:
+    for name in (*_PACKAGES, *_PEERS):
+        try:
+            yield Finding(name, "ok", version(name))
+        except PackageNotFoundError:
+            if name in _PEERS:
+                remedy = f"its cases are skipped: pip install pytest-gpt-dist[{name}]"
+                yield Finding(name, "warning", "not installed", remedy)
+            else:
+                yield Finding(name, "fault", "not installed", f"pip install {name}")
+
+
+def _cores() -> Finding:
+    cores = len(os.sched_getaffinity(0))
+    seen = f"{cores} of {os.cpu_count()} for this process, {cpu_name()}"
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return Finding("cores", "ok", seen)
+    if quota != "max" and int(quota) < cores * int(period):
+        share = int(quota) / int(period)
+        remedy = "ranks wait for each other's share: lift the limit, or pin the container to whole cores"
+        return Finding("cores", "warning", f"{seen}, but a limit of {share:g}", remedy)
+    return Finding("cores", "ok", seen)
+
+
+def memory(meminfo: str) -> Finding:
+    """The memory that is free, from the text of ``/proc/meminfo``; pure."""
+    fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
+    available, total = (int(fields[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal"))
+    seen = f"{available / _GIB:.1f} of {total / _GIB:.1f} GiB free"
+    swapped = int(fields.get("SwapTotal", "0").split()[0]) - int(fields.get("SwapFree", "0").split()[0])
+    if available < _LEAST_MEMORY_BYTES:
+        return Finding(
+            "memory", "warning", seen, "close what else runs, or choose a small model with --gpt-model"
+        )
+    if swapped > 0:
+        return Finding("memory", "warning", f"{seen}, some of it swapped out", "close what else runs")
+    return Finding("memory", "ok", seen)
+
+
+def _shared_memory(gpus: int) -> Finding:
+    try:
+        free = shutil.disk_usage("/dev/shm").free
+    except OSError:
+        return Finding(
+            "shared memory", "warning", "there is no /dev/shm", "mount one: NCCL and gloo's peers use it"
+        )
+    seen = f"{free / _GIB:.1f} GiB free in /dev/shm"
+    if gpus > 1 and free < _LEAST_SHARED_BYTES:
+        return Finding(
+            "shared memory", "fault", seen, "NCCL needs more: docker run --shm-size=2g, or --ipc=host"
+        )
+    return Finding("shared memory", "ok", seen)
+
+
+def _disk(what: str, folder: Path) -> Finding:
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        return Finding(
+            what, "fault", f"{folder}: {error.strerror}", "make it writable, or go elsewhere (TMPDIR)"
+        )
+    seen = f"{free / _GIB:.1f} GiB free in {folder}"
+    if free < _LEAST_DISK_BYTES:
+        return Finding(what, "warning", seen, "references and logs need room: free some")
+    return Finding(what, "ok", seen)
+
+
+def _program(what: str, name: str, remedy: str) -> Finding:
+    found = shutil.which(name)
+    return Finding(what, "ok", found) if found else Finding(what, "warning", f"no {name}", remedy)
+
+
+def _hub(environment: Mapping[str, str]) -> Finding:
+    home = environment.get("HF_HOME", str(Path.home() / ".cache" / "huggingface"))
+    if environment.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
+        return Finding("model hub", "ok", f"HF_HUB_OFFLINE is set: models come from {home}")
+    try:
+        with urllib.request.urlopen(urllib.request.Request(_HUB, method="HEAD"), timeout=_HUB_S):
+            return Finding("model hub", "ok", f"{_HUB} answers; models are kept in {home}")
+    except urllib.error.HTTPError:
+        return Finding("model hub", "ok", f"{_HUB} answers; models are kept in {home}")
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        return Finding(
+            "model hub",
+            "warning",
+            f"{_HUB} does not answer ({reason})",
+            "presets have random weights and need no hub; for hub names use what is on disk, with --gpt-offline",
+        )
