@@ -1,0 +1,182 @@
+"""The native engine beside its peers: the same work on the same cores, launches in turns, one table.
+
+    python benchmarks/peers/run.py --output benchmarks/results/peers_cpu.json
+    python benchmarks/peers/run.py --table benchmarks/results/peers_cpu.json
+
+Each configuration is one session of ``pytest benchmarks`` with all engines, so that everything that the plugin
+checks is checked here. A file that exists is continued: what it has is not measured again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import product
+from pathlib import Path
+from statistics import fmean, median
+from typing import Any
+
+from tabulate import tabulate
+
+ROOT = Path(__file__).parents[2]
+ENGINES = ("native", "transformers", "transformers-eager", "ctranslate2")
+DEADLINE_S = 3600
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What is generated, and on how many cores."""
+
+    model: str
+    dtype: str
+    batch_size: int
+    cores: int
+
+    def __str__(self) -> str:
+        return f"{self.model} {self.dtype} batch {self.batch_size} on {self.cores}"
+
+
+def configurations() -> Iterator[Configuration]:
+    """Those of the table, the smallest first."""
+    for model, cores, dtype, batch_size in product(
+        ("gpt2", "gpt2-medium"), (1, 2), ("float32", "bfloat16"), (1, 4)
+    ):
+        yield Configuration(model, dtype, batch_size, cores)
+
+
+def measure(configuration: Configuration, launches: int) -> dict[str, Any]:
+    """One session: what each engine came to, by engine; engines that cannot do it are left out."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "session.json")
+        command = [
+            *(sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-q", "-p", "no:cacheprovider"),
+            *("-k", "test_generate and 1gpu", "--gpt-gpus=1", "--gpt-device=cpu"),
+            *(
+                "--gpt-prompt-tokens=256",
+                "--gpt-new-tokens=64",
+                f"--gpt-batch-size={configuration.batch_size}",
+            ),
+            *(f"--gpt-model={configuration.model}", f"--gpt-dtype={configuration.dtype}"),
+            *(f"--gpt-threads-per-rank={configuration.cores}", f"--gpt-engine={','.join(ENGINES)}"),
+            *(f"--gpt-launches={launches}", "--gpt-min-rounds=2", "--gpt-timeout=600"),
+            *(f"--benchmark-storage={folder}/storage", f"--benchmark-json={file}"),
+        ]
+        done = subprocess.run(
+            command,
+            check=False,
+            cwd=ROOT,
+            timeout=DEADLINE_S,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode:
+            sys.exit(f"{configuration}: pytest ended with {done.returncode}\n{done.stdout[-4000:]}")
+        saved = json.loads(file.read_text())
+    return {entry["extra_info"]["engine"]: entry["extra_info"] for entry in saved["benchmarks"]}
+
+
+def table(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown: one row for each configuration and engine, with the native engine's lead over it."""
+    rows = []
+    for result in results:
+        ours = result["engines"]["native"]
+        for engine in ENGINES:
+            info = result["engines"].get(engine)
+            if info is None:
+                rows.append((*_name(result), engine, "cannot", *[""] * 5))
+                continue
+            rows.append(
+                (
+                    *_name(result),
+                    engine,
+                    f"{info['tokens_per_s']:.1f}",
+                    f"{1e3 * info['tpot_s']['mean']:.1f}",
+                    "" if info is ours else f"{info['tpot_s']['mean'] / ours['tpot_s']['mean']:.2f}×",
+                    f"{1e3 * info['ttft_s']['mean']:.0f}",
+                    "" if info is ours else f"{info['ttft_s']['mean'] / ours['ttft_s']['mean']:.2f}×",
+                    f"{info['bandwidth_fraction']:.0%}",
+                )
+            )
+    headers = (
+        *("model", "dtype", "batch", "cores", "engine", "tokens/s", "TPOT ms"),
+        *("÷ native", "TTFT ms", "÷ native", "of bandwidth"),
+    )
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def summary(results: Sequence[dict[str, Any]]) -> str:
+    """The native engine's lead in time per token over each peer: the least, the median and the most."""
+    lines = []
+    for engine in ENGINES[1:]:
+        leads = sorted(
+            result["engines"][engine]["tpot_s"]["mean"] / result["engines"]["native"]["tpot_s"]["mean"]
+            for result in results
+            if engine in result["engines"]
+        )
+        if leads:
+            lines.append(
+                f"{engine}: {leads[0]:.2f} to {leads[-1]:.2f}, median {median(leads):.2f} ({len(leads)})"
+            )
+    return "\n".join(lines)
+
+
+def _name(result: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(part) for part in result["configuration"].values())
+
+
+def _machine() -> dict[str, Any]:
+    with open("/proc/cpuinfo") as file:
+        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
+    return {
+        "cpu": names[0] if names else None,
+        "cores": len(os.sched_getaffinity(0)),
+        "python": sys.version.split()[0],
+    }
+
+
+def main() -> None:
+    """Measure, or print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--output", type=Path, help="file of the results, continued if it exists")
+    parser.add_argument("--table", type=Path, help="print the table of a file of results")
+    parser.add_argument("--launches", type=int, default=2)
+    parser.add_argument(
+        "--only", default="", help="configurations whose name has this in it, such as 'gpt2 float32'"
+    )
+    given = parser.parse_args()
+    if given.table:
+        results = json.loads(given.table.read_text())["results"]
+        print(table(results), summary(results), sep="\n\n")
+        return
+    if given.output is None:
+        parser.error("--output or --table")
+    saved = json.loads(given.output.read_text()) if given.output.exists() else {"results": []}
+    known = [result["configuration"] for result in saved["results"]]
+    for configuration in configurations():
+        if given.only not in str(configuration) or asdict(configuration) in known:
+            continue
+        print(configuration, flush=True)
+        load = os.getloadavg()[0]
+        engines = measure(configuration, given.launches)
+        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        saved["results"].append(
+            {"configuration": asdict(configuration), "date": date, "load_before": load, "engines": engines}
+        )
+        saved["machine"] = _machine()
+        given.output.write_text(json.dumps(saved, indent=1) + "\n")
+        tokens = {name: round(info["tokens_per_s"], 1) for name, info in engines.items()}
+        print(
+            f"  tokens/s: {tokens}; rounds {fmean(len(info['launches'][0]) for info in engines.values()):.0f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
