@@ -1,8 +1,9 @@
 """The table of the native engine beside its peers."""
 
+import json
 from typing import Any
 
-from benchmarks.peers.run import Configuration, configurations, summary, table
+from benchmarks.peers.run import ROOT, Configuration, configurations, summary, table
 
 
 def engine(tpot_s: float, ttft_s: float) -> dict[str, Any]:
@@ -41,3 +42,10 @@ def test_an_engine_that_cannot_is_in_the_table_and_not_in_the_summary() -> None:
         "transformers: 2.50 to 2.50, median 2.50 (1)",
         "transformers-eager: 3.00 to 3.00, median 3.00 (1)",
     ]
+
+
+def test_the_documentation_shows_the_committed_results() -> None:
+    results = json.loads((ROOT / "benchmarks" / "results" / "peers_cpu.json").read_text())["results"]
+    document = (ROOT / "docs" / "performance.md").read_text()
+    assert table(results) in document
+    assert summary(results) in document
