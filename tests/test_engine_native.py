@@ -9,11 +9,12 @@ import torch
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 from pytest_gpt_dist.cluster.rank import this_rank
-from pytest_gpt_dist.engines import Batch, Microbatch, ModelSource, Request, Sampling, plan
+from pytest_gpt_dist.engines import ModelSource, Request, Sampling, plan
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.cache import Prompts
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.topology import Layout, Traffic
+from stopwatches import Notes
 
 CONFIG = DecoderConfig.from_hf(
     {"model_type": "gpt2", "n_embd": 20, "n_head": 5, "n_layer": 4, "n_positions": 32, "vocab_size": 101},
@@ -27,19 +28,6 @@ REQUESTS = tuple(Request(index, tuple(range(index, index + 3 + index % 2)), 5) f
 def cluster() -> Iterator[Cluster]:
     with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
         yield cluster
-
-
-class Notes:
-    """A stopwatch that writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-
-    def begin(self, batch: Batch) -> None:
-        self.events.append(f"begin {batch.requests[0].index}")
-
-    def token(self, microbatch: Microbatch) -> None:
-        self.events.append(f"token {microbatch.requests[0].index}")
 
 
 def generate(

@@ -11,10 +11,11 @@ import pytest
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 from pytest_gpt_dist.cluster.rank import this_rank
-from pytest_gpt_dist.engines import Batch, Microbatch, ModelSource, Request, Sampling, plan
+from pytest_gpt_dist.engines import Microbatch, ModelSource, Request, Sampling, plan
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.topology import Layout, parameter_bytes
+from stopwatches import Notes
 
 NEEDS_CTRANSLATE2 = pytest.mark.skipif(
     find_spec("ctranslate2") is None, reason="ctranslate2 is not installed"
@@ -41,19 +42,6 @@ ONE_LAYER = DecoderConfig.from_hf(_SMALL | {"n_layer": 1, "vocab_size": 1009}, "
 def cluster() -> Iterator[Cluster]:
     with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
         yield cluster
-
-
-class Notes:
-    """A stopwatch that writes down what it is told."""
-
-    def __init__(self) -> None:
-        self.events: list[str] = []
-
-    def begin(self, batch: Batch) -> None:
-        self.events.append(f"begin {batch.requests[0].index}")
-
-    def token(self, microbatch: Microbatch) -> None:
-        self.events.append(f"token {microbatch.requests[0].index}")
 
 
 class Recorder:

@@ -1,6 +1,5 @@
 """A revision's files beside the working tree, with real repositories."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -9,11 +8,7 @@ import pytest
 from pytest_gpt_dist.against import find_against
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.worktree import add_worktree, find_revision
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+from repositories import git
 
 
 @pytest.fixture

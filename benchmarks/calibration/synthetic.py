@@ -1,6 +1,6 @@
 """How often the verdicts are wrong, and what they find, where the truth is known: a replay of made-up noise.
 
-`python benchmarks/calibration/synthetic.py [--suites 10000] [--seed 1] [--output FILE]` draws many thousand suites of
+`python -m benchmarks.calibration.synthetic [--suites 10000] [--seed 1] [--output FILE]` draws many thousand suites of
 nine cases with normal noise on log time and gives them to the very functions that judge real sessions; beside them
 stand pytest-benchmark's `mean:5%` and a Mann-Whitney test on rounds. Exit status 1 if a goal is missed.
 """
@@ -15,10 +15,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import sqrt
 from pathlib import Path
-from statistics import NormalDist
 
 import numpy as np
 import scipy
+from benchmarks.calibration.wilson import wilson_interval
 from numpy.typing import NDArray
 from scipy.special import ndtr
 from tabulate import tabulate
@@ -37,6 +37,7 @@ from pytest_gpt_dist.compare.paired import (
 from pytest_gpt_dist.compare.stored import judge_stored
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.measure.drift import drift
+from pytest_gpt_dist.measure.processor import cpu_name
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +46,6 @@ LAUNCH_NOISE = 0.01
 ROUND_NOISE = 0.01
 ROUNDS = 20
 MANN_WHITNEY_LEVEL = 0.01
-Z_95 = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,12 @@ def rate(
     """Count hits; a goal is reached if the rate itself keeps to it."""
     count, trials = sum(hits), len(hits)
     share = count / trials
-    middle = (share + Z_95**2 / (2 * trials)) / (1 + Z_95**2 / trials)
-    half = Z_95 * sqrt(share * (1 - share) / trials + Z_95**2 / (4 * trials**2)) / (1 + Z_95**2 / trials)
     goal, reached = None, None
     if at_most is not None:
         goal, reached = f"at most {at_most:.0%}", share <= at_most
     if at_least is not None:
         goal, reached = f"at least {at_least:.0%}", share >= at_least
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    low, high = wilson_interval(count, trials)
     return Rate(rule, noise, slowdown, counted, count, trials, share, low, high, goal, reached)
 
 
@@ -292,14 +290,6 @@ def drift_rates(generator: np.random.Generator, launches: int) -> Iterator[Rate]
         yield rate("drift", f"round 1%, {rounds} rounds", name, "launches marked", marked)
 
 
-def processor() -> str:
-    """Name the CPU as Linux does."""
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()
-
-
 def main() -> int:
     """Run the replay."""
     parser = argparse.ArgumentParser(
@@ -331,7 +321,7 @@ def main() -> int:
         result = {
             "what": "verdicts on synthetic noise",
             "date": datetime.now(UTC).date().isoformat(),
-            "machine": {"processor": processor(), "python": platform.python_version()}
+            "machine": {"processor": cpu_name(), "python": platform.python_version()}
             | {"numpy": np.__version__, "scipy": scipy.__version__},
             "seed": arguments.seed,
             "suites": arguments.suites,

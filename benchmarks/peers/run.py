@@ -25,6 +25,8 @@ from typing import Any
 
 from tabulate import tabulate
 
+from pytest_gpt_dist.measure.processor import cpu_name
+
 ROOT = Path(__file__).parents[2]
 ENGINES = ("native", "transformers", "transformers-eager", "ctranslate2")
 DEADLINE_S = 3600
@@ -133,10 +135,8 @@ def _name(result: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _machine() -> dict[str, Any]:
-    with open("/proc/cpuinfo") as file:
-        names = [line.partition(":")[2].strip() for line in file if line.startswith("model name")]
     return {
-        "cpu": names[0] if names else None,
+        "cpu": cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "python": sys.version.split()[0],
     }

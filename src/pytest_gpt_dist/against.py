@@ -120,9 +120,9 @@ def _versions(named: Named, side: Side, one_rank: Callable[[Side], RankGroup]) -
         (versions,) = group.run(about)
     except RankGroupError as error:
         if "attribute 'about'" not in str(error):  # what a version says that does not know the question
-            said = dict.fromkeys(line.strip() for line in str(error).strip().splitlines())
-            first, *_, last = [*said, ""] if len(said) == 1 else [*said]
-            raise UsageError(f"{what}: its ranks do not start: {first} {last}".strip()) from None
+            said = [line.strip() for line in str(error).strip().splitlines()]
+            ends = " ".join(dict.fromkeys((said[0], said[-1])))
+            raise UsageError(f"{what}: its ranks do not start: {ends}") from None
         versions = {}
     if versions.get("job_version") != JOB_VERSION:
         theirs = versions.get("pytest_gpt_dist", "an older one")

@@ -13,7 +13,7 @@ from typing import Any
 from pytest_gpt_dist.against import Against, find_against, open_against
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.engines.protocol import ModelSource, Request, Task
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import tokenize
 from pytest_gpt_dist.measure.fingerprint import fingerprint
@@ -196,7 +196,7 @@ class Bench:
         try:
             return open_against(named, Path(self._scratch.name), one_rank)
         except RankGroupError as error:
-            raise UsageError(f"--gpt-against={named.name}: {str(error).partition(chr(10))[0]}") from None
+            raise UsageError(f"--gpt-against={named.name}: {first_line(error)}") from None
         finally:
             self.renew()
 

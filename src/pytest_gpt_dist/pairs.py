@@ -10,7 +10,7 @@ from pytest_gpt_dist.against import Against
 from pytest_gpt_dist.cluster import OWN, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.compare.paired import Order, confirmation_order, screening_order
 from pytest_gpt_dist.compare.sides import gated, is_flagged, is_suspect
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.job import Timing
 from pytest_gpt_dist.measure.launches import launch_datum
@@ -128,7 +128,7 @@ class PairedCaseRunner:
             launch = self._runner.launch(case, timing, checked, status)
             group = self._sides.group(case.gpus)
         except (UsageError, WrongResultError, RankGroupError) as error:
-            raise _OtherSideError(str(error).partition("\n")[0]) from None
+            raise _OtherSideError(first_line(error)) from None
         self._against.require_own_code(group, ran=True)
         return launch
 

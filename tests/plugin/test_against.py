@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 import sysconfig
 import venv
@@ -13,6 +12,7 @@ import pytest
 
 import pytest_gpt_dist
 from plugin.sessions import TINY, WITHOUT, Session, prepare, run_python
+from repositories import git
 
 # It says where it was imported from.
 ENGINE = """\
@@ -35,11 +35,6 @@ CASE = "def test_case(gpt_dist):\n    gpt_dist.run(gpus=1, engine='mine')\n"
 # Medians of many rounds, and a difference that noise makes on a very busy machine only; then it is confirmed.
 HARDLY_EVER_SUSPECT = ("--gpt-min-effect=0.99", "--gpt-rounds=25")
 ORDERS = ("ABBAABBA", "ABBAABBA" + "BAABABBA" * 3)
-
-
-def git(folder: Path, *arguments: str) -> str:
-    command = ["git", "-C", str(folder), "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 def project(folder: Path, log: Path, top: Path | None = None) -> None:
@@ -98,7 +93,7 @@ def test_both_sides_are_saved(measured: tuple[Session, list[str]]) -> None:
     (benchmark,) = saved["benchmarks"]
     info = benchmark["extra_info"]
     assert len(info["launches"]) == len(info["against"]["launches"]) == len(engines) / 2
-    assert info["against"]["revision"] == git(session.folder, "rev-parse", "HEAD").strip()
+    assert info["against"]["revision"] == git(session.folder, "rev-parse", "HEAD")
     assert info["against"]["tokens_per_s"] > 0
     assert info["against"]["tokens_sha256"] == info["tokens_sha256"]
     (verdict,) = saved["gpt_dist"]["verdicts"]
@@ -139,24 +134,23 @@ def package_in_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_revision_that_describes_cases_otherwise_is_refused(package_in_tree: Path) -> None:
-    entry = package_in_tree / "src" / "pytest_gpt_dist" / "measure" / "entry.py"
-    text = entry.read_text()
-    edit(entry, "JOB_VERSION = ", "JOB_VERSION = 9000 + ")
+@pytest.mark.parametrize(
+    ("file", "constant", "said"),
+    [
+        ("measure/entry.py", "JOB_VERSION", "describes cases in another way than this one"),
+        ("cluster/wire.py", "PROTOCOL_VERSION", "of pytest-gpt-dist's protocol"),
+    ],
+)
+def test_a_revision_of_another_version_is_refused(
+    package_in_tree: Path, file: str, constant: str, said: str
+) -> None:
+    source = package_in_tree / "src" / "pytest_gpt_dist" / file
+    text = source.read_text()
+    edit(source, f"{constant} = ", f"{constant} = 9000 + ")
     git(package_in_tree, "add", ".")
     git(package_in_tree, "commit", "--quiet", "--message", "other")
-    entry.write_text(text)
-    assert "describes cases in another way than this one" in refused(package_in_tree, "--gpt-against=HEAD")
-
-
-def test_a_revision_that_speaks_another_protocol_is_refused(package_in_tree: Path) -> None:
-    wire = package_in_tree / "src" / "pytest_gpt_dist" / "cluster" / "wire.py"
-    text = wire.read_text()
-    edit(wire, "PROTOCOL_VERSION = ", "PROTOCOL_VERSION = 9000 + ")
-    git(package_in_tree, "add", ".")
-    git(package_in_tree, "commit", "--quiet", "--message", "other")
-    wire.write_text(text)
-    assert "of pytest-gpt-dist's protocol" in refused(package_in_tree, "--gpt-against=HEAD")
+    source.write_text(text)
+    assert said in refused(package_in_tree, "--gpt-against=HEAD")
 
 
 def test_a_revision_without_the_code_under_test_is_refused(package_in_tree: Path) -> None:

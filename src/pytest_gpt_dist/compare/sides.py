@@ -107,20 +107,7 @@ def _not_measured(name: str, info: Mapping[str, Any], metric: Metric) -> Verdict
         why = "a single new token leaves no gap to measure"
     else:
         why = f"the other side could not be measured: {problem}"
-    return Verdict(
-        case=name,
-        kind="no-baseline",
-        mode="paired",
-        after_s=1 / info["tokens_per_s"],
-        before_s=None,
-        effect=None,
-        interval=None,
-        confidence=None,
-        detectable=None,
-        used=0,
-        why=why,
-        metric=metric,
-    )
+    return Verdict.without_baseline(name, "paired", 1 / info["tokens_per_s"], why, metric)
 
 
 def _beside(name: str, info: Mapping[str, Any]) -> Beside:

@@ -75,19 +75,7 @@ def no_baseline(case: str, now: Sequence[float], differing: Sequence[str] = ()) 
     reason = (
         f"saved sessions differ in {', '.join(differing)}" if differing else "no saved session has this case"
     )
-    return Verdict(
-        case=case,
-        kind="no-baseline",
-        mode="stored",
-        after_s=exp(session_datum(now)),
-        before_s=None,
-        effect=None,
-        interval=None,
-        confidence=None,
-        detectable=None,
-        used=0,
-        why=reason,
-    )
+    return Verdict.without_baseline(case, "stored", exp(session_datum(now)), reason)
 
 
 @dataclass(frozen=True, slots=True)

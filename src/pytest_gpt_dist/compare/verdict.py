@@ -46,6 +46,26 @@ class Verdict:
     p_value: float | None = None
     metric: Metric = "seconds_per_token"
 
+    @classmethod
+    def without_baseline(
+        cls, case: str, mode: Mode, after_s: float, why: str, metric: Metric = "seconds_per_token"
+    ) -> Verdict:
+        """`no-baseline`: there is nothing to compare ``after_s`` with, for the reason ``why``."""
+        return cls(
+            case=case,
+            kind="no-baseline",
+            mode=mode,
+            after_s=after_s,
+            before_s=None,
+            effect=None,
+            interval=None,
+            confidence=None,
+            detectable=None,
+            used=0,
+            why=why,
+            metric=metric,
+        )
+
     @property
     def fails(self) -> bool:
         """Whether it fails the session: a regression does, nothing else."""

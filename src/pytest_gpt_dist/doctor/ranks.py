@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroupError
 from pytest_gpt_dist.doctor.finding import Finding
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, first_line
 
 _TIMEOUT_S = 60.0
 _CPU_RANKS = 2
@@ -22,7 +22,7 @@ def look_at_ranks(gpus: int) -> Iterator[Finding]:
             if not gpus:
                 yield _reduced(cluster, _CPU_RANKS, "gloo")
     except (RankGroupError, UsageError) as error:
-        yield Finding("ranks", "fault", _first_line(error), "the message above says what is missing")
+        yield Finding("ranks", "fault", first_line(error), "the message above says what is missing")
         return
     if gpus:
         try:
@@ -32,7 +32,7 @@ def look_at_ranks(gpus: int) -> Iterator[Finding]:
             yield Finding(
                 f"NCCL, {gpus} ranks",
                 "fault",
-                _first_line(error),
+                first_line(error),
                 "run again with NCCL_DEBUG=INFO; in a container try --ipc=host",
             )
 
@@ -84,7 +84,3 @@ def _reduced(cluster: Cluster, ranks: int, what: str) -> Finding:
     if what == "gloo" and len(set(pinned)) < ranks:
         return Finding(subject, "warning", "an all-reduce is right, but ranks share cores", "use fewer ranks")
     return Finding(subject, "ok", "an all-reduce between all of them is right")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]

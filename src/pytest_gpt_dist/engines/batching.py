@@ -47,9 +47,9 @@ def plan(
     )
 
 
-def check_requests(batch: Batch, size: Dimensions) -> None:
+def check_requests(batches: Sequence[Batch], size: Dimensions) -> None:
     """Raise a UsageError where a request does not fit into the model's context or vocabulary."""
-    for request in batch.requests:
+    for request in (request for batch in batches for request in batch.requests):
         total = len(request.prompt) + request.new_tokens
         if total > size.positions:
             raise UsageError(

@@ -83,8 +83,7 @@ class CTranslate2Engine:
         self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         """Generate tokens greedily; see :class:`~pytest_gpt_dist.engines.protocol.Engine`."""
-        for batch in batches:
-            check_requests(batch, self._size)
+        check_requests(batches, self._size)
         tokens: dict[int, list[int]] = {}
         for batch in batches:
             tokens |= self._run(batch, stopwatch)

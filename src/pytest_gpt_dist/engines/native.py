@@ -14,6 +14,7 @@ from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.decoder import Stage
 from pytest_gpt_dist.model.dtypes import torch_dtype
 from pytest_gpt_dist.model.loading import load
+from pytest_gpt_dist.model.packing import stored_bytes
 from pytest_gpt_dist.model.sharding import plan, slices
 from pytest_gpt_dist.model.weights import CheckpointWeights, RandomWeights
 from pytest_gpt_dist.topology import Span
@@ -70,12 +71,7 @@ class NativeEngine:
     @property
     def parameter_bytes(self) -> int:
         """Bytes of the parameters that this rank holds, shared storage counted once."""
-        parameters = self._stage.parameters.values()
-        storages = {
-            storage.data_ptr(): storage.nbytes()
-            for storage in (each.untyped_storage() for each in parameters if not each.is_mkldnn)
-        }
-        return sum(storages.values()) + sum(each.nbytes for each in parameters if each.is_mkldnn)
+        return stored_bytes(self._stage.parameters.values())
 
     @property
     def configuration(self) -> Mapping[str, str | int | bool]:
@@ -92,8 +88,7 @@ class NativeEngine:
         self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         """Generate tokens; see :class:`~pytest_gpt_dist.engines.protocol.Engine`."""
-        for batch in batches:
-            check_requests(batch, self._size)
+        check_requests(batches, self._size)
         tokens: dict[int, list[int]] = {}
         for batch in batches:
             lanes = self._run(batch, chooser, stopwatch)

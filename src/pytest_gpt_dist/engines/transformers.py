@@ -26,6 +26,7 @@ from pytest_gpt_dist.engines.hugging_face import load_whole_model
 from pytest_gpt_dist.engines.lockstep import collect, note_token, working
 from pytest_gpt_dist.engines.protocol import Batch, Chooser, ModelSource, Stopwatch
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.model.packing import stored_bytes
 from pytest_gpt_dist.topology import Span
 
 _PADDING = 0  # hidden by the attention mask, so any token will do
@@ -62,11 +63,7 @@ class TransformersEngine:
     @property
     def parameter_bytes(self) -> int:
         """Bytes of the model's parameters, shared storage counted once."""
-        storages = {
-            parameter.untyped_storage().data_ptr(): parameter.untyped_storage().nbytes()
-            for parameter in self._model.parameters()
-        }
-        return sum(storages.values())
+        return stored_bytes(self._model.parameters())
 
     @property
     def configuration(self) -> Mapping[str, str | int | bool]:
@@ -87,8 +84,7 @@ class TransformersEngine:
         self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         """Generate tokens; see :class:`~pytest_gpt_dist.engines.protocol.Engine`."""
-        for batch in batches:
-            check_requests(batch, self._size)
+        check_requests(batches, self._size)
         way = _compiled_steps(batches) if self.compiled else {}
         tokens: dict[int, list[int]] = {}
         for batch in batches:

@@ -11,6 +11,7 @@ import torch.distributed as dist
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
 from pytest_gpt_dist.measure.fractions import DeviceLimits
 from pytest_gpt_dist.measure.memory import release_memory
+from pytest_gpt_dist.measure.stopwatch import synchronize
 from pytest_gpt_dist.model.packing import linear, pack
 
 _READ_BYTES = {"cpu": 2**28, "cuda": 2**32}
@@ -69,11 +70,11 @@ def _best_s(work: Callable[[], object], device: torch.device) -> float:
     work()
     best_s = float("inf")
     for _ in range(_REPEATS):
-        _synchronize(device)
+        synchronize(device)
         dist.barrier()
         start_s = time.perf_counter()
         work()
-        _synchronize(device)
+        synchronize(device)
         best_s = min(best_s, time.perf_counter() - start_s)
     return best_s
 
@@ -82,8 +83,3 @@ def _everywhere(here: bool) -> bool:
     shared = torch.tensor([float(here)])
     dist.all_reduce(shared, dist.ReduceOp.MIN)
     return shared.item() == 1
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

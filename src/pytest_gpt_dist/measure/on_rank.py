@@ -27,7 +27,7 @@ from pytest_gpt_dist.measure.forced import Forced
 from pytest_gpt_dist.measure.job import CaseJob, Check, RankReport, RankRound, Timing
 from pytest_gpt_dist.measure.memory import PeakMemory, release_memory
 from pytest_gpt_dist.measure.metrics import enough_rounds
-from pytest_gpt_dist.measure.stopwatch import RoundStopwatch
+from pytest_gpt_dist.measure.stopwatch import RoundStopwatch, synchronize
 from pytest_gpt_dist.measure.times import BatchTimes
 from pytest_gpt_dist.model.attention import attention_kernel
 from pytest_gpt_dist.registry import load
@@ -155,11 +155,11 @@ class _RunningCase:
         stopwatch = RoundStopwatch(mesh.device)
         before = mesh.traffic
         gc.collect()
-        _synchronize(mesh.device)
+        synchronize(mesh.device)
         _largest(0.0)  # every rank starts when the last one is ready
         start_s = time.perf_counter()
         tokens = engine.generate(self._batches, chooser, stopwatch)
-        _synchronize(mesh.device)
+        synchronize(mesh.device)
         seconds = time.perf_counter() - start_s
         counted = mesh.traffic - before
         if mesh.at.tp > 0:  # the first tensor-parallel rank speaks for all
@@ -220,8 +220,3 @@ def _largest(*values: float) -> list[float]:
 
 def _anywhere(here: bool) -> bool:
     return _largest(float(here)) != [0.0]
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

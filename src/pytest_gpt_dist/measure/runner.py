@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_gpt_dist.cluster import OWN, Progress, RankGroup, RankGroupError, Side
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import measure_limits, run_case
 from pytest_gpt_dist.measure.exactness import EXACT_TOKENS
@@ -91,13 +91,9 @@ class CaseRunner:
                 case, against = cases[place], checked[place]
                 if outcomes[place] is not None or against is None:
                     continue
-                if timing.launches > 1:
-                    self._groups.renew()
-                engine = f"{case.engine}: " if len(cases) > 1 else ""
-                count = f"launch {number + 1} of {timing.launches}: " if timing.launches > 1 else ""
-                tell = _prefixed(engine + count, status)
+                tell = _prefixed(f"{case.engine}: ", status) if len(cases) > 1 else status
                 try:
-                    launches[place].append(self.launch(case, timing, against, tell))
+                    launches[place].append(self._next_launch(case, timing, against, number, tell))
                 except _FAILURES as error:
                     outcomes[place] = error
         return [
@@ -138,7 +134,7 @@ class CaseRunner:
                 alone = self._measure(one_device(), timing, _prefixed("one device alone: ", status))
                 self._alone[key] = _Alone(alone.tokens_per_s, "measured on demand")
             except (RankGroupError, WrongResultError) as error:
-                self._alone[key] = _Alone(None, _first_line(error))
+                self._alone[key] = _Alone(None, first_line(error))
         partner = self._alone[key]
         if partner.tokens_per_s is None:
             return result.marked(f"no speed-up: on one device, {partner.origin}")
@@ -152,13 +148,17 @@ class CaseRunner:
     def _measure(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
         checked = self.reference(case, status)
         count = timing.launches if timing else 1
-        launches = []
-        for number in range(1, count + 1):
-            if count > 1:
-                self._groups.renew()
-            tell = _prefixed(f"launch {number} of {count}: ", status) if count > 1 else status
-            launches.append(self.launch(case, timing, checked, tell))
+        launches = [self._next_launch(case, timing, checked, number, status) for number in range(count)]
         return self.result(case, timing, checked, launches)
+
+    def _next_launch(
+        self, case: Case, timing: Timing | None, checked: Checked, number: int, status: Callable[[str], None]
+    ) -> Launch:
+        """Launch ``number`` of a case, from 0; of several launches each has new processes."""
+        if timing is not None and timing.launches > 1:
+            self._groups.renew()
+            status = _prefixed(f"launch {number + 1} of {timing.launches}: ", status)
+        return self.launch(case, timing, checked, status)
 
     def reference(self, case: Case, status: Callable[[str], None]) -> Checked:
         """What the case is to be checked against, computed once a session on one rank."""
@@ -250,10 +250,6 @@ class _Alone:
 
     tokens_per_s: float | None
     origin: str
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
 
 
 def _prefixed(prefix: str, status: Callable[[str], None]) -> Callable[[str], None]:

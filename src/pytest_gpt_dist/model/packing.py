@@ -1,5 +1,7 @@
 """How the weights of linear layers lie in memory: as the processor likes to read them."""
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn.functional as F  # noqa: N812  as everybody calls it
 
@@ -31,6 +33,19 @@ def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = No
         y: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return y
     return F.linear(x, weight, bias)
+
+
+def stored_bytes(tensors: Iterable[torch.Tensor]) -> int:
+    """Return the bytes that tensors take, packed or not, shared storage counted once."""
+    dense: dict[int, int] = {}
+    packed = 0
+    for tensor in tensors:
+        if tensor.is_mkldnn:
+            packed += tensor.nbytes
+        else:
+            storage = tensor.untyped_storage()
+            dense[storage.data_ptr()] = storage.nbytes()
+    return packed + sum(dense.values())
 
 
 def table_product(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
