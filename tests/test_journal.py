@@ -128,4 +128,17 @@ def test_the_revision_changes_with_every_kind_of_change(tmp_path: Path) -> None:
     seen.append(source_revision(tmp_path))
     assert None not in seen
     assert len(set(seen)) == len(seen)
-    assert source_revision(tmp_path) == seen[-1]
+
+
+def test_what_a_git_hook_puts_into_the_environment_changes_no_revision(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    for folder in (mine, other):
+        subprocess.run(["git", "init", "--quiet", folder], check=True)
+    who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", "-C", mine, *who, "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
+    before = source_revision(mine)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert before is not None
+    assert source_revision(mine) == before

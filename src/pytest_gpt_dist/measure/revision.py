@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 from pathlib import Path
+
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.git import git
 
 _DEADLINE_S = 10.0
 
@@ -35,9 +37,7 @@ def _size_and_time(path: Path) -> bytes:
 
 def _git(folder: Path, *arguments: str) -> bytes | None:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, timeout=_DEADLINE_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        done = git(folder, *arguments, deadline_s=_DEADLINE_S)
+    except UsageError:
         return None
     return done.stdout if done.returncode == 0 else None
