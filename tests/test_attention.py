@@ -20,11 +20,11 @@ def values(*shape: int, seed: int) -> torch.Tensor:
 @given(
     shape=st.tuples(st.integers(1, 3), st.integers(1, 3), st.integers(1, 4)),
     columns=st.integers(1, 20),
-    ragged=st.booleans(),
+    hides=st.sampled_from(["nothing", "some", "some, by adding"]),
     dtype=st.sampled_from([torch.float64, torch.float32, torch.bfloat16]),
 )
 def test_it_is_softmax_of_scaled_products_times_values(
-    shape: tuple[int, int, int], columns: int, ragged: bool, dtype: torch.dtype
+    shape: tuple[int, int, int], columns: int, hides: str, dtype: torch.dtype
 ) -> None:
     rows, kv_heads, group = shape
     head_dim, capacity = 8, columns + 3
@@ -32,8 +32,10 @@ def test_it_is_softmax_of_scaled_products_times_values(
     keys = values(rows, kv_heads, capacity, head_dim, seed=2).to(dtype)[:, :, :columns]
     kept = values(rows, kv_heads, capacity, head_dim, seed=3).to(dtype)[:, :, :columns]
     seen = torch.arange(columns) <= torch.arange(rows)[:, None] + columns // 2
-    mask = seen[:, None, None, :] if ragged else None
+    mask = None if hides == "nothing" else seen[:, None, None, :]
     expected = F.scaled_dot_product_attention(q.double(), keys.double(), kept.double(), attn_mask=mask)
+    if mask is not None and hides == "some, by adding":
+        mask = torch.zeros(mask.shape, dtype=dtype).masked_fill_(~mask, -torch.inf)
     found = attend(q, keys, kept, mask)
     assert found.dtype is dtype
     tolerance = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 3e-2}[dtype]

@@ -17,6 +17,7 @@ _KERNELS = {
 }
 _NOT_SERVED = ("No available kernel", "No viable backend")
 """What torch says on CUDA and on the CPU."""
+_IN_PARTS = (torch.float32, torch.bfloat16)
 _chosen: ContextVar[bool] = ContextVar("_chosen", default=False)
 
 
@@ -48,18 +49,23 @@ def attend(
 ) -> torch.Tensor:
     """Return what each query head takes from the values, shaped like ``q``.
 
-    On a CPU torch's fused attention reads a bfloat16 cache at a fraction of the bandwidth; the two products and
-    the softmax between them, in float32, are faster one by one.
+    On a CPU torch's fused attention reads the cache at a fraction of the bandwidth; the two products and the
+    softmax between them are faster one by one. The first has the keys on its left: with the queries there, torch
+    copies them before it multiplies in bfloat16.
 
     Args:
         q: ``[rows, kv_heads, group, head_dim]``, the heads of a group beside each other.
         keys: ``[rows, kv_heads, columns, head_dim]``.
         values: like ``keys``.
-        mask: which columns each row sees, ``[rows, 1, 1, columns]``, bool; None if all.
+        mask: which columns each row sees, ``[rows, 1, 1, columns]``, bool, or what is added to the scores; None if
+            each row sees all.
     """
-    if q.device.type != "cpu" or q.dtype is not torch.bfloat16 or _chosen.get():
+    if q.device.type != "cpu" or q.dtype not in _IN_PARTS or _chosen.get():
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-    scores = torch.matmul(q, keys.transpose(-1, -2)).float().mul_(q.shape[-1] ** -0.5)
-    if mask is not None:
+    scores = torch.matmul(keys, q.transpose(-1, -2)).transpose(-1, -2)
+    scores = scores.float().mul_(q.shape[-1] ** -0.5)
+    if mask is not None and mask.dtype is torch.bool:
         scores.masked_fill_(mask.logical_not(), float("-inf"))
+    elif mask is not None:
+        scores += mask
     return torch.matmul(scores.softmax(dim=-1).to(q.dtype), values)
