@@ -6,7 +6,13 @@ from importlib.util import find_spec
 import pytest
 
 from pytest_gpt_dist.engines import ModelSource, Request, Sampling, Task, plan
-from pytest_gpt_dist.engines.limits import CTRANSLATE2, TRANSFORMERS, TRANSFORMERS_EAGER, Limits
+from pytest_gpt_dist.engines.limits import (
+    COMPILED_NATIVE,
+    CTRANSLATE2,
+    TRANSFORMERS,
+    TRANSFORMERS_EAGER,
+    Limits,
+)
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.registry import Registry, builtin
@@ -115,6 +121,17 @@ def test_ctranslate2_takes_a_prompt_of_one_token_only_with_its_like() -> None:
     assert TRANSFORMERS_EAGER.refuse(task(lengths=((1, 4), (3, 4)))) is None
 
 
+@pytest.mark.parametrize(
+    ("device", "layout", "said"),
+    [("cpu", Layout(), "CUDA graphs"), ("cuda", Layout(pp=2, tp=2), "all-reduces of dp1·pp2·tp2")],
+)
+def test_compiled_layers_are_for_gpus_that_share_none(device: str, layout: Layout, said: str) -> None:
+    refused = COMPILED_NATIVE.lacks(task(layout=layout, device=device))
+    assert refused is not None
+    assert said in refused
+    assert COMPILED_NATIVE.lacks(task(layout=Layout(dp=2, pp=2), device="cuda")) is None
+
+
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert "needs no-such-compiler; or take the engine transformers-eager" in (
@@ -141,8 +158,11 @@ def test_a_present_library_is_not_imported() -> None:
 def test_built_in_engines_have_their_limits() -> None:
     registry = Registry()
     builtin(registry)
-    assert registry.engines == ("native", "transformers", "transformers-eager", "ctranslate2")
-    assert registry.engine_limits("native") is None
+    assert registry.engines == (
+        "native", "native-eager", "native-compiled", "transformers", "transformers-eager", "ctranslate2",
+    )  # fmt: skip
+    assert registry.engine_limits("native") is registry.engine_limits("native-eager") is None
+    assert registry.engine_limits("native-compiled") is COMPILED_NATIVE
     assert registry.engine_limits("transformers") is TRANSFORMERS
     assert registry.engine_limits("transformers-eager") is TRANSFORMERS_EAGER
     assert registry.engine_limits("ctranslate2") is CTRANSLATE2

@@ -167,6 +167,10 @@ def builtin(registry: Registry) -> None:
         registry.add_strategy(name, f"pytest_gpt_dist.strategies.{name}:{attribute}")
     engines = "pytest_gpt_dist.engines"
     registry.add_engine("native", f"{engines}.native:NativeEngine")
+    registry.add_engine("native-eager", f"{engines}.native:EagerNativeEngine")
+    registry.add_engine(
+        "native-compiled", f"{engines}.native:CompiledNativeEngine", f"{engines}.limits:COMPILED_NATIVE"
+    )
     registry.add_engine(
         "transformers", f"{engines}.transformers:TransformersEngine", f"{engines}.limits:TRANSFORMERS"
     )

@@ -25,6 +25,7 @@ class Mesh:
         layout: degrees of the world.
         at: this rank's coordinates.
         device: where this rank's tensors are.
+        staged: whether they travel through host memory.
 
     Raises:
         ValueError: when the layout is of another world size.
@@ -36,7 +37,7 @@ class Mesh:
         self.layout = layout
         self.at = layout.coordinates(info.rank)
         self.device = torch.device(info.device)
-        self._staged = info.staged
+        self.staged = info.staged
         self._tensor = make_subgroups(layout.tensor_groups, "tensor")
         self._hidden = make_subgroups(layout.pipelines, "hidden")
         self._tokens = make_subgroups(layout.pipelines, "tokens")
@@ -45,7 +46,7 @@ class Mesh:
         self._previous, self._next = lane[self.at.pp - 1], lane[(self.at.pp + 1) % layout.pp]
         self._outbox: deque[tuple[dist.Work, torch.Tensor]] = deque()
         self._all_reduce = self._all_gather = self._send = self._recv = 0
-        if self.device.type == "cuda" and not self._staged:
+        if self.device.type == "cuda" and not self.staged:
             self._connect()
 
     @property
@@ -62,6 +63,13 @@ class Mesh:
     def traffic(self) -> Traffic:
         """What this rank has communicated since the mesh was made."""
         return Traffic(self._all_reduce, self._all_gather, self._send, self._recv)
+
+    def count(self, traffic: Traffic) -> None:
+        """Count communication that did not go through these methods: what a recorded graph did on the device."""
+        self._all_reduce += traffic.all_reduce
+        self._all_gather += traffic.all_gather
+        self._send += traffic.send
+        self._recv += traffic.recv
 
     def _connect(self) -> None:
         """Make NCCL's communicators now, one after the other.
@@ -91,7 +99,7 @@ class Mesh:
         if self._tensor is None:
             return
         self._all_reduce += 1
-        if not self._staged:
+        if not self.staged:
             dist.all_reduce(x, group=self._tensor)
             return
         host = x.cpu()
@@ -103,7 +111,7 @@ class Mesh:
         if self._tensor is None:
             return x.unsqueeze(0)
         self._all_gather += 1
-        own = (x.cpu() if self._staged else x).contiguous()
+        own = (x.cpu() if self.staged else x).contiguous()
         gathered = own.new_empty((self.layout.tp, *own.shape))
         dist.all_gather(list(gathered.unbind()), own, group=self._tensor)
         return gathered.to(x.device)
@@ -133,7 +141,7 @@ class Mesh:
 
     def _post(self, x: torch.Tensor, to: int, group: dist.ProcessGroup | None) -> None:
         self._send += 1
-        buffer = (x.cpu() if self._staged else x).contiguous()
+        buffer = (x.cpu() if self.staged else x).contiguous()
         work = dist.isend(buffer, to, group=group)
         if work is not None:
             self._outbox.append((work, buffer))
@@ -142,7 +150,7 @@ class Mesh:
         self, shape: Sequence[int], dtype: torch.dtype, source: int, group: dist.ProcessGroup | None
     ) -> torch.Tensor:
         self._recv += 1
-        buffer = torch.empty(tuple(shape), dtype=dtype, device="cpu" if self._staged else self.device)
+        buffer = torch.empty(tuple(shape), dtype=dtype, device="cpu" if self.staged else self.device)
         work = dist.irecv(buffer, source, group=group)
         if work is not None:
             work.wait()

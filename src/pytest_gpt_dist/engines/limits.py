@@ -1,4 +1,4 @@
-"""What engines that wrap a library cannot do: decided before any rank starts, without importing the library."""
+"""What engines cannot do: decided before any rank starts, without importing their libraries."""
 
 import os
 import shutil
@@ -74,6 +74,14 @@ def _mistakes_prompts_for_answers(task: Task) -> str | None:
     return None
 
 
+def _refused_by_compiled_native(task: Task) -> str | None:
+    if task.device != "cuda":
+        return f"native-compiled compiles the steps of CUDA graphs, and this is {task.device}: take native"
+    if task.layout.tp > 1:
+        return f"native-compiled compiles whole layers, which the all-reduces of {task.layout} interrupt: take native"
+    return None
+
+
 def _refused_by_transformers(task: Task) -> str | None:
     if task.source.dtype == "float64":
         return "transformers rounds logits to float32 before a token is chosen: choose another dtype than float64"
@@ -107,6 +115,7 @@ def _refused_by_ctranslate2(task: Task) -> str | None:
     )
 
 
+COMPILED_NATIVE = Limits("torch", "pip install pytest-gpt-dist", _refused_by_compiled_native)
 TRANSFORMERS = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_compiled_transformers)
 TRANSFORMERS_EAGER = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_transformers)
 CTRANSLATE2 = Limits("ctranslate2", "pip install pytest-gpt-dist[ctranslate2]", _refused_by_ctranslate2)

@@ -8,16 +8,33 @@ import torch
 
 from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.engines.batching import check_requests
+from pytest_gpt_dist.engines.decode_step import FixedStep, RecordedStep, Step
 from pytest_gpt_dist.engines.protocol import Batch, Chooser, Microbatch, ModelSource, Stopwatch
 from pytest_gpt_dist.model.cache import KVCache, Prompts
 from pytest_gpt_dist.model.checkpoint import Checkpoint
-from pytest_gpt_dist.model.decoder import Stage
+from pytest_gpt_dist.model.decoder import Stage, compile_layers, run_layer
 from pytest_gpt_dist.model.dtypes import torch_dtype
 from pytest_gpt_dist.model.loading import load
 from pytest_gpt_dist.model.packing import stored_bytes
 from pytest_gpt_dist.model.sharding import plan, slices
 from pytest_gpt_dist.model.weights import CheckpointWeights, RandomWeights
 from pytest_gpt_dist.topology import Span
+
+_CACHE_COLUMNS = 16
+"""Recorded steps read whole caches, for which attention wants a multiple of this many columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """What a microbatch leaves to the next one in its place.
+
+    Attributes:
+        cache: keys and values.
+        decode: the recorded decode step over that cache; None where steps are not recorded.
+    """
+
+    cache: KVCache
+    decode: Step | None
 
 
 @dataclass(slots=True)
@@ -27,20 +44,20 @@ class _Lane:
     Attributes:
         microbatch: its requests.
         prompts: where its tokens stand.
-        cache: its keys and values on this stage.
+        slot: its cache on this stage, and its recorded step.
         inputs: first stage alone: what the next pass embeds, ``[rows, tokens]``.
         chosen: last stage alone: the tokens so far, each ``[rows]``.
     """
 
     microbatch: Microbatch
     prompts: Prompts
-    cache: KVCache
+    slot: _Slot
     inputs: torch.Tensor | None
     chosen: list[torch.Tensor]
 
 
-class NativeEngine:
-    """One rank's share of the native decoder.
+class EagerNativeEngine:
+    """One rank's share of the native decoder, its kernels launched one by one.
 
     Args:
         source: which model.
@@ -50,6 +67,9 @@ class NativeEngine:
     Raises:
         UsageError: when the checkpoint is incomplete, or the model cannot be divided like this.
     """
+
+    recorded = False
+    compiled = False
 
     def __init__(
         self, source: ModelSource, mesh: Mesh, report: Callable[[int, int], None] | None = None
@@ -66,7 +86,9 @@ class NativeEngine:
             with CheckpointWeights(Checkpoint.open(Path(source.folder), source.config)) as weights:
                 parameters = load(shares, weights, self._dtype, mesh.device, report)
         self._stage = Stage(source.config, own, parameters, mesh if mesh.layout.tp > 1 else None)
-        self._caches: dict[int, KVCache] = {}
+        self._slots: dict[tuple[int, int], _Slot] = {}
+        self._records = self.recorded and mesh.device.type == "cuda" and not mesh.staged
+        self._run_layer = compile_layers() if self._records and self.compiled else run_layer
 
     @property
     def parameter_bytes(self) -> int:
@@ -75,8 +97,8 @@ class NativeEngine:
 
     @property
     def configuration(self) -> Mapping[str, str | int | bool]:
-        """Nothing: there is one way in which it works."""
-        return {}
+        """Whether decode steps are CUDA graphs, and whether their layers are compiled."""
+        return {"cuda_graphs": self._records, "compiled": self._records and self.compiled}
 
     @property
     def vocabulary(self) -> Span:
@@ -97,9 +119,9 @@ class NativeEngine:
         return tokens
 
     def close(self) -> None:
-        """Free weights and caches."""
+        """Free weights, caches and recorded steps."""
+        self._slots.clear()
         del self._stage
-        self._caches.clear()
 
     def _run(self, batch: Batch, chooser: Chooser, stopwatch: Stopwatch | None) -> list[_Lane]:
         """Let a batch through: microbatch after microbatch, so that each stage has one while the others work.
@@ -125,23 +147,35 @@ class NativeEngine:
 
     def _pass(self, lane: _Lane, step: int, chooser: Chooser, stopwatch: Stopwatch | None) -> None:
         """Take a microbatch through this stage once."""
-        mesh, stage = self._mesh, self._stage
-        window = lane.prompts.window(step)
-        if lane.inputs is not None:
-            x = stage.embed(lane.inputs, window)
-        else:
-            rows, tokens = len(lane.microbatch.requests), window.stop - window.start
-            x = mesh.recv_previous((rows, tokens, self._size.hidden), self._dtype)
-        x = stage.forward(x, window, lane.cache)
+        mesh = self._mesh
+        x = self._forward(lane, step)
         if not mesh.last:
-            mesh.send_next(x)
+            # A recorded step writes into the same memory the next time, before this is settled.
+            mesh.send_next(x if lane.slot.decode is None else x.clone())
             return
-        chosen = chooser(lane.microbatch, step, stage.logits(lane.prompts.last(x, window)))
+        chosen = chooser(lane.microbatch, step, x)
         lane.chosen.append(chosen)
         if stopwatch is not None:
             stopwatch.token(lane.microbatch)
         if not mesh.first:
             mesh.send_tokens(chosen)
+
+    def _forward(self, lane: _Lane, step: int) -> torch.Tensor:
+        """Return the hidden states for the next stage, or logits."""
+        mesh, stage, decode = self._mesh, self._stage, lane.slot.decode
+        x = lane.inputs
+        if x is None:
+            rows, tokens = len(lane.microbatch.requests), 1 if step else lane.prompts.longest
+            x = mesh.recv_previous((rows, tokens, self._size.hidden), self._dtype)
+        if step and decode is not None:
+            if step == 1:
+                decode.begin(lane.prompts.lengths)
+            return decode(x)
+        window = lane.prompts.window(step)
+        if mesh.first:
+            x = stage.embed(x, window)
+        x = stage.forward(x, window, lane.slot.cache)
+        return stage.logits(lane.prompts.last(x, window)) if mesh.last else x
 
     def _last_tokens(self, lane: _Lane) -> torch.Tensor:
         rows = len(lane.microbatch.requests)
@@ -152,13 +186,22 @@ class NativeEngine:
         lengths = [len(request.prompt) for request in microbatch.requests]
         prompts = Prompts(lengths, self._size.positions, self._mesh.device)
         rows, columns = len(microbatch.requests), prompts.longest + microbatch.steps
-        cache = self._caches.get(slot)
-        if cache is None or not cache.fits(rows, columns):
+        # Recorded steps are kept for each number of rows, because a round must not record.
+        key = (slot, rows if self._records else 0)
+        kept = self._slots.get(key)
+        if kept is None or not kept.cache.fits(rows, columns):
             # Let go of the old one first: both together may not fit.
-            del cache
-            self._caches.pop(slot, None)
-            cache = self._caches[slot] = self._stage.allocate_cache(rows, columns)
-        return _Lane(microbatch, prompts, cache, self._prompt_tokens(microbatch), [])
+            del kept
+            self._slots.pop(key, None)
+            kept = self._slots[key] = self._slot(rows, columns)
+        return _Lane(microbatch, prompts, kept, self._prompt_tokens(microbatch), [])
+
+    def _slot(self, rows: int, columns: int) -> _Slot:
+        if not self._records:
+            return _Slot(self._stage.allocate_cache(rows, columns), None)
+        cache = self._stage.allocate_cache(rows, -(-columns // _CACHE_COLUMNS) * _CACHE_COLUMNS)
+        step = FixedStep(self._stage, self._mesh, cache, rows, self._run_layer)
+        return _Slot(cache, RecordedStep(step, self._mesh))
 
     def _prompt_tokens(self, microbatch: Microbatch) -> torch.Tensor | None:
         if not self._mesh.first:
@@ -166,6 +209,18 @@ class NativeEngine:
         width = microbatch.prompt_tokens
         padded = [request.prompt + (0,) * (width - len(request.prompt)) for request in microbatch.requests]
         return torch.tensor(padded, device=self._mesh.device)
+
+
+class NativeEngine(EagerNativeEngine):
+    """The same with each decode step of a microbatch recorded as a CUDA graph; on a CPU there is no difference."""
+
+    recorded = True
+
+
+class CompiledNativeEngine(NativeEngine):
+    """The same with the layers of recorded steps compiled."""
+
+    compiled = True
 
 
 def _collect(lanes: Sequence[_Lane]) -> dict[int, list[int]]:

@@ -14,7 +14,7 @@ from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
 from pytest_gpt_dist.engines.batching import plan
 from pytest_gpt_dist.engines.choosers import make_chooser
-from pytest_gpt_dist.engines.native import NativeEngine
+from pytest_gpt_dist.engines.native import EagerNativeEngine
 from pytest_gpt_dist.engines.protocol import Chooser, Microbatch, ModelSource, Request, Sampling
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.exactness import reference_dtype
@@ -57,7 +57,7 @@ def compute_reference(job: ReferenceJob) -> ReferenceReport:
         rows = {request.index: ReferenceRow(job.path, request.index) for request in requests}
         seen: list[Forced] = []
 
-        def forced(engine: NativeEngine, greedy: Chooser) -> Forced:
+        def forced(engine: EagerNativeEngine, greedy: Chooser) -> Forced:
             seen.append(Forced(rows, engine.vocabulary, greedy))
             return seen[-1]
 
@@ -80,11 +80,11 @@ class _Recording:
 
 
 def _generate(
-    source: ModelSource, requests: Sequence[Request], chooser: Callable[[NativeEngine, Chooser], Chooser]
+    source: ModelSource, requests: Sequence[Request], chooser: Callable[[EagerNativeEngine, Chooser], Chooser]
 ) -> tuple[tuple[int, ...], ...]:
     mesh = Mesh(Layout(), this_rank())
     (batches,) = plan(requests, Layout(), _ROWS_AT_ONCE, "weak", None)
-    engine = NativeEngine(source, mesh, lambda done, total: report_progress("loading", done, total))
+    engine = EagerNativeEngine(source, mesh, lambda done, total: report_progress("loading", done, total))
     try:
         greedy = make_chooser(Sampling(), source.config.dimensions.vocabulary, mesh)
         choose = chooser(engine, greedy)

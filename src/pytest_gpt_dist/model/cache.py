@@ -13,11 +13,12 @@ class Window:
     each continue at their own length, over their padding, and a mask hides what lies beyond.
 
     Attributes:
-        start: first column of the pass; ragged, that of the longest row.
-        stop: number of columns in use after it.
-        rows: ragged decoding alone: the indices of the rows, ``[rows]``, int64.
-        columns: ragged decoding alone: the column of each row's token, ``[rows]``, int64.
-        mask: ragged decoding alone: which columns each row sees, ``[rows, 1, 1, stop]``, bool.
+        start: first column of the pass; ragged, that of the longest row; recorded, 0, as the device alone knows.
+        stop: number of columns in use after it; recorded, all of the cache.
+        rows: ragged or recorded decoding alone: the indices of the rows, ``[rows]``, int64.
+        columns: ragged or recorded decoding alone: the column of each row's token, ``[rows]``, int64.
+        mask: ragged or recorded decoding alone: which columns each row sees, ``[rows, 1, 1, stop]``; bool, or what
+            is added to the scores of attention.
     """
 
     start: int
@@ -29,7 +30,7 @@ class Window:
     @property
     def prefill(self) -> bool:
         """Whether this is the first pass, over the prompts."""
-        return self.start == 0
+        return self.start == 0 and self.rows is None
 
     def take(self, table: torch.Tensor) -> torch.Tensor:
         """Return what a table ``[positions, width]`` has for the tokens: ``[1 or rows, tokens, width]``."""
@@ -39,7 +40,7 @@ class Window:
 
 
 class Prompts:
-    """The lengths of a microbatch's prompts and the windows that follow from them.
+    """The lengths of a microbatch's prompts, ``[rows]``, and the windows that follow from them.
 
     Args:
         lengths: of each row's prompt.
@@ -51,7 +52,7 @@ class Prompts:
         self._last_position = positions - 1
         self.longest = max(lengths)
         self._ragged = min(lengths) != self.longest
-        self._lengths = torch.tensor(lengths, device=device)
+        self.lengths = torch.tensor(lengths, device=device)
         self._rows = torch.arange(len(lengths), device=device)
 
     def window(self, step: int) -> Window:
@@ -62,14 +63,14 @@ class Prompts:
         if not self._ragged:
             return Window(start, start + 1)
         # A row that has all its tokens may run on beyond the context while others still want some.
-        columns = (self._lengths + (step - 1)).clamp_(max=self._last_position)
+        columns = (self.lengths + (step - 1)).clamp_(max=self._last_position)
         seen = torch.arange(start + 1, device=columns.device) <= columns[:, None]
         return Window(start, start + 1, self._rows, columns, seen[:, None, None, :])
 
     def last(self, hidden: torch.Tensor, window: Window) -> torch.Tensor:
         """Return of ``[rows, tokens, hidden]`` what each row's last token has: ``[rows, hidden]``."""
         if window.prefill and self._ragged:
-            return hidden[self._rows, self._lengths - 1]
+            return hidden[self._rows, self.lengths - 1]
         return hidden[:, -1]
 
 
@@ -116,6 +117,11 @@ class KVCache:
         self._rows, _, self._capacity, _ = shape
         keys, values = torch.zeros((2, layers, *shape), dtype=dtype, device=device)
         self.layers = tuple(LayerCache(*pair) for pair in zip(keys, values, strict=True))
+
+    @property
+    def capacity(self) -> int:
+        """Columns that it has room for."""
+        return self._capacity
 
     def fits(self, rows: int, columns: int) -> bool:
         """Whether it serves a microbatch of that many rows and tokens a row."""

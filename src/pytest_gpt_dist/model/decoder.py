@@ -5,7 +5,7 @@
 each, and sum their parts twice a layer and once for the embedding. A run may be of any length, even none.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F  # noqa: N812  as everybody calls it
@@ -187,6 +187,27 @@ class Layer:
         return x
 
 
+RunLayer = Callable[
+    [Layer, torch.Tensor, Window, LayerCache, tuple[torch.Tensor, torch.Tensor] | None], torch.Tensor
+]
+
+
+def run_layer(
+    layer: Layer,
+    x: torch.Tensor,
+    window: Window,
+    cache: LayerCache,
+    rotary: tuple[torch.Tensor, torch.Tensor] | None,
+) -> torch.Tensor:
+    """Run a layer over ``x`` ``[rows, tokens, hidden]``, in place."""
+    return layer(x, window, cache, rotary)
+
+
+def compile_layers() -> RunLayer:
+    """Return ``run_layer`` compiled: once for all layers, which differ in the contents of their tensors alone."""
+    return torch.compile(run_layer, dynamic=False)
+
+
 class Stage:
     """What one rank holds of the decoder.
 
@@ -213,14 +234,14 @@ class Stage:
         self.positions = parameters.get("positions")
         self.head = parameters.get("head", self.embedding)
         self.final_norm = _norm(config, parameters, "final_norm") if own.last else None
-        self._rotary: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.rotary: tuple[torch.Tensor, torch.Tensor] | None = None
 
     def allocate_cache(self, rows: int, columns: int) -> KVCache:
         """Return an empty cache for a microbatch, and prepare positions up to ``columns``."""
         size = self.config.dimensions
         sample = next(iter(self.parameters.values()))
-        if self.config.rotary is not None and (self._rotary is None or len(self._rotary[0]) < columns):
-            self._rotary = rotary_table(
+        if self.config.rotary is not None and (self.rotary is None or len(self.rotary[0]) < columns):
+            self.rotary = rotary_table(
                 self.config.rotary, size.head_dim, columns, sample.dtype, sample.device
             )
         shape = (rows, len(self.own.kv_heads), columns, size.head_dim)
@@ -239,14 +260,16 @@ class Stage:
             self.group.all_reduce(x)
         return x if self.positions is None else x.add_(window.take(self.positions))
 
-    def forward(self, x: torch.Tensor, window: Window, cache: KVCache) -> torch.Tensor:
-        """Run the stage's layers over ``x`` ``[rows, tokens, hidden]``, in place."""
+    def forward(
+        self, x: torch.Tensor, window: Window, cache: KVCache, run: RunLayer = run_layer
+    ) -> torch.Tensor:
+        """Run the stage's layers over ``x`` ``[rows, tokens, hidden]``, in place, each by ``run``."""
         rotary = None
-        if self._rotary is not None:
-            cosine, sine = (window.take(table).unsqueeze(2) for table in self._rotary)
+        if self.rotary is not None:
+            cosine, sine = (window.take(table).unsqueeze(2) for table in self.rotary)
             rotary = cosine, sine
         for layer, kept in zip(self.layers, cache.layers, strict=True):
-            x = layer(x, window, kept, rotary)
+            x = run(layer, x, window, kept, rotary)
         return x
 
     def logits(self, x: torch.Tensor) -> torch.Tensor:
