@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from pytest_gpt_dist.cluster.allocation import with_kept_memory
 from pytest_gpt_dist.cluster.messages import (
     Buried,
     Bury,
@@ -91,7 +92,7 @@ class LocalServer:
                 self._process = subprocess.Popen(
                     command,
                     cwd=cwd,
-                    env=side.environment(environment),
+                    env=with_kept_memory(side.environment(environment)),
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
