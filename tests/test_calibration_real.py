@@ -1,5 +1,6 @@
 """The pool of real launches: its order, its file, its windows, and that the documentation shows what it says."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from math import exp
@@ -15,9 +16,11 @@ from benchmarks.calibration.real import (
     NONE,
     Evaluation,
     Share,
+    as_saved,
     evaluate,
     judge_pairs,
     judge_sessions,
+    tables,
 )
 from benchmarks.calibration.schedule import BLOCK, NATIVE, SLOWED, schedule
 from benchmarks.calibration.wilson import wilson_interval
@@ -282,3 +285,13 @@ def test_a_pool_that_is_too_small_is_refused() -> None:
 )
 def test_wilson_interval(hits: int, trials: int, low: float, high: float) -> None:
     assert list(wilson_interval(hits, trials)) == pytest.approx([low, high], abs=1e-4)
+
+
+def test_the_committed_figures_are_those_of_the_committed_pool() -> None:
+    pool = read_pool(FOLDER / "pool.json")
+    assert len(pool.launches) >= 800
+    assert json.loads((FOLDER / "real.json").read_text()) == as_saved(evaluate(pool.launches), pool)
+
+
+def test_the_document_shows_the_committed_figures() -> None:
+    assert tables(json.loads((FOLDER / "real.json").read_text())) in DOCUMENT.read_text()
