@@ -132,6 +132,12 @@ def test_compiled_layers_are_for_gpus_that_share_none(device: str, layout: Layou
     assert COMPILED_NATIVE.lacks(task(layout=Layout(dp=2, pp=2), device="cuda")) is None
 
 
+def test_compiled_layers_need_a_c_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    refused = COMPILED_NATIVE.lacks(task(device="cuda"))
+    assert refused == "native-compiled needs a C compiler (no-such-compiler): install one, or take native"
+
+
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "no-such-compiler")
     assert "needs no-such-compiler; or take the engine transformers-eager" in (

@@ -37,6 +37,8 @@ def take_device(spec: RankSpec) -> OwnDevice:
         raise UsageError(f"rank {spec.rank} of {spec.world_size} has no GPU: torch sees {count}")
     index = spec.rank % count
     torch.cuda.set_device(index)
+    # It plans for every length of the cache anew, which takes longer than the attention itself.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     if spec.share_gpu or spec.backend == "gloo":
         return OwnDevice(f"cuda:{index}", "gloo", "gloo")
     return OwnDevice(f"cuda:{index}", "nccl", "cpu:gloo,cuda:nccl")

@@ -5,6 +5,7 @@ import torch
 from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.engines.protocol import Chooser, Microbatch, Sampling
 from pytest_gpt_dist.model.sampling import draw, gather_logits, greedy, penalise, sample
+from pytest_gpt_dist.model.upload import upload
 from pytest_gpt_dist.topology import split
 
 
@@ -56,7 +57,7 @@ class _Penalty:
         for row, request in enumerate(microbatch.requests):
             local = torch.tensor(request.prompt) - self._start
             seen[row, local[(local >= 0) & (local < seen.shape[1])]] = True
-        return seen.to(logits.device)
+        return upload(seen, logits.device)
 
 
 class GreedyChooser:
@@ -92,7 +93,7 @@ class SamplingChooser:
         key = microbatch.requests[0].index
         if step == 0:
             # All at once, because a copy to the device in each step would have to wait for it.
-            self._draws[key] = self._table(microbatch).to(logits.device)
+            self._draws[key] = upload(self._table(microbatch), logits.device)
         sampling = self._sampling
         tokens = sample(whole, self._draws[key][:, step], sampling.temperature, sampling.top_p)
         self._penalty.note(microbatch, tokens)

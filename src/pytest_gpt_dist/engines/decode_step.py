@@ -87,8 +87,8 @@ class RecordedStep:
     """A fixed step as a CUDA graph, its collectives in it; each call replays it.
 
     Every rank of a stage records at the same time: trying the step before, they communicate. What that counted is
-    taken back, so that a round counts its own communication alone. A graph must be let go of before NCCL's
-    communicators, which wait for it.
+    taken back, so that a round counts its own communication alone. No watchdog of NCCL sees a replayed collective that
+    hangs; the controller's patience ends it. A graph must be let go of before NCCL's communicators, which wait for it.
     """
 
     def __init__(self, step: FixedStep, mesh: Mesh) -> None:
@@ -102,9 +102,12 @@ class RecordedStep:
         stream.wait_stream(aside)
         tried = mesh.traffic
         self._graph = torch.cuda.CUDAGraph()
+        # Else a graph may use the workspace that an earlier one allocated, and that ends with it.
+        torch._C._cuda_clearCublasWorkspaces()
         # Other threads, NCCL's among them, may go on with what a recording forbids.
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._outputs = step.compute()
+        torch._C._cuda_clearCublasWorkspaces()
         self._traffic = mesh.traffic - tried
         mesh.count(before - mesh.traffic)
 

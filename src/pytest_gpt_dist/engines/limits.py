@@ -79,6 +79,9 @@ def _refused_by_compiled_native(task: Task) -> str | None:
         return f"native-compiled compiles the steps of CUDA graphs, and this is {task.device}: take native"
     if task.layout.tp > 1:
         return f"native-compiled compiles whole layers, which the all-reduces of {task.layout} interrupt: take native"
+    compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]  # as triton looks for them
+    if not any(map(shutil.which, compilers)):
+        return f"native-compiled needs a C compiler ({' or '.join(compilers)}): install one, or take native"
     return None
 
 

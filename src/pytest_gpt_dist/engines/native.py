@@ -10,6 +10,7 @@ from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.engines.batching import check_requests
 from pytest_gpt_dist.engines.decode_step import FixedStep, RecordedStep, Step
 from pytest_gpt_dist.engines.protocol import Batch, Chooser, Microbatch, ModelSource, Stopwatch
+from pytest_gpt_dist.model.attention import takes_masks
 from pytest_gpt_dist.model.cache import KVCache, Prompts
 from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.decoder import Stage, compile_layers, run_layer
@@ -17,6 +18,7 @@ from pytest_gpt_dist.model.dtypes import torch_dtype
 from pytest_gpt_dist.model.loading import load
 from pytest_gpt_dist.model.packing import stored_bytes
 from pytest_gpt_dist.model.sharding import plan, slices
+from pytest_gpt_dist.model.upload import upload
 from pytest_gpt_dist.model.weights import CheckpointWeights, RandomWeights
 from pytest_gpt_dist.topology import Span
 
@@ -56,6 +58,14 @@ class _Lane:
     chosen: list[torch.Tensor]
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """The tokens of a microbatch, each ``[rows]``; on the last stage alone there are any."""
+
+    microbatch: Microbatch
+    chosen: list[torch.Tensor]
+
+
 class EagerNativeEngine:
     """One rank's share of the native decoder, its kernels launched one by one.
 
@@ -87,7 +97,7 @@ class EagerNativeEngine:
                 parameters = load(shares, weights, self._dtype, mesh.device, report)
         self._stage = Stage(source.config, own, parameters, mesh if mesh.layout.tp > 1 else None)
         self._slots: dict[tuple[int, int], _Slot] = {}
-        self._records = self.recorded and mesh.device.type == "cuda" and not mesh.staged
+        self._records = self.recorded and mesh.device.type == "cuda" and not mesh.staged and takes_masks()
         self._run_layer = compile_layers() if self._records and self.compiled else run_layer
 
     @property
@@ -111,17 +121,17 @@ class EagerNativeEngine:
     ) -> dict[int, list[int]]:
         """Generate tokens; see :class:`~pytest_gpt_dist.engines.protocol.Engine`."""
         check_requests(batches, self._size)
-        tokens: dict[int, list[int]] = {}
+        made: list[_Made] = []
         for batch in batches:
-            lanes = self._run(batch, chooser, stopwatch)
-            if self._mesh.last:
-                tokens |= _collect(lanes)
-        return tokens
+            made += [_Made(lane.microbatch, lane.chosen) for lane in self._run(batch, chooser, stopwatch)]
+        return _collect(made) if self._mesh.last else {}
 
     def close(self) -> None:
         """Free weights, caches and recorded steps."""
         self._slots.clear()
         del self._stage
+        if self._records and self.compiled:
+            torch.compiler.reset()
 
     def _run(self, batch: Batch, chooser: Chooser, stopwatch: Stopwatch | None) -> list[_Lane]:
         """Let a batch through: microbatch after microbatch, so that each stage has one while the others work.
@@ -151,7 +161,7 @@ class EagerNativeEngine:
         x = self._forward(lane, step)
         if not mesh.last:
             # A recorded step writes into the same memory the next time, before this is settled.
-            mesh.send_next(x if lane.slot.decode is None else x.clone())
+            mesh.send_next(x.clone() if step and lane.slot.decode is not None else x)
             return
         chosen = chooser(lane.microbatch, step, x)
         lane.chosen.append(chosen)
@@ -208,7 +218,7 @@ class EagerNativeEngine:
             return None
         width = microbatch.prompt_tokens
         padded = [request.prompt + (0,) * (width - len(request.prompt)) for request in microbatch.requests]
-        return torch.tensor(padded, device=self._mesh.device)
+        return upload(torch.tensor(padded), self._mesh.device)
 
 
 class NativeEngine(EagerNativeEngine):
@@ -223,10 +233,11 @@ class CompiledNativeEngine(NativeEngine):
     compiled = True
 
 
-def _collect(lanes: Sequence[_Lane]) -> dict[int, list[int]]:
+def _collect(made: Sequence[_Made]) -> dict[int, list[int]]:
+    """Copy tokens to the host, which waits for the device, so only when nothing is left to be started."""
     tokens: dict[int, list[int]] = {}
-    for lane in lanes:
-        rows = torch.stack(lane.chosen, dim=1).tolist()
-        for request, row in zip(lane.microbatch.requests, rows, strict=True):
+    for each in made:
+        rows = torch.stack(each.chosen, dim=1).tolist()
+        for request, row in zip(each.microbatch.requests, rows, strict=True):
             tokens[request.index] = row[: request.new_tokens]
     return tokens

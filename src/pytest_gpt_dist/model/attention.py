@@ -44,6 +44,13 @@ def attention_kernel(name: str) -> Iterator[None]:
         _chosen.reset(before)
 
 
+def takes_masks() -> bool:
+    """Whether attention on a GPU may use a kernel that takes a mask; flash does not."""
+    efficient: bool = torch.backends.cuda.mem_efficient_sdp_enabled()  # type: ignore[no-untyped-call]
+    math: bool = torch.backends.cuda.math_sdp_enabled()  # type: ignore[no-untyped-call]
+    return efficient or math
+
+
 def attend(
     q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
+from pytest_gpt_dist.model.upload import upload
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -52,7 +54,7 @@ class Prompts:
         self._last_position = positions - 1
         self.longest = max(lengths)
         self._ragged = min(lengths) != self.longest
-        self.lengths = torch.tensor(lengths, device=device)
+        self.lengths = upload(torch.tensor(lengths), device)
         self._rows = torch.arange(len(lengths), device=device)
 
     def window(self, step: int) -> Window:

@@ -18,6 +18,7 @@ from pytest_gpt_dist.model.packing import linear, pack, table_product
 from pytest_gpt_dist.model.rotary import rotary_table, rotate
 from pytest_gpt_dist.model.sharding import Slices
 
+_MOST_SHAPES = 256
 _LINEAR = ("qkv.weight", "output.weight", "up.weight", "down.weight", "head")
 
 
@@ -204,8 +205,12 @@ def run_layer(
 
 
 def compile_layers() -> RunLayer:
-    """Return ``run_layer`` compiled: once for all layers, which differ in the contents of their tensors alone."""
-    return torch.compile(run_layer, dynamic=False)
+    """Return ``run_layer`` compiled: once for all layers, which differ in the contents of their tensors alone.
+
+    Each number of rows and columns is compiled anew; one too many would run as it is, so that is an error.
+    """
+    torch._dynamo.config.recompile_limit = _MOST_SHAPES
+    return torch.compile(run_layer, dynamic=False, fullgraph=True)
 
 
 class Stage:
