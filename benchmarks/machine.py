@@ -1,0 +1,18 @@
+"""What a file of results says about the machine that they were measured on."""
+
+import os
+import platform
+from importlib.metadata import version
+
+from pytest_gpt_dist.measure.processor import cpu_name
+
+
+def describe_machine() -> dict[str, str | int]:
+    """Processor, cores that may be used, and versions: what must be the same for a file to be continued."""
+    return {
+        "cpu": cpu_name(),
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "torch": version("torch"),
+    }

@@ -1,0 +1,93 @@
+"""The file of the measured sessions, which an interrupted run continues."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import Figures
+from benchmarks.scaling.trace import Communication
+
+from pytest_gpt_dist.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is generated: ``batch_size`` requests a rank."""
+
+    model: str
+    dtype: str
+    batch_size: int
+    prompt_tokens: int
+    new_tokens: int
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Session:
+    """All layouts, one launch each, one after the other.
+
+    Attributes:
+        date: when it began, in UTC.
+        load_before: runnable processes in the minute before.
+        cases: of the engines ``native`` and ``traced``.
+        communication: of each traced case.
+        twice: two replicas with twice the batch.
+    """
+
+    date: str
+    load_before: float
+    cases: tuple[Figures, ...]
+    communication: tuple[Communication, ...]
+    twice: Figures
+
+    def case(self, layout: str, engine: str = "native") -> Figures:
+        """The case of that layout and engine."""
+        (found,) = (case for case in self.cases if (case.layout, case.engine) == (layout, engine))
+        return found
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was measured where."""
+
+    setting: Setting
+    machine: dict[str, str | int]
+    sessions: tuple[Session, ...] = ()
+
+
+def read_results(file: Path) -> Results:
+    """The results in a file; UsageError where it has none."""
+    try:
+        saved = json.loads(file.read_text())
+        setting = Setting(**saved["setting"] | {"ranks": tuple(saved["setting"]["ranks"])})
+        return Results(setting, saved["machine"], tuple(map(_session, saved["sessions"])))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{file}: no results of this script ({error})") from None
+
+
+def write_results(file: Path, results: Results) -> None:
+    """Put the results on disk."""
+    file.write_text(json.dumps(asdict(results), indent=1) + "\n")
+
+
+def continued(file: Path, setting: Setting, machine: dict[str, str | int]) -> Results:
+    """What the file has of this setting on this machine; UsageError where it is of another."""
+    if not file.exists():
+        return Results(setting, machine)
+    found = read_results(file)
+    if (found.setting, found.machine) != (setting, machine):
+        raise UsageError(f"{file}: its setting or machine is another; choose another file, or remove it")
+    return found
+
+
+def _session(saved: dict[str, Any]) -> Session:
+    return Session(
+        date=saved["date"],
+        load_before=saved["load_before"],
+        cases=tuple(map(Figures.read, saved["cases"])),
+        communication=tuple(Communication(**entry) for entry in saved["communication"]),
+        twice=Figures.read(saved["twice"]),
+    )

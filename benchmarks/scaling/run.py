@@ -1,0 +1,117 @@
+"""What several ranks gain over one on disjoint cores, under weak scaling, and where the rest goes.
+
+    python -m benchmarks.scaling.run --output benchmarks/results/scaling_cpu.json
+    python -m benchmarks.scaling.run --table benchmarks/results/scaling_cpu.json
+
+Each session measures every layout once, so that the launches of all of them take turns, and the limits of one, two
+and four ranks beside them. A second engine, the native one with a clock around its communication, runs in turns with
+it where a model is divided. A file that exists is continued.
+
+A session of gpt2 takes some ten minutes on two cores, less than half of that without four ranks (`--ranks 1,2`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from benchmarks.figures import Figures
+from benchmarks.machine import describe_machine
+from benchmarks.preset import preset_dimensions
+from benchmarks.scaling.results import Session, Setting, continued, read_results, write_results
+from benchmarks.scaling.table import gains, shares, summary
+from benchmarks.scaling.trace import FOLDER_VARIABLE, Communication, communication, read_trace, trace_file
+from benchmarks.session import run_session
+
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.topology import Layout
+
+DEADLINE_S = 3600.0
+# On two devices full_model_parallel is tensor_data_hybrid again; replicas communicate nothing.
+_CASES = "test_generate and not (2gpu and full_model_parallel) and not (traced and pure_data_parallel)"
+
+
+def measure(setting: Setting) -> Session:
+    """Run one session of all layouts, and one of two replicas with twice the batch."""
+    date, load = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), os.getloadavg()[0]
+    with tempfile.TemporaryDirectory() as folder:
+        saved = run_session(
+            (
+                *_workload(setting, setting.batch_size),
+                *("-k", _CASES, "-p", "benchmarks.scaling.traced_plugin", "--gpt-engine=native,traced"),
+                f"--gpt-gpus={','.join(map(str, setting.ranks))}",
+            ),
+            deadline_s=DEADLINE_S,
+            environment={FOLDER_VARIABLE: folder},
+        )
+        traced = [_communication(info, Path(folder)) for info in saved.values() if info["engine"] == "traced"]
+    (twice,) = run_session(
+        (*_workload(setting, 2 * setting.batch_size), "--gpt-data-parallel=2"), deadline_s=DEADLINE_S
+    ).values()
+    cases = tuple(map(Figures.of, saved.values()))
+    return Session(date, load, cases, tuple(traced), Figures.of(twice))
+
+
+def _workload(setting: Setting, batch_size: int) -> tuple[str, ...]:
+    return (
+        f"--gpt-model={setting.model}",
+        f"--gpt-dtype={setting.dtype}",
+        f"--gpt-batch-size={batch_size}",
+        f"--gpt-prompt-tokens={setting.prompt_tokens}",
+        f"--gpt-new-tokens={setting.new_tokens}",
+        "--gpt-min-rounds=2",
+        "--gpt-timeout=600",
+    )
+
+
+def _communication(info: dict[str, Any], folder: Path) -> Communication:
+    layout = Layout(**info["layout"])
+    ranks = [read_trace(trace_file(folder, layout, rank)) for rank in range(layout.world_size)]
+    return communication(layout, ranks, len(info["launches"][0]))
+
+
+def main() -> None:
+    """Measure, or print what was measured."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, help="file of the results, continued if it exists")
+    parser.add_argument("--table", type=Path, help="print the tables of a file of results")
+    parser.add_argument("--sessions", type=int, default=3, help="launches of each layout (3)")
+    parser.add_argument("--model", default="gpt2", help="a preset (gpt2)")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--batch-size", type=int, default=4, help="requests a rank (4)")
+    parser.add_argument("--prompt-tokens", type=int, default=64)
+    parser.add_argument("--new-tokens", type=int, default=64)
+    parser.add_argument("--ranks", default="1,2,4", choices=("1,2", "1,2,4"), help="numbers of ranks (1,2,4)")
+    given = parser.parse_args()
+    try:
+        if given.table:
+            results = read_results(given.table)
+            print(gains(results), shares(results), summary(results), sep="\n\n")
+            return
+        if given.output is None:
+            parser.error("--output or --table")
+        preset_dimensions(given.model)
+        ranks = tuple(map(int, given.ranks.split(",")))
+        setting = Setting(
+            given.model, given.dtype, given.batch_size, given.prompt_tokens, given.new_tokens, ranks
+        )
+        results = continued(given.output, setting, describe_machine())
+    except UsageError as error:
+        parser.exit(4, f"{error}\n")
+    for number in range(len(results.sessions) + 1, given.sessions + 1):
+        sys.stderr.write(f"session {number} of {given.sessions}\n")
+        results = replace(results, sessions=(*results.sessions, measure(setting)))
+        write_results(given.output, results)
+    print(summary(results))
+
+
+if __name__ == "__main__":
+    main()

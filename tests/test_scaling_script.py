@@ -1,0 +1,306 @@
+"""What several ranks gain against what they may, and where the time of traced rounds goes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+from benchmarks.figures import Figures
+from benchmarks.scaling import run
+from benchmarks.scaling.ratios import allowed_speedup, balance, over_half, readers, speedup
+from benchmarks.scaling.results import Results, Session, Setting, continued, read_results, write_results
+from benchmarks.scaling.table import gains, shares, summary
+from benchmarks.scaling.trace import (
+    FOLDER_VARIABLE,
+    Communication,
+    Generation,
+    communication,
+    read_trace,
+    trace_file,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_gpt_dist.cluster import Cluster, ClusterConfig
+from pytest_gpt_dist.cluster.rank import this_rank
+from pytest_gpt_dist.engines import ModelSource, Request, Sampling, plan
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.model.presets import GPT2, GPT2_MINI
+from pytest_gpt_dist.topology import Coordinates, Layout, Passes, decode_bytes, traffic
+
+SAVED = Path(__file__).parents[1] / "benchmarks/results/inference_cpu.json"
+SETTING = Setting("gpt2", "float32", 4, 64, 64, (1, 2))
+CONFIG = DecoderConfig.from_hf(
+    {"model_type": "gpt2", "n_embd": 20, "n_head": 5, "n_layer": 4, "n_positions": 32, "vocab_size": 101},
+    "tiny",
+)
+SECONDS = st.floats(1e-6, 10)
+
+
+def figures(layout: str = "dp1pp1tp1", engine: str = "native", **changed: object) -> Figures:
+    """One rank that makes 100 tokens in a second, two thirds of it decoding, and wastes half of its limits."""
+    whole = Figures(
+        engine=engine, layout=layout, oversubscribed=False, generated_tokens=100, warmup_rounds=1,
+        rounds_s=((0.9, 1.2), (0.9,)), prefill_s=0.3, decode_s=0.6, compute_fraction=0.5, bandwidth_fraction=0.5,
+        flops_per_s=100.0, read_bytes_per_s=30.0, collectives_per_step=0, hops_per_step=0, marks=(),
+    )  # fmt: skip
+    return replace(whole, **changed)  # type: ignore[arg-type]
+
+
+ALONE = figures()
+REPLICAS = figures("dp2pp1tp1", generated_tokens=200, flops_per_s=200.0, read_bytes_per_s=30.0)
+STAGES = replace(REPLICAS, layout="dp1pp2tp1", rounds_s=((1.6,),))
+TENSOR = figures("dp1pp1tp2", generated_tokens=200, rounds_s=((4.0,),), collectives_per_step=26)
+TRACED = replace(TENSOR, engine="traced", rounds_s=((4.2,),))
+SESSION = Session(
+    date="2026-11-21T00:00:00+00:00",
+    load_before=0.5,
+    cases=(ALONE, REPLICAS, STAGES, TENSOR, TRACED),
+    communication=(Communication("dp1pp1tp2", 4.0, 2.0, 0.4, 0.0),),
+    twice=replace(REPLICAS, rounds_s=((3.0,),)),
+)
+RESULTS = Results(SETTING, {"cpu": "made", "cores": 2}, (SESSION,))
+
+
+def row(table: str, layout: str) -> list[str]:
+    (line,) = (line for line in table.splitlines() if line.startswith(f"| {layout} "))
+    return [cell.strip() for cell in line.split("|")[2:-1]]
+
+
+def test_figures_of_a_saved_case_are_those_that_the_plugin_computed() -> None:
+    for entry in json.loads(SAVED.read_text())["benchmarks"]:
+        info = entry["extra_info"]
+        found = Figures.of(info)
+        assert found.tokens_per_s == pytest.approx(info["tokens_per_s"])
+        assert found.prefill_s + found.decode_s == pytest.approx(found.round_s, rel=0.05)
+        assert found.read_bytes_per_s == pytest.approx(sum(info["limits"]["read_bytes_per_s"]))
+        assert Figures.read(json.loads(json.dumps(asdict(found)))) == found
+
+
+def test_decoding_read_its_bytes_in_its_time_at_its_share_of_the_bandwidth() -> None:
+    found = Figures.of(json.loads(SAVED.read_text())["benchmarks"][0]["extra_info"])
+    assert found.bandwidth_fraction is not None
+    assert found.read_bytes_per_s is not None
+    read = decode_bytes(GPT2_MINI.config.dimensions, Layout(), Coordinates(), 4, Passes([64] * 4, 64))
+    assert found.bandwidth_fraction * found.decode_s * found.read_bytes_per_s == pytest.approx(read)
+
+
+def test_a_limit_that_one_rank_lacks_is_none_of_all() -> None:
+    info = json.loads(SAVED.read_text())["benchmarks"][1]["extra_info"]
+    limits = info["limits"] | {"read_bytes_per_s": [1e9, None]}
+    assert Figures.of(info | {"limits": limits}).read_bytes_per_s is None
+
+
+def test_ranks_that_share_nothing_may_gain_their_number() -> None:
+    apart = replace(REPLICAS, read_bytes_per_s=60.0)
+    assert allowed_speedup(ALONE, apart) == pytest.approx(2)
+
+
+def test_what_only_reads_a_shared_memory_gains_what_two_readers_do() -> None:
+    reader = replace(ALONE, prefill_s=0.0, bandwidth_fraction=1.0)
+    both = replace(REPLICAS, read_bytes_per_s=36.0)
+    assert allowed_speedup(reader, both) == pytest.approx(1.2)
+    assert readers(reader, both) == pytest.approx(1.2)
+
+
+def test_a_model_that_fits_into_the_caches_is_not_said_to_read_more_than_all_of_its_time() -> None:
+    cached = replace(ALONE, prefill_s=0.0, bandwidth_fraction=1.5)
+    assert allowed_speedup(cached, replace(REPLICAS, read_bytes_per_s=36.0)) == pytest.approx(1.2)
+
+
+def test_only_the_share_of_the_time_that_a_limit_explains_grows_as_the_limit_shrinks() -> None:
+    """By hand: 0.6 s of decoding become 0.9, since half of them are read at half the speed; 2 × 0.9 ÷ 1.2."""
+    assert allowed_speedup(ALONE, REPLICAS) == pytest.approx(1.5)
+
+
+@given(
+    alone=st.builds(
+        figures,
+        prefill_s=SECONDS,
+        decode_s=SECONDS,
+        compute_fraction=st.floats(0, 1.2),
+        bandwidth_fraction=st.floats(0, 1.2),
+    ),
+    reading=st.floats(15, 60),
+    computing=st.floats(50, 200),
+)
+def test_what_is_allowed_lies_between_what_the_scarcer_limit_gives_and_the_number_of_ranks(
+    alone: Figures, reading: float, computing: float
+) -> None:
+    allowed = allowed_speedup(alone, replace(REPLICAS, read_bytes_per_s=reading, flops_per_s=computing))
+    assert allowed is not None
+    assert min(reading / 30, computing / 100) - 1e-9 <= allowed <= 2 + 1e-9
+
+
+@pytest.mark.parametrize(
+    "changed", [{"oversubscribed": True}, {"read_bytes_per_s": None}, {"flops_per_s": None}]
+)
+def test_without_a_limit_or_a_core_for_each_rank_nothing_is_said_to_be_allowed(
+    changed: dict[str, bool | None],
+) -> None:
+    assert allowed_speedup(ALONE, replace(REPLICAS, **changed)) is None  # type: ignore[arg-type]
+
+
+def test_replicas_are_in_balance_and_stages_as_far_as_the_head_can_be_set_off_by_layers() -> None:
+    passes = Passes([64] * 4, 64)
+    size = GPT2.config.dimensions
+    assert balance(size, Layout(dp=2), 4, passes) == 1
+    assert 0.9 < balance(size, Layout(pp=2), 4, passes) < 1
+
+
+@given(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=5), st.integers(1, 3))
+def test_a_collective_takes_what_its_last_rank_spends_in_it_and_the_rest_is_waiting(
+    calls: list[tuple[float, float]], rounds: int
+) -> None:
+    warmup = Generation(50.0, (1.0,), 5.0)
+    ranks = [
+        [warmup, *[Generation(100.0, tuple(call[rank] for call in calls), 2.0)] * rounds] for rank in (0, 1)
+    ]
+    found = communication(Layout(tp=2), ranks, rounds)
+    assert found.transfer_s == pytest.approx(sum(map(min, calls)))
+    assert found.waiting_s == pytest.approx(sum(abs(one - other) / 2 for one, other in calls), abs=1e-9)
+    assert found.round_s == pytest.approx(100)
+    assert found.outside_s == pytest.approx(100 - found.inside_s)
+    assert found.hops_s == 2
+
+
+def test_ranks_of_other_groups_do_not_wait_for_each_other() -> None:
+    ranks = [[Generation(9.0, (seconds,), 0.0)] for seconds in (1.0, 1.0, 3.0, 3.0)]
+    found = communication(Layout(dp=2, tp=2), ranks, 1)
+    assert (found.transfer_s, found.waiting_s) == (2, 0)
+
+
+def test_ranks_that_did_not_communicate_alike_are_no_trace() -> None:
+    ranks = [[Generation(9.0, (1.0,), 0.0)], [Generation(9.0, (1.0, 1.0), 0.0)]]
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        communication(Layout(tp=2), ranks, 1)
+
+
+def traced(layout: Layout) -> None:
+    from benchmarks.scaling.traced_engine import TracedEngine  # noqa: PLC0415
+
+    from pytest_gpt_dist.cluster.mesh import Mesh  # noqa: PLC0415
+    from pytest_gpt_dist.engines.choosers import make_chooser  # noqa: PLC0415
+
+    mesh = Mesh(layout, this_rank())
+    engine = TracedEngine(ModelSource(CONFIG, None, 1, "float32"), mesh)
+    requests = [Request(index, (1, 2, 3), 5) for index in range(4)]
+    batches = plan(requests, layout, 4, "strong")[mesh.at.dp]
+    for _ in range(2):
+        engine.generate(batches, make_chooser(Sampling(), 101, mesh))
+    engine.close()
+
+
+def test_each_rank_of_a_traced_case_leaves_every_collective_of_every_generation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
+    layouts = (Layout(tp=2), Layout(pp=2))
+    with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
+        for layout in layouts:
+            cluster.group(2).run(traced, layout)
+    divided, staged = (
+        [read_trace(trace_file(tmp_path, layout, rank)) for rank in (0, 1)] for layout in layouts
+    )
+    expected = traffic(CONFIG.dimensions, layouts[0], Coordinates(), 5)
+    for generations in divided:
+        assert [len(each.collectives_s) for each in generations] == [
+            expected.all_reduce + expected.all_gather
+        ] * 2
+    for generations in staged:
+        assert [each.collectives_s for each in generations] == [()] * 2
+    assert all(0 < each.hops_s < each.seconds for generations in staged for each in generations)
+    assert communication(layouts[0], divided, 1).outside_s > 0
+
+
+def test_a_layout_reaches_its_goal_by_its_share_of_what_is_allowed() -> None:
+    table = gains(RESULTS)
+    assert row(table, "dp2pp1tp1") == ["200.0", "2.00", "1.00", "1.50", "133%", "100%", ""]
+    assert row(table, "dp1pp2tp1")[:-2] == ["125.0", "1.25", "1.00", "1.50", "83%"]
+    assert summary(RESULTS).splitlines() == [
+        "dp2pp1tp1: 133% of the allowed speed-up, 100% of 2 × one rank (sessions: 1);"
+        " the goal of 95% of what is allowed is reached",
+        "dp1pp2tp1: 83% of the allowed speed-up, 62% of 2 × one rank (sessions: 1);"
+        " the goal of 90% of what is allowed is missed",
+    ]
+
+
+def test_several_sessions_show_their_median_and_how_far_they_are_apart() -> None:
+    slower = replace(REPLICAS, rounds_s=((2.0,),), marks=("swapped",))
+    worse = replace(SESSION, cases=(ALONE, slower, STAGES, TENSOR, TRACED))
+    results = replace(RESULTS, sessions=(SESSION, worse, SESSION))
+    cells = row(gains(results), "dp2pp1tp1")
+    assert cells[1] == "2.00 (1.00 to 2.00)"
+    assert cells[-1] == "swapped"
+
+
+def test_the_rounds_of_a_divided_model_are_told_apart_from_the_clock_and_from_half_of_the_work() -> None:
+    """By hand: 1.6 s outside of communication, where half of a replica's round of 3 s would do."""
+    assert row(shares(RESULTS), "dp1pp1tp2") == [
+        *("26", "0", "50%", "10%", "0%", "40%", "1.07", "1.05", ""),
+    ]
+    assert over_half(SESSION.communication[0], SESSION.twice) == pytest.approx(1.6 / 1.5)
+    assert speedup(ALONE, TENSOR) == pytest.approx(0.5)
+
+
+def test_what_a_file_holds_is_what_was_written(tmp_path: Path) -> None:
+    write_results(tmp_path / "file", RESULTS)
+    assert read_results(tmp_path / "file") == RESULTS
+    assert continued(tmp_path / "file", SETTING, RESULTS.machine) == RESULTS
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda results: replace(results, machine={"cpu": "another"}),
+        lambda results: replace(results, setting=replace(SETTING, new_tokens=4)),
+    ],
+)
+def test_a_file_of_another_setting_or_machine_is_not_continued(
+    tmp_path: Path, change: Callable[[Results], Results]
+) -> None:
+    write_results(tmp_path / "file", change(RESULTS))
+    with pytest.raises(UsageError, match="is another"):
+        continued(tmp_path / "file", SETTING, RESULTS.machine)
+
+
+def test_the_command_measures_the_sessions_that_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "file.json"
+    measured: list[Setting] = []
+
+    def measure(setting: Setting) -> Session:
+        measured.append(setting)
+        return SESSION
+
+    monkeypatch.setattr(run, "measure", measure)
+    for sessions in ("1", "3"):
+        arguments = ["run", "--output", str(file), "--sessions", sessions, "--ranks", "1,2"]
+        monkeypatch.setattr("sys.argv", arguments)
+        run.main()
+    assert measured == [SETTING] * 3
+    assert len(read_results(file).sessions) == 3
+    monkeypatch.setattr("sys.argv", ["run", "--table", str(file)])
+    run.main()
+    assert "of 2 × one rank (sessions: 3)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--table", "/nowhere"], "/nowhere: no results of this script"),
+        (["--output", "/nowhere/file", "--model", "gpt2-xxl"], "did you mean gpt2-xl"),
+    ],
+)
+def test_wrong_usage_is_one_line(
+    arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["run", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run.main()
+    assert ended.value.code == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
