@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.memory import release_memory
 from pytest_gpt_dist.model import presets
 from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.model.hashing import Rectangle, hash_on_device, hash_on_host
 from pytest_gpt_dist.model.loading import load
 from pytest_gpt_dist.model.sharding import plan
 from pytest_gpt_dist.model.tensors import checkpoint_tensors
@@ -95,6 +97,22 @@ def test_values_do_not_repeat_beyond_32_bits_of_index() -> None:
     first = weights.read(name, Span(5, 6), some)
     again = weights.read(name, Span(5 + (1 << 16), 6 + (1 << 16)), some)
     assert not (first == again).any()
+
+
+@given(
+    row=st.integers(0, 2**33),
+    column=st.integers(0, 2**20),
+    size=st.tuples(st.integers(1, 4), st.integers(1, 9)),
+    keys=st.tuples(*[st.integers(-(2**31), 2**31 - 1)] * 2),
+    large=st.booleans(),
+)
+def test_host_and_device_hash_alike(
+    row: int, column: int, size: tuple[int, int], keys: tuple[int, int], large: bool
+) -> None:
+    rows, columns = Span(row, row + size[0]), Span(column, column + size[1])
+    rectangle = Rectangle(rows, columns, 2**20 + 9, large)
+    on_device = hash_on_device(rectangle, keys, torch.device("cpu"))
+    assert torch.equal(hash_on_host(rectangle, keys), on_device)
 
 
 def test_every_dtype_is_the_rounded_float32_value() -> None:
@@ -331,6 +349,7 @@ def load_watched(folder: str | None, layout: Layout, at: Coordinates) -> tuple[i
     config = presets.GPT2_MINI.config
     shares = plan(config, layout, at)
     load(plan(TINY, Layout(), Coordinates()), random_weights(), torch.float32, CPU)
+    release_memory(CPU)
     before, data_before = private_bytes(), data_bytes()
     peak = data_peak = 0
 

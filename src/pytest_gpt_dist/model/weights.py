@@ -14,6 +14,7 @@ import torch
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.checkpoint import Checkpoint, Entry
 from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.model.hashing import Rectangle, hash_on_device, hash_on_host
 from pytest_gpt_dist.model.tensors import TensorSpec, checkpoint_tensors
 from pytest_gpt_dist.topology import Span
 
@@ -100,25 +101,18 @@ class RandomWeights:
         self._tensors: Mapping[str, TensorSpec] = checkpoint_tensors(config)
         self._seed = seed
         self._device = device
-        # On the CPU the two dozen passes over a block should stay in its cache; on a GPU launches must be
-        # few.
+        # On the CPU the two dozen passes over a block should stay in its cache; on a GPU launches must be few.
         self.block = 1 << 16 if device.type == "cpu" else 1 << 24
 
     def read(self, name: str, rows: Span, columns: Span | None) -> torch.Tensor:
         """Return a rectangle of a tensor, in float32."""
         spec = self._tensors[name]
         width = spec.shape[1] if columns is not None else 1
-        starts = torch.arange(rows.start, rows.stop, device=self._device).mul_(width)
-        columns = columns or Span(0, 1)
-        offsets = torch.arange(columns.start, columns.stop, device=self._device)
-        first, second = _keys(self._seed, name)
-        # Sums wrap around, as they shall: these are the lower halves of the places.
-        bits = (starts.to(torch.int32)[:, None] + offsets.to(torch.int32)).bitwise_xor_(first)
-        _mix(bits)
-        if spec.shape[0] * width > 1 << 32:
-            bits ^= ((starts[:, None] + offsets) >> 32).to(torch.int32).mul_(_signed(0x9E3779B1))
-        bits ^= second
-        _mix(bits)
+        rectangle = Rectangle(rows, columns or Span(0, 1), width, large=spec.shape[0] * width > 1 << 32)
+        keys = _keys(self._seed, name)
+        # numpy has logical shifts, and so hashes in half the time; it knows no GPU.
+        on_host = self._device.type == "cpu"
+        bits = hash_on_host(rectangle, keys) if on_host else hash_on_device(rectangle, keys, self._device)
         values = bits.to(torch.float32)
         values *= torch.tensor(spec.std * 3**0.5 / 2**31, dtype=torch.float32).item()
         if spec.mean:
@@ -130,16 +124,3 @@ def _keys(seed: int, name: str) -> tuple[int, int]:
     digest = hashlib.sha256(f"{seed}\0{name}".encode()).digest()
     first, second = struct.unpack_from("<ii", digest)
     return first, second
-
-
-def _mix(bits: torch.Tensor) -> None:
-    """MurmurHash3's fmix32 in place; the masks make int32's arithmetic shifts logical ones."""
-    bits ^= (bits >> 16).bitwise_and_(0xFFFF)
-    bits *= _signed(0x85EBCA6B)
-    bits ^= (bits >> 13).bitwise_and_(0x7FFFF)
-    bits *= _signed(0xC2B2AE35)
-    bits ^= (bits >> 16).bitwise_and_(0xFFFF)
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 32) if value >= 1 << 31 else value
