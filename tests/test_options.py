@@ -20,6 +20,7 @@ from pytest_gpt_dist.settings import (
     parse_counts,
     parse_names,
 )
+from pytest_gpt_dist.thresholds import DEFAULT_THRESHOLDS, Threshold
 
 COUNTS = st.integers(1, 10**6)
 UNITS = [
@@ -49,6 +50,8 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "prompts": ("/somewhere/mine.jsonl", '"/somewhere/mine.jsonl"', "/somewhere/mine.jsonl"),
     "requests": ("7", "7", 7),
     "batch_size": ("3", "3", 3),
+    "batching": ("by-length", '"by-length"', "by-length"),
+    "token_budget": ("512", "512", 512),
     "prompt_tokens": ("33", "33", 33),
     "new_tokens": ("9", "9", 9),
     "temperature": ("0.5", "0.5", 0.5),
@@ -61,6 +64,11 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "warmup": ("0", "0", 0),
     "launches": ("5", "5", 5),
     "timeout": ("60.5", "60.5", 60.5),
+    "alert": (
+        "temperature=70.5:critical,cpu=50",
+        '"temperature=70.5:critical,cpu=50"',
+        (Threshold("temperature", 70.5, "critical"), Threshold("cpu", 50.0), *DEFAULT_THRESHOLDS[1:3]),
+    ),
     "baseline": ("true", "true", True),
     "require_baseline": ("true", "true", True),
     "against": ("HEAD~1", '"HEAD~1"', "HEAD~1"),
@@ -68,6 +76,8 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "gate": ("ttft,itl", '"ttft,itl"', ("ttft", "itl")),
     "null_control": ("true", "true", True),
     "resume": ("true", "true", True),
+    "report": ("/somewhere/report", '"/somewhere/report"', "/somewhere/report"),
+    "log_level": ("info", '"info"', "info"),
     "log_dir": ("/somewhere/logs", '"/somewhere/logs"', "/somewhere/logs"),
 }
 
@@ -88,6 +98,9 @@ WRONG = [
     ("top_p", "1.5", "expected at most 1"),
     ("max_time", "0", "expected more than 0"),
     ("timeout", "-3", "expected more than 0"),
+    ("alert", "temperature", "expected limits such as"),
+    ("alert", "pressure=9", "expected limits such as"),
+    ("alert", "cpu=50:fatal", "expected limits such as"),
     ("timeout", "2000000.5", "expected at most 1,000,000"),
     ("threads_per_rank", "1000000000", "expected at most 4,096"),
     ("batch_size", "1000000000000", "expected at most 1,000,000"),
@@ -103,6 +116,9 @@ WRONG = [
     ("scaling", "Weak", "expected one of weak, strong"),
     ("device", "tpu", "expected one of auto, cpu, cuda"),
     ("backend", "mpi", "expected one of auto, nccl, gloo"),
+    ("batching", "random", "expected one of in-order, by-length, token-budget"),
+    ("token_budget", "0", "expected at least 1"),
+    ("log_level", "loud", "expected one of debug, info, warning, error"),
 ]
 
 WRONG_IN_INI = [(name, value) for name, value, _ in WRONG] + [("offline", "perhaps")]
@@ -212,6 +228,23 @@ def test_degrees_that_disagree_with_the_count_are_one_line_and_exit_status_4(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = filter(None, result.errlines)
     assert "= 3 devices, but --gpt-gpus=4" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--gpt-batching=token-budget"], "needs a budget: give --gpt-token-budget=N"),
+        (["--gpt-token-budget=64"], "needs --gpt-batching=token-budget: in-order does not use it"),
+        (["--gpt-token-budget=64", "--gpt-batching=by-length"], "by-length does not use it"),
+    ],
+)
+def test_a_budget_and_its_way_of_batching_want_each_other(
+    pytester: pytest.Pytester, flags: list[str], said: str
+) -> None:
+    result = pytester.runpytest_inprocess(*flags)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = filter(None, result.errlines)
+    assert line.endswith(said)
 
 
 def test_help_lists_every_flag(pytester: pytest.Pytester) -> None:

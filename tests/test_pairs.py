@@ -16,11 +16,16 @@ from pytest_gpt_dist.measure.job import RankReport, Timing
 from pytest_gpt_dist.measure.references import WrongResultError
 from pytest_gpt_dist.measure.result import Launch, Result
 from pytest_gpt_dist.measure.runner import Checked
+from pytest_gpt_dist.measure.telemetry.alerts import Alert
+from pytest_gpt_dist.measure.telemetry.observation import Observation
+from pytest_gpt_dist.measure.telemetry.reading import GpuReading
 from pytest_gpt_dist.measure.times import BatchTimes, Round
 from pytest_gpt_dist.measure.workload import Workload
 from pytest_gpt_dist.model.presets import GPT2_MINI
 from pytest_gpt_dist.pairs import PairedCaseRunner, PairedRule
+from pytest_gpt_dist.report.verdicts import render_verdicts
 from pytest_gpt_dist.topology import Layout
+from readings import reading
 
 OTHER = Side(python="/elsewhere/python")
 TIMING = Timing(warmup=0, rounds=2, min_rounds=1, max_time_s=1.0)
@@ -68,7 +73,7 @@ class Scripted:
         samples = [[round.seconds / 2 for round in launch.rounds] for launch in launches]
         info: dict[str, Any] = {
             "launches": samples, "tokens_per_s": 1 / samples[0][0], "peak_memory_bytes": [100],
-            "max_logit_error": 0.0, "tokens_sha256": "same",
+            "max_logit_error": 0.0, "tokens_sha256": "same", "marks": [],
         }  # fmt: skip
         return Result([[1, 2]], case.layout, info)
 
@@ -129,6 +134,22 @@ def test_a_null_control_measures_this_side_alone_and_is_no_launch_of_the_result(
     assert len(info["launches"]) == 16
     (verdict,) = judge_sides([("case", info)], {"case": 0.02}, ())
     assert verdict.kind == "regressed"
+
+
+def test_what_the_machine_was_beyond_on_the_other_side_and_in_the_control_is_kept() -> None:
+    class Hot(Scripted):
+        def launch(self, *args: Any) -> Launch:
+            launch = super().launch(*args)
+            control = len(self.order) > 32
+            where = "control" if control else self.side
+            look = reading(0.0, gpus=[GpuReading(0, throttling=("thermal",) if control else ())])
+            alert = Alert("temperature", "warning", where, 90.0, 80.0)
+            return replace(launch, observation=Observation((look,), 0.0, 1.0, (alert,)))
+
+    script = Hot(lambda side, number: wobble(side, number) * (1.05 if side == "B" else 1))
+    info = measure(script, replace(RULE, null_control=True))
+    assert [alert["where"] for alert in info["against"]["alerts"]] == ["A", "control"]
+    assert info["marks"] == ["null control: throttled: thermal"]
 
 
 def test_a_machine_that_favours_one_place_in_a_pair_flags_its_control() -> None:
@@ -228,11 +249,14 @@ def test_a_gate_on_gaps_that_do_not_exist_is_no_baseline() -> None:
     for pair in info["against"]["screening"]:
         for side in pair.values():
             side["itl_p95_s"] = None
+    info["itl_s"] = None
     verdicts = judge_sides([("case", info)], {"case": 0.02}, ("itl",))
-    assert [(verdict.metric, verdict.kind) for verdict in verdicts] == [
-        ("seconds_per_token", "unchanged"),
-        ("itl_p95_s", "no-baseline"),
+    assert [(verdict.metric, verdict.kind, verdict.after_s) for verdict in verdicts] == [
+        ("seconds_per_token", "unchanged", pytest.approx(1, rel=0.01)),
+        ("itl_p95_s", "no-baseline", None),
     ]
+    (row,) = (line for line in render_verdicts(verdicts).splitlines() if "ITL p95" in line)
+    assert row.split()[3:8] == ["-"] * 5
 
 
 def test_this_side_that_fails_fails_the_case() -> None:

@@ -103,6 +103,12 @@ def test_every_mark_is_in_the_notes() -> None:
     assert row["notes"] == "= tensor_data_hybrid, oversubscribed, shared GPU, tokens vary, swapped"
 
 
+def test_what_another_batching_saves_is_in_the_notes() -> None:
+    row = cells(batching="by-length", padding_fraction=0.048, padding_fraction_in_order=0.213)
+    assert row["notes"] == "by-length: 5% padding, in order 21%"
+    assert cells(batching="in-order", padding_fraction=0.2, padding_fraction_in_order=0.2)["notes"] == ""
+
+
 def test_the_table_has_a_row_for_each_case_in_their_order() -> None:
     text = render([Row(name, INFO) for name in ("b", "a", "c")])
     assert [line.split()[0] for line in text.splitlines()[3:]] == ["b", "a", "c"]

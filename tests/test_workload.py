@@ -54,6 +54,8 @@ def test_the_defaults_of_one_device_are_a_label_on_the_other() -> None:
         (Options(prompt_tokens=64), ""),
         (Options(prompt_tokens=32, new_tokens=8), "p32.n8"),
         (Options(new_tokens=64), "n64"),
+        (Options(batching="by-length", batch_size=8), "by-length.b8"),
+        (Options(batching="token-budget", token_budget=512), "budget512"),
         (Options(requests=7, microbatches=2), "r7.m2"),
         (Options(temperature=0.7, top_p=0.9), "temperature0.7.top_p0.9"),
         (Options(temperature=1.0), "temperature1"),
@@ -163,6 +165,12 @@ def test_a_request_longer_than_the_context_is_one_line_that_names_it() -> None:
         "file:1: 60 prompt tokens and 41 new ones do not fit gpt2-mini's context of 100;"
         " lower --gpt-prompt-tokens or --gpt-new-tokens"
     )
+
+
+@pytest.mark.parametrize("change", [{"batching": "token-budget"}, {"token_budget": 9}])
+def test_a_budget_and_its_way_of_batching_want_each_other(change: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="budget"):
+        replace(DEFAULT, **change)
 
 
 def test_only_prompts_that_are_used_are_judged() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytest_gpt_dist.against import Against, find_against, open_against
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.engines.protocol import ModelSource, Request, Task
 from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.matrix import matrix
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import tokenize
 from pytest_gpt_dist.measure.fingerprint import fingerprint
@@ -31,13 +33,14 @@ from pytest_gpt_dist.measure.prompts import (
 )
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.measure.revision import source_revision
-from pytest_gpt_dist.measure.runner import CaseRunner, Outcome
+from pytest_gpt_dist.measure.runner import CaseRunner, Outcome, Watching
 from pytest_gpt_dist.measure.scratch import make_scratch
 from pytest_gpt_dist.measure.tokenizers import find_tokenizer
 from pytest_gpt_dist.measure.workload import Workload, build_requests
 from pytest_gpt_dist.model.catalog import ResolvedModel, resolve
 from pytest_gpt_dist.pairs import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.registry import Registry, unknown
+from pytest_gpt_dist.session_log import SessionLog
 from pytest_gpt_dist.settings import Options, check_argument
 from pytest_gpt_dist.strategies.protocol import degenerate
 from pytest_gpt_dist.topology import Layout, stages
@@ -60,6 +63,7 @@ class Bench:
         self._journal = Journal(rootdir / ".gpt-dist")
         self._cluster: Cluster | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._log: SessionLog | None = None
         self._side = OWN
         self._waiting: dict[tuple[Case, Timing], Outcome] = {}
         self._models: dict[tuple[str, str | None], ResolvedModel] = {}
@@ -88,6 +92,7 @@ class Bench:
                     memory_limit_bytes=options.memory_limit,
                     timeout_s=options.timeout,
                     log_dir=Path(options.log_dir) if options.log_dir else None,
+                    log_level=options.log_level,
                     pin_cpus=self.timed,
                     side=self._side,
                 )
@@ -165,14 +170,19 @@ class Bench:
         if not isinstance(engine, str):
             raise UsageError(f"engine={engine!r}: expected the name of an engine")
         stages(self._model(workload).config.dimensions, layout.pp)  # UsageError where there are too many
-        return self._resolve(workload, strategy, layout, equals, engine), self._timing(arguments)
+        case = self._resolve(workload, strategy, layout, equals, engine)
+        _ = case.batches  # UsageError where a request is larger than what the token budget leaves its batch
+        return case, self._timing(arguments)
+
+    def open_log(self) -> None:
+        """Write down what the session does where ``--gpt-log-dir`` says; UsageError where that is impossible."""
+        if self.options.log_dir is not None:
+            self._log = SessionLog(Path(self.options.log_dir), self.options.log_level)
 
     def check_options(self) -> None:
         """Find what is wrong with the options before anything starts; UsageError in one line."""
         for engine in self.options.engine:
             self.registry.engine_path(engine)
-        if self.options.log_dir is not None:
-            _require_folder(Path(self.options.log_dir))
         workload = self.workload
         model = self._model(workload)
         if self.options.degrees is not None:
@@ -180,6 +190,13 @@ class Bench:
         prompts = self._prompts(workload)
         if self._tokenizer(model)[0] == BYTE_TOKENIZER or all(prompt.text is None for prompt in prompts):
             self._requests(workload, model, max(self.options.counts))
+            if workload.token_budget is not None:  # what it leaves a batch depends on the layout
+                self._check_budget(workload)
+
+    def _check_budget(self, workload: Workload) -> None:
+        for each in matrix(self.options, workload, self.machine.device, self.registry.strategies):
+            if self.machine.lacks(each.gpus) is None:
+                self.case({"gpus": each.gpus, "strategy": each.strategy, "engine": each.engine})
 
     @cached_property
     def against(self) -> Against | None:
@@ -209,14 +226,15 @@ class Bench:
 
     def close(self) -> None:
         """End all ranks; does nothing the second time."""
-        try:
-            self.renew()
-        finally:
-            if isinstance(against := self.__dict__.get("against"), Against):
-                against.close()
+        with ExitStack() as stack:  # the last first, each whatever becomes of those before it
+            if self._log is not None:
+                stack.callback(self._log.close)
             if self._folder is not None:
-                self._folder.cleanup()
-                self._folder = None
+                stack.callback(self._folder.cleanup)
+            if isinstance(against := self.__dict__.get("against"), Against):
+                stack.callback(against.close)
+            stack.callback(self.renew)
+            self._log = self._folder = None
 
     def _rule(self, min_effect: float | None) -> PairedRule:
         options = self.options
@@ -238,7 +256,8 @@ class Bench:
 
     @cached_property
     def _runner(self) -> CaseRunner:
-        return CaseRunner(self, self.machine, Path(self._scratch.name))
+        watching = Watching(self.options.alert, keep_series=self.options.report is not None)
+        return CaseRunner(self, self.machine, Path(self._scratch.name), watching)
 
     @property
     def _scratch(self) -> tempfile.TemporaryDirectory[str]:
@@ -278,6 +297,8 @@ class Bench:
         elif "prompts" in given:
             given = {"prompt_tokens": self.options.prompt_tokens} | given
             given["prompts"] = str(given["prompts"])
+        if given.get("batching", "token-budget") != "token-budget":
+            given = {"token_budget": None} | given  # what the options say is of another way of batching
         return replace(self.workload, **given)
 
     def _layout(self, arguments: Mapping[str, Any]) -> tuple[str, Layout, str | None]:
@@ -360,12 +381,3 @@ class Bench:
         return build_requests(
             workload, self._prompts(workload), gpus, model.config.dimensions, tokenize_texts
         )
-
-
-def _require_folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as error:
-        raise UsageError(f"--gpt-log-dir={path}: cannot write there ({error.strerror})") from None

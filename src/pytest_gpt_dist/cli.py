@@ -25,7 +25,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is the command's own, or 4 for wrong usage as in pytest."""
-    given = _parser().parse_args(arguments)
+    given = build_parser().parse_args(arguments)
     try:
         # Each command imports what it needs, some of it slow, and no command needs that of another.
         status: int = import_module(f"pytest_gpt_dist.commands.{given.command}").run(given)
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """What may be typed, as argparse reads it."""
     parser = _Parser(prog="gpt-dist", description="Tools around pytest-gpt-dist.")
     parser.add_argument("--version", action="version", version=f"pytest-gpt-dist {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
@@ -75,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder of the repository (default: this one)",
     )
     _add_dataset(commands)
+    _add_report(commands)
     doctor = commands.add_parser(
         "doctor",
         help="what this machine is ready for",
@@ -126,6 +128,18 @@ def _add_dataset(commands: argparse._SubParsersAction[_Parser]) -> None:
     validate.add_argument("files", nargs="+", type=Path, metavar="FILE")
     validate.add_argument("--model", metavar="NAME", help="say what is too long for this model, too")
     validate.add_argument("--offline", action="store_true", help="never ask the model hub")
+
+
+def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
+    report = commands.add_parser("report", help="charts, tables and a page of saved sessions")
+    report.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="file, or folder of files, that pytest-benchmark saved",
+    )
+    report.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the files")
 
 
 def _counts(text: str) -> tuple[int, ...]:

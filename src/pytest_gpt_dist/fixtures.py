@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pytest_gpt_dist.bench import ARGUMENTS, DEGREES, Bench
 from pytest_gpt_dist.cluster import RankGroupError
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.live import LiveLine
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.clock import VirtualClock
@@ -18,12 +20,16 @@ from pytest_gpt_dist.measure.job import Timing
 from pytest_gpt_dist.measure.journal import JournalError
 from pytest_gpt_dist.measure.references import WrongResultError
 from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.progress import Standing
 from pytest_gpt_dist.settings import check_argument
 
 CLOCK = pytest.StashKey[VirtualClock]()
 MIN_EFFECT = pytest.StashKey[float]()
 NOTE = pytest.StashKey[str]()
 SAVED = pytest.StashKey[dict[str, Any]]()
+_SPENT = pytest.StashKey[list[float]]()
+
+_log = logging.getLogger(__name__)
 
 
 class GptDist:
@@ -37,6 +43,11 @@ class GptDist:
         self._bench = bench
         self._live = live
         self._ran = self._recorded = False
+        self._began_s = time.monotonic()
+        self._measures = False
+        cases = [other for other in item.session.items if other is item or _has_case(other)]
+        self._number, self._total = cases.index(item) + 1, len(cases)
+        self._spent_s = item.config.stash.setdefault(_SPENT, [])
 
     def run(self, *, strategy: str | None = None, gpus: int | None = None, **workload: Any) -> Result:
         """Check one case against its reference, time it, and return the result.
@@ -51,16 +62,23 @@ class GptDist:
             raise failed(UsageError("gpt_dist is asked for by name: put it among the test's arguments"))
         given = {name: value for name, value in (("strategy", strategy), ("gpus", gpus)) if value is not None}
         try:
+            self._show("preparing")
             bench = self._bench()
             arguments = _merge(self._item, given | workload)
             case, timing = bench.case(arguments)
+            _log.info(
+                "%s: %s on %s, %d requests", self._item.nodeid, case.engine, case.layout, len(case.requests)
+            )
             if (lack := bench.lacks(case)) is not None:
+                _log.info("%s: skipped, %s", self._item.nodeid, lack)
                 pytest.skip(lack)
             result = self._resumed(bench, case, timing) or self._measured(bench, case, timing, arguments)
         except (UsageError, WrongResultError, RankGroupError) as error:
+            _log.info("%s: failed, %s", self._item.nodeid, first_line(error))
             raise failed(error) from None
         finally:
             self._live.clear()
+        _log.info("%s: %s", self._item.nodeid, _outcome(result))
         if not self._ran:
             self._ran = True
             self._record(result)
@@ -77,14 +95,15 @@ class GptDist:
 
     def _measured(self, bench: Bench, case: Case, timing: Timing | None, given: dict[str, Any]) -> Result:
         """Measured now; what will be saved in pairs with the other side, or in turns with the other engines."""
+        self._measures = True
         if timing is None or self._ran:
-            return bench.run(case, timing, self._live.show)
+            return bench.run(case, timing, self._show)
         if bench.against is not None:
-            return bench.run_in_pairs(case, timing, self._min_effect, self._live.show)
+            return bench.run_in_pairs(case, timing, self._min_effect, self._show)
         engines = _other_engines(self._item) if case.engine == _engine_of(self._item) else ()
         others = [bench.case(given | {"engine": engine})[0] for engine in engines]
         able = [other for other in others if bench.lacks(other) is None]
-        return bench.run_in_block(case, able, timing, self._live.show)
+        return bench.run_in_block(case, able, timing, self._show)
 
     def _resumed(self, bench: Bench, case: Case, timing: Timing | None) -> Result | None:
         """The result of a killed session, for the run that is recorded; a line says why it cannot be used."""
@@ -93,6 +112,7 @@ class GptDist:
         found = bench.resume(self._item.nodeid, case, timing, self._min_effect)
         if isinstance(found, str):
             self._item.stash[NOTE] = f"measured again: {found}"
+            _log.info("%s: measured again, %s", self._item.nodeid, found)
             return None
         return found
 
@@ -103,6 +123,14 @@ class GptDist:
         """
         if not self._recorded:
             self._benchmark.skipped = True
+        if self._measures:
+            self._spent_s.append(time.monotonic() - self._began_s)
+
+    def _show(self, text: str) -> None:
+        """Say what is done now, after where in the session it is done."""
+        _log.debug("%s: %s", self._item.nodeid, text)
+        standing = Standing(self._number, self._total, time.monotonic() - self._began_s, self._spent_s)
+        self._live.show(" · ".join(filter(None, (standing.describe(), text))))
 
     def _record(self, result: Result) -> None:
         self._item.stash[SAVED] = result.extra_info
@@ -179,6 +207,17 @@ def _other_engines(item: pytest.Item) -> list[str]:
         and other.parent is item.parent
         and other.callspec.params | {"engine": None} == own  # type: ignore[attr-defined]
     ]
+
+
+def _has_case(item: pytest.Item) -> bool:
+    return "gpt_dist" in getattr(item, "fixturenames", ())
+
+
+def _outcome(result: Result) -> str:
+    if result.tokens_per_s is None:
+        return "checked, not timed"
+    origin = ["taken from the journal"] if result.extra_info["resumed"] else []
+    return ", ".join([f"{result.tokens_per_s:,.1f} tokens/s", *origin, *result.extra_info["marks"]])
 
 
 def _merge(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def workload(info: Mapping[str, Any]) -> str:
         info["dtype"],
         info["scaling"],
         f"batch {info['batch_size']}",
+        *([] if info.get("batching", "in-order") == "in-order" else [info["batching"]]),
         f"{_lengths(info['prompt_tokens'])} + {_lengths(info['new_tokens'])} tokens",
         *_sampling(info["sampling"]),
         info["device_name"],

@@ -20,8 +20,12 @@ class LiveLine:
     def __init__(self, config: pytest.Config) -> None:
         self._capture = config.pluginmanager.getplugin("capturemanager")
         self._terminal = config.get_terminal_writer()
-        worker = hasattr(config, "workerinput")
-        self._enabled = self._terminal.hasmarkup and config.get_verbosity() >= 0 and not worker
+        reporter = config.pluginmanager.getplugin("terminalreporter")
+        # Markup alone does not tell: CI asks for colours in what is a file.
+        on_terminal = (
+            bool(reporter.isatty) and self._terminal.hasmarkup and not hasattr(config, "workerinput")
+        )
+        self._enabled = on_terminal and config.get_verbosity() >= 0 and not _others_write(config)
         self._about = ""
         self._written_at_s = float("-inf")
 
@@ -32,7 +36,7 @@ class LiveLine:
         if not self._enabled or (about == self._about and now_s - self._written_at_s < _INTERVAL_S):
             return
         self._about, self._written_at_s = about, now_s
-        room = self._terminal.fullwidth - self._terminal.width_of_current_line - 2
+        room = self._room()
         if room > 0:
             self._write(f"{_SAVE} {text[:room]}{_ERASE}{_RESTORE}")
 
@@ -42,6 +46,11 @@ class LiveLine:
             self._written_at_s = float("-inf")
             self._write(_ERASE)
 
+    def _room(self) -> int:
+        """Columns behind what pytest has printed, which a long name may have wrapped; none where a line just ends."""
+        printed, width = self._terminal.width_of_current_line, self._terminal.fullwidth
+        return 0 if printed and printed % width == 0 else int(width - printed % width - 2)
+
     def _write(self, text: str) -> None:
         if self._capture is None:
             sys.stdout.write(text)
@@ -50,3 +59,11 @@ class LiveLine:
         with self._capture.global_and_fixture_disabled():
             sys.stdout.write(text)
             sys.stdout.flush()
+
+
+def _others_write(config: pytest.Config) -> bool:
+    """Whether tests or their logs go to the terminal while they run: a line among them would break theirs."""
+    logs = config.pluginmanager.hasplugin("logging") and (
+        config.getini("log_cli") or config.getoption("log_cli_level") is not None
+    )
+    return bool(logs) or config.getoption("capture", None) == "no"

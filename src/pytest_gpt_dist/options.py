@@ -48,7 +48,7 @@ def read_options(config: pytest.Config) -> Options:
         except (ValueError, TypeError, OverflowError, pytest.UsageError) as error:
             got = "" if given is None else f", got {given!r}"
             raise UsageError(f"{source}: {error}{got}") from None
-        if name in ("prompts", "log_dir"):
+        if name in ("prompts", "log_dir", "report"):
             values[name] = str(Path(base, values[name]))
     return Options(**values)
 

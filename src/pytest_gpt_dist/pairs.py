@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from pytest_gpt_dist.against import Against
@@ -16,8 +16,9 @@ from pytest_gpt_dist.measure.job import Timing
 from pytest_gpt_dist.measure.launches import launch_datum
 from pytest_gpt_dist.measure.metrics import seconds_per_token, speed
 from pytest_gpt_dist.measure.references import WrongResultError
-from pytest_gpt_dist.measure.result import Launch, Result
+from pytest_gpt_dist.measure.result import Launch, Result, marks
 from pytest_gpt_dist.measure.runner import CaseRunner, Checked
+from pytest_gpt_dist.measure.telemetry.alerts import worst
 
 _SAVED_OF_THE_OTHER = (
     *("tokens_per_s", "latency_s", "ttft_s", "tpot_s", "itl_s"),
@@ -97,11 +98,13 @@ class PairedCaseRunner:
             if len(screening) < len(screening_order()):
                 screening.clear()
             if not block.after:
-                block.launch(OWN, "after")
+                block.launch(OWN, "after", block.after)
         finally:
             self._sides.renew()
         result = self._runner.result(case, timing, checked, block.after)
         result = self._runner.scaled(case, result, timing, one_device, status)
+        for mark in marks(block.control):
+            result = result.marked(f"null control: {mark}")
         named = self._against.named
         entries: dict[str, Any] = {
             "name": named.name,
@@ -112,6 +115,7 @@ class PairedCaseRunner:
             "screening": screening,
             "confirmation": confirmation,
             "null_control": null_control,
+            "alerts": _alerts([*block.before, *block.control]),
         }
         other = self._runner.result(case, timing, checked, block.before).extra_info if block.before else {}
         entries |= {key: other.get(key) for key in _SAVED_OF_THE_OTHER}
@@ -156,26 +160,28 @@ class _Block:
         self._status = status
         self.before: list[Launch] = []
         self.after: list[Launch] = []
+        self.control: list[Launch] = []
 
     def measure(
         self, order: Order, stage: str, into: list[dict[str, Figures]], *, alike: bool = False
     ) -> None:
-        """Measure pairs in that order; if they are to be ``alike``, both of this side, and not kept as launches."""
+        """Measure pairs in that order; if they are to be ``alike``, both of this side, as control."""
         for number, pair in enumerate(order, 1):
             figures: dict[str, Figures] = {}
             for name in pair:
-                side = self._runner.other if name == "before" and not alike else OWN
+                other = name == "before" and not alike
+                side = self._runner.other if other else OWN
+                kept = self.control if alike else self.before if other else self.after
                 told = f"{stage} {number} of {len(order)}, {name}"
-                figures[name] = self._figures(self.launch(side, told, keep=not alike))
+                figures[name] = self._figures(self.launch(side, told, kept))
             into.append(figures)
 
-    def launch(self, side: Side, told: str, *, keep: bool = True) -> Launch:
-        """One launch of a side."""
+    def launch(self, side: Side, told: str, kept: list[Launch]) -> Launch:
+        """One launch of a side, added to those that are ``kept``."""
         launch = self._runner.launch(
             side, self._case, self._timing, self._checked, lambda text: self._status(f"{told}: {text}")
         )
-        if keep:
-            (self.after if side is OWN else self.before).append(launch)
+        kept.append(launch)
         return launch
 
     def _figures(self, launch: Launch) -> Figures:
@@ -190,3 +196,9 @@ class _Block:
             "itl_p95_s": None if found.itl_s is None else found.itl_s.p95,
             "peak_memory_bytes": max((peak for peak in peaks if peak is not None), default=None),
         }
+
+
+def _alerts(launches: Sequence[Launch]) -> list[dict[str, Any]]:
+    """The worst of each quantity and place, as they are saved."""
+    seen = [launch.observation for launch in launches if launch.observation is not None]
+    return [asdict(alert) for alert in worst(alert for each in seen for alert in each.alerts)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ import pytest
 from pytest_gpt_dist import storage
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.options import add_options, read_options
-from pytest_gpt_dist.settings import Options, flag
+from pytest_gpt_dist.settings import Options, check_batching, flag
 from pytest_gpt_dist.summary import Summary
 
 if TYPE_CHECKING:
@@ -55,15 +56,22 @@ def pytest_configure(config: pytest.Config) -> None:
     summary = Summary(untimed=None if timed else _why_untimed(config))
     config.pluginmanager.register(summary, "gpt_dist_summary")
     config.pluginmanager.register(storage, "gpt_dist_storage")
+    gate = None
     try:
         options = config.stash[_OPTIONS] = read_options(config)
         _ = options.counts
         options.check_comparison()
+        check_batching(options.batching, options.token_budget)
         if timed and (options.baseline or options.require_baseline or options.against is not None):
             from pytest_gpt_dist.gate import Gate
 
             # After the summary: of two hooks that come last, the later registered comes later.
-            config.pluginmanager.register(Gate(config, options), "gpt_dist_gate")
+            gate = Gate(config, options)
+            config.pluginmanager.register(gate, "gpt_dist_gate")
+        if timed and options.report is not None:
+            from pytest_gpt_dist.reporting import Reporter
+
+            config.pluginmanager.register(Reporter(config, Path(options.report), gate), "gpt_dist_report")
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -148,6 +156,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             _refuse_untimed(config)
         if needed:
             _bench(config)
+        if needed and not config.option.collectonly:
+            _bench(config).open_log()
         if in_matrix and not config.option.collectonly:
             _bench(config).check_options()
         if needed and not config.option.collectonly:
@@ -224,9 +234,9 @@ def _is_timed(config: pytest.Config) -> bool:
 
 
 def _refuse_untimed(config: pytest.Config) -> None:
-    """A comparison that was asked for and does not take place must not look like a pass."""
+    """A comparison or report that was asked for and does not take place must not look like a pass."""
     options = config.stash[_OPTIONS]
-    for name in ("against", "require_baseline"):
+    for name in ("against", "require_baseline", "report"):
         if getattr(options, name):
             raise UsageError(f"{flag(name)} needs times, and there are none: {_why_untimed(config)}")
 

@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import isfinite, prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from pytest_gpt_dist.choices import Batching, LogLevel
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.thresholds import DEFAULT_THRESHOLDS, Threshold, parse_thresholds
 
 _LARGEST_SIZE = 2**50
 _LARGEST_INTEGER = 10**6
@@ -207,6 +209,19 @@ class Options:
     )
     requests: int | None = _integer(None, "number of requests (default: batch size x devices)", "workload")
     batch_size: int = _integer(4, "requests generated together (default: 4)", "workload")
+    batching: str = _option(
+        "in-order",
+        "requests of a batch: in-order, by-length (similar ones together), or token-budget: by length, as many as"
+        " --gpt-token-budget allows (default: in-order)",
+        "workload",
+        choices=get_args(Batching),
+    )
+    token_budget: int | None = _integer(
+        None,
+        "with --gpt-batching=token-budget: most tokens of a batch, padding and new ones included, counted per device"
+        " or world as the batch size is",
+        "workload",
+    )
     prompt_tokens: int | None = _integer(
         None,
         "cut or repeat prompts to this length (default: 256 on CUDA, 64 on the CPU; a file's own lengths)",
@@ -255,6 +270,14 @@ class Options:
         maximum=1e6,
         metavar="S",
     )
+    alert: tuple[Threshold, ...] = _option(
+        DEFAULT_THRESHOLDS,
+        "alert beyond these: temperature in degrees Celsius; gpu_memory, host_memory, cpu in percent"
+        " (default: temperature=80,gpu_memory=90,host_memory=85,cpu=90)",
+        "measuring",
+        parse=parse_thresholds,
+        metavar="NAME=LIMIT[:critical],...",
+    )
 
     baseline: bool = _option(
         False,
@@ -298,8 +321,17 @@ class Options:
     resume: bool = _option(
         False, "take what a killed session had measured from its journal", "running", ini="bool"
     )
+    report: str | None = _option(
+        None, "write charts, tables and a page of the session into this folder", "running", metavar="DIR"
+    )
+    log_level: str = _option(
+        "warning",
+        "what ranks tell of their work in their output (default: warning)",
+        "running",
+        choices=get_args(LogLevel),
+    )
     log_dir: str | None = _option(
-        None, "keep the output of each rank in this folder", "running", metavar="DIR"
+        None, "keep the output of each rank, and session.log, in this folder", "running", metavar="DIR"
     )
 
     def check_comparison(self) -> None:
@@ -368,6 +400,16 @@ def check_argument(name: str, value: Any) -> None:
         how.check(float(value) if how.ini == "float" else value)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"{name}={value!r}: {error}") from None
+
+
+def check_batching(batching: str, token_budget: int | None) -> None:
+    """Raise UsageError where a way of batching lacks its budget, or a budget the way of batching that uses it."""
+    if batching == "token-budget" and token_budget is None:
+        raise UsageError("batching by token-budget needs a budget: give --gpt-token-budget=N")
+    if batching != "token-budget" and token_budget is not None:
+        raise UsageError(
+            f"a token budget of {token_budget} needs --gpt-batching=token-budget: {batching} does not use it"
+        )
 
 
 def flag(name: str) -> str:

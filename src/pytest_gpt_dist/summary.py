@@ -30,14 +30,15 @@ class Summary:
         """Print the table."""
         if not self._saved:
             return
+        from pytest_gpt_dist.report.alerts import alert_lines
         from pytest_gpt_dist.report.table import Row, render
 
         rows = [Row(nodeid.rpartition("::")[2], info) for nodeid, info in self._saved]
         terminalreporter.ensure_newline()
         terminalreporter.section("gpt-dist", sep="-", blue=True)
         terminalreporter.write_line(render(rows))
-        for note in self._notes:
-            terminalreporter.write_line(note)
+        for line in (*alert_lines([info for _, info in self._saved]), *self._notes):
+            terminalreporter.write_line(line)
         if self._untimed is not None:
             terminalreporter.write_line(
                 f"Nothing was timed ({self._untimed}): cases ran once and were checked."

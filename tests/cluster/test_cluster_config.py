@@ -33,6 +33,7 @@ def test_neighbouring_ranks_sit_on_neighbouring_cores() -> None:
         ({"device": "cuda", "backend": "nccl", "share_gpu": True}, "two ranks on one GPU"),
         ({"device": "cpu", "threads_per_rank": 0}, "at least 1"),
         ({"device": "cpu", "memory_limit_bytes": 0}, "at least 1 byte"),
+        ({"device": "cpu", "log_level": "loud"}, "log level 'loud' is unknown: choose debug, info"),
         ({"device": "cpu", "timeout_s": 0}, "seconds above 0"),
         ({"device": "cpu", "timeout_s": float("nan")}, "seconds above 0"),
     ],

@@ -12,6 +12,7 @@ from pytest_gpt_dist import GptDist, Layout, ProcessGroup, RankGroupError
 TEXTS = ["ab", "cde"]
 IDS = [[97, 98], [99, 100, 101]]
 LANES = [[5, 6, 7], [8, 9], [10]]
+UNEVEN = [[5, 6, 7, 8, 9, 10], [11], [12, 13, 14, 15, 16, 17], [18]]
 
 
 def lengths(tokens: list[list[int]]) -> list[int]:
@@ -106,6 +107,35 @@ def test_microbatches_change_the_schedule_and_not_the_tokens(gpt_dist: GptDist) 
 
 
 @pytest.mark.parametrize(
+    ("gpus", "strategy"),
+    [
+        (1, "pure_data_parallel"),
+        (2, "pure_data_parallel"),
+        (2, "tensor_data_hybrid"),
+        (2, "pipeline_data_hybrid"),
+    ],
+)
+def test_batching_changes_the_batches_and_not_the_tokens(gpt_dist: GptDist, gpus: int, strategy: str) -> None:
+    in_order = gpt_dist.run(prompts=UNEVEN, gpus=gpus, strategy=strategy)
+    by_length = gpt_dist.run(prompts=UNEVEN, batching="by-length")
+    budgeted = gpt_dist.run(prompts=UNEVEN, batching="token-budget", token_budget=18)
+    assert in_order.tokens == by_length.tokens == budgeted.tokens
+    assert len({tuple(tokens) for tokens in in_order.tokens}) == 4
+
+
+def test_what_batching_saves_is_saved(gpt_dist: GptDist) -> None:
+    padding = {
+        batching: gpt_dist.run(prompts=UNEVEN, batching=batching).extra_info
+        for batching in ("in-order", "by-length")
+    }
+    assert [info["batching"] for info in padding.values()] == ["in-order", "by-length"]
+    assert [info["padding_fraction"] for info in padding.values()] == [pytest.approx(10 / 24), 0]
+    assert [info["padding_fraction_in_order"] for info in padding.values()] == [pytest.approx(10 / 24)] * 2
+    prints = [info["fingerprint"] for info in padding.values()]
+    assert prints[0] != prints[1]
+
+
+@pytest.mark.parametrize(
     "rules",
     [
         {"temperature": 1.5},
@@ -160,6 +190,10 @@ WRONG: dict[str, dict[str, Any]] = {
     "prompts-ids": {"prompts": [[1], [400]]},
     "prompts-count": {"prompts": [[1]], "requests": 4},
     "context": {"prompts": [[1] * 60]},
+    "batching": {"batching": "by-size"},
+    "batching-alone": {"batching": "token-budget"},
+    "budget-alone": {"token_budget": 64},
+    "budget": {"prompts": LANES, "batching": "token-budget", "token_budget": 10},
 }
 
 

@@ -36,6 +36,10 @@ FAILING = {
     "test_wrong[prompts-ids]": "prompts[1]: token id 400 is outside the model's vocabulary of 307",
     "test_wrong[prompts-count]": "prompts given in code are exactly the requests; leave out requests",
     "test_wrong[context]": "prompts[0]: 60 prompt tokens and 8 new ones do not fit tiny's context of 64",
+    "test_wrong[batching]": "batching='by-size': expected one of in-order, by-length, token-budget",
+    "test_wrong[batching-alone]": "batching by token-budget needs a budget: give --gpt-token-budget=N",
+    "test_wrong[budget-alone]": "a token budget of 64 needs --gpt-batching=token-budget: in-order does not use it",
+    "test_wrong[budget]": "request 0: 3 prompt tokens and 8 new ones are more than the 10 that the token budget leaves",
     "test_wrong_marker": "marker gpt_dist takes keywords only, such as gpus=4; got (4,)",
     "test_wrong_keyword_of_the_marker": "unknown argument 'gpu': did you mean gpus?",
     "test_a_function_that_cannot_travel": "",
@@ -97,6 +101,15 @@ def test_the_one_count_of_the_options_is_used_where_no_other_is_given(tmp_path: 
     bench = Bench(Options(device="cpu", gpus=(2,)), registry, tmp_path, timed=False)
     case, _ = bench.case({"strategy": "tensor_data_hybrid"})
     assert case.layout == Layout(tp=2)
+
+
+def test_another_way_of_batching_leaves_the_options_budget_behind(tmp_path: Path) -> None:
+    registry = Registry()
+    builtin(registry)
+    options = Options(device="cpu", batching="token-budget", token_budget=512)
+    bench = Bench(options, registry, tmp_path, timed=False)
+    assert bench.case({})[0].workload.token_budget == 512
+    assert bench.case({"batching": "by-length"})[0].workload.token_budget is None
 
 
 def test_beside_other_workers_cases_run_once_and_untimed(tmp_path: Path) -> None:

@@ -7,7 +7,10 @@ from plugin.sessions import WITHOUT, run_python
 LOOK = """
 import sys
 
-HEAVY = {"torch", "transformers", "huggingface_hub", "tabulate", "pynvml", "numpy", "safetensors"}
+HEAVY = {
+    *("torch", "transformers", "huggingface_hub", "safetensors", "numpy", "matplotlib", "jinja2"),
+    *("tabulate", "pynvml", "psutil"),
+}
 
 def pytest_unconfigure():
     print("imported:", sorted(HEAVY & set(sys.modules)))

@@ -128,6 +128,18 @@ def test_wrong_options_end_the_session_before_the_first_case(
     assert said in error_line(folder.runpytest_inprocess(flag))
 
 
+@pytest.mark.parametrize(
+    ("flags", "left"),
+    [(["--gpt-token-budget=100"], 100), (["--gpt-token-budget=300", "--gpt-scaling=strong"], 75)],
+    ids=["weak", "strong"],
+)
+def test_a_budget_below_a_request_in_any_case_ends_the_session_before_the_first(
+    folder: pytest.Pytester, flags: list[str], left: int
+) -> None:
+    line = error_line(folder.runpytest_inprocess("--gpt-batching=token-budget", *flags))
+    assert f"64 prompt tokens and 64 new ones are more than the {left} that the token budget leaves" in line
+
+
 def test_an_architecture_that_is_not_supported_is_said_with_those_that_are(folder: pytest.Pytester) -> None:
     (folder.mkdir("bert") / "config.json").write_text('{"model_type": "bert"}')
     line = error_line(folder.runpytest_inprocess("--gpt-model=bert/"))
@@ -170,6 +182,6 @@ def test_the_markers_and_fixtures_are_documented(pytester: pytest.Pytester) -> N
     pytester.runpytest_inprocess("--markers").stdout.fnmatch_lines(
         ["@pytest.mark.gpt_dist(gpus, strategy, ?*workload): *", "@pytest.mark.gpt_dist_matrix: *"]
     )
-    pytester.runpytest_inprocess("--fixtures").stdout.fnmatch_lines(
-        ["gpt_dist -- *", "gpt_process_group -- *"]
-    )
+    fixtures = pytester.runpytest_inprocess("--fixtures").stdout
+    for name in ("gpt_dist", "gpt_process_group"):  # pytest sorts them by the text of their place
+        fixtures.fnmatch_lines([f"{name} -- *"])

@@ -32,6 +32,9 @@ KEYS = [
     "dtype",
     "scaling",
     "batch_size",
+    "batching",
+    "padding_fraction",
+    "padding_fraction_in_order",
     "requests",
     "prompt_tokens",
     "new_tokens",
@@ -61,6 +64,7 @@ KEYS = [
     "max_logit_error",
     "matches_reference",
     "tokens_sha256",
+    "telemetry",
     "marks",
     "resumed",
     "launches",
@@ -196,8 +200,9 @@ def test_collectives_of_a_step_are_those_of_the_layout(timed: Session) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_that_could_not_be_measured_is_null(timed: Session, name: str) -> None:
     info = timed.info(name)
-    unmeasured = ("energy_j_per_token", "gpu_utilization")
-    assert [info[key] for key in unmeasured] == [None] * 2
+    assert info["gpu_utilization"] is None
+    if info["telemetry"]["host"]["energy_j"] is None:  # most kernels show it to root alone
+        assert info["energy_j_per_token"] is None
     assert info["lost"] == dict.fromkeys(("communication", "bubble", "imbalance", "host", "other"))
 
 

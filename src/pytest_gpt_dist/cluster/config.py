@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from pytest_gpt_dist.choices import LogLevel
 from pytest_gpt_dist.cluster.side import OWN, Side
 from pytest_gpt_dist.errors import UsageError
 
@@ -20,7 +21,8 @@ class ClusterConfig:
     what it may take on the CPU beyond what it starts with. `share_gpu` lets several ranks own one GPU and
     stages their communication through host memory. `pin_cpus` gives each CPU rank cores of its own: for
     figures; runs that time nothing go better without. `log_dir` keeps what ranks print; None keeps it only
-    of a group that failed. `side` is whose code the ranks run. UsageError when the parts do not fit together.
+    of a group that failed. `log_level` is how much of what they do ranks write there: debug, info, warning or
+    error. `side` is whose code the ranks run. UsageError when the parts do not fit together.
     """
 
     device: Device
@@ -30,6 +32,7 @@ class ClusterConfig:
     memory_limit_bytes: int | None = None
     timeout_s: float = 300.0
     log_dir: Path | None = None
+    log_level: str = "warning"
     pin_cpus: bool = True
     side: Side = OWN
 
@@ -44,6 +47,10 @@ class ClusterConfig:
             raise UsageError("a GPU can only be shared on device cuda: leave share_gpu out on the CPU")
         if self.share_gpu and self.backend == "nccl":
             raise UsageError("NCCL cannot put two ranks on one GPU: choose gloo or auto with share_gpu")
+        if self.log_level not in get_args(LogLevel):
+            raise UsageError(
+                f"log level {self.log_level!r} is unknown: choose {', '.join(get_args(LogLevel))}"
+            )
         if self.threads_per_rank < 1:
             raise UsageError(f"threads per rank must be at least 1, not {self.threads_per_rank}")
         if self.memory_limit_bytes is not None and self.memory_limit_bytes < 1:

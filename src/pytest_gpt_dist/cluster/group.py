@@ -1,5 +1,6 @@
 """A live group of ranks as the controller sees it: start it, run functions on it, end or bury it."""
 
+import logging
 import os
 import pickle
 import select
@@ -35,6 +36,8 @@ from pytest_gpt_dist.cluster.watch import OnProgress, RankProcess, Watch
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 from pytest_gpt_dist.errors import UsageError
 
+_log = logging.getLogger(__name__)
+
 STACKS_S = 0.8
 """How long ranks get to write down their stacks."""
 LEAVE_S = 2.0
@@ -60,6 +63,7 @@ class RankGroup:
         self._ranks: list[RankProcess] = []
         self._request = START
         self._oom_kills = out_of_memory_kills()
+        began_s = time.monotonic()
         with self._buried_on_error("start"):
             self._start()
             watch = Watch(self._ranks, launcher, START, max(START_TIMEOUT_S, config.timeout_s))
@@ -69,6 +73,14 @@ class RankGroup:
                 raise self._failure(watch, where=None, starting=True)
         answers = [watch.answers[rank] for rank in range(world_size)]
         self.infos: tuple[RankInfo, ...] = tuple(ready.info for ready in answers if isinstance(ready, Ready))
+        took_s = time.monotonic() - began_s
+        _log.info(
+            "group of %d started in %.2f s: processes %s, output in %s",
+            world_size,
+            took_s,
+            self.pids,
+            self._folder,
+        )
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -120,6 +132,7 @@ class RankGroup:
         """Have every rank leave the process group and end; bury what has not done so after a short while."""
         if not self.alive:
             return
+        _log.info("group of %d is to leave: processes %s", self.world_size, self.pids)
         for rank in self._ranks:
             with suppress(ChannelClosed, TimeoutError):
                 rank.channel.send(Leave(), timeout_s=LEAVE_S)
@@ -173,6 +186,7 @@ class RankGroup:
             collective_timeout_s=max(START_TIMEOUT_S, config.timeout_s) + COLLECTIVE_MARGIN_S,
             store_port=store_port,
             log=str(self._folder / f"rank{rank}.log"),
+            log_level=config.log_level,
             stack=str(self._folder / f"rank{rank}.stack"),
         )
 
@@ -181,11 +195,16 @@ class RankGroup:
         try:
             yield
         except LaunchError as error:
-            self.bury()
+            self._bury_after(error)
             raise RankGroupError(kind, (), f"{self.world_size} ranks: {error}") from error
-        except BaseException:
-            self.bury()
+        except BaseException as error:
+            self._bury_after(error)
             raise
+
+    def _bury_after(self, error: BaseException) -> None:
+        why = f"{type(error).__name__}: {error}".partition("\n")[0]
+        _log.info("group of %d is buried: processes %s, %s", self.world_size, self.pids, why)
+        self.bury()
 
     def _failure(
         self, watch: Watch, where: Callable[[int], str] | None, starting: bool = False

@@ -27,7 +27,8 @@ class RankSpec:
 
     `device` and `backend` are what the configuration asked for ("cuda", "auto"); what came of it stands in
     the rank's RankInfo. An empty `cpus` leaves the rank where it is. `log` is the file for all that the
-    rank prints, `stack` the one where it writes, when asked or when it crashes, what it was doing.
+    rank prints, and for what this package logs there, from `log_level` on; `stack` the one where it writes, when
+    asked or when it crashes, what it was doing.
     """
 
     rank: int
@@ -42,6 +43,7 @@ class RankSpec:
     collective_timeout_s: float
     store_port: int
     log: str
+    log_level: str
     stack: str
 
 

@@ -1,5 +1,6 @@
 """Process groups of some of the ranks: made by all ranks in the same order, kept as long as the process."""
 
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -7,6 +8,7 @@ import torch.distributed as dist
 
 from pytest_gpt_dist.cluster.rank import this_rank
 
+_log = logging.getLogger(__name__)
 _made: dict[tuple[tuple[int, ...], str], dist.ProcessGroup | None] = {}
 
 
@@ -35,5 +37,6 @@ def make_subgroups(partition: Sequence[tuple[int, ...]], purpose: str = "") -> d
 
 def _make(key: tuple[tuple[int, ...], str], rank: int, timeout_s: float) -> dist.ProcessGroup | None:
     ranks, purpose = key
+    _log.debug("ranks %s become a group: %s", ranks, purpose)
     group = dist.new_group(list(ranks), timeout=timedelta(seconds=timeout_s), group_desc=purpose or None)
     return group if rank in ranks else None

@@ -2,6 +2,7 @@
 
 import faulthandler
 import io
+import logging
 import os
 import pickle
 import signal
@@ -45,6 +46,7 @@ def live(spec: RankSpec, parent: int, fds: tuple[int, ...]) -> NoReturn:
         os.setpgid(0, 0)
         end_with_parent(parent, signal.SIGKILL)
         _redirect(spec)
+        _write_log(spec)
         _serve(spec, Controller(Channel(socket.socket(fileno=fds[0]))), fds[1:])
         status = 0
     except ChannelClosed:
@@ -92,6 +94,16 @@ def _redirect(spec: RankSpec) -> None:
     stack = os.open(spec.stack, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     faulthandler.enable(stack)
     faulthandler.register(STACK_SIGNAL, stack)
+
+
+def _write_log(spec: RankSpec) -> None:
+    """Have what this package logs join what the process prints, each line with its time, level and rank."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s rank {spec.rank}: %(message)s"))
+    logger = logging.getLogger("pytest_gpt_dist")
+    logger.addHandler(handler)
+    logger.setLevel(spec.log_level.upper())
+    logger.propagate = False  # code under test may have the root logger write there, too
 
 
 def _serve(spec: RankSpec, controller: Controller, store_fds: tuple[int, ...]) -> None:

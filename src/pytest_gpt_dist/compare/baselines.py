@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from pytest_gpt_dist.compare.stored import judge_stored, no_baseline
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.launches import launch_datum
+from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
 
 NEWEST_SESSIONS = 30
 """So many matching sessions a case are compared with, the newest. A storage that every night adds to would
@@ -25,19 +26,20 @@ class MeasuredCase:
 
     ``saved_at`` is when its session was saved, as pytest-benchmark writes it: ISO 8601 in UTC, so that text
     sorts by time; empty for what is not saved yet. The same launches saved twice, by autosave and as
-    ``--benchmark-json``, are equal.
+    ``--benchmark-json``, are equal. ``disturbances`` are the marks after which its times do not compare.
     """
 
     name: str
     fingerprint: Mapping[str, Any]
     launches: tuple[float, ...]
     saved_at: str = field(default="", compare=False)
+    disturbances: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, info: Mapping[str, Any], saved_at: str = "") -> MeasuredCase:
         """The case that saved these entries. KeyError, TypeError or UsageError where it saved none."""
         launches = tuple(launch_datum(samples) for samples in info["launches"])
-        return cls(name, info["fingerprint"], launches, saved_at)
+        return cls(name, info["fingerprint"], launches, saved_at, disturbing(info.get("marks", ())))
 
 
 @dataclass(frozen=True)
@@ -85,26 +87,37 @@ def judge_session(
     """A verdict for each case of a session, against the newest of the earlier ones of its id and fingerprint.
 
     Which files hold them does not matter: a case that the last session left out has its baseline in an
-    older one. ``min_effects`` are by case name.
+    older one. Sessions in which it was disturbed are left out, and a change of a case that is disturbed now
+    is in doubt. ``min_effects`` are by case name.
     """
-    verdicts = []
-    for case in current:
-        namesakes = [saved for saved in baselines if saved.name == case.name]
-        matching = [saved for saved in namesakes if saved.fingerprint == case.fingerprint]
-        if matching:
-            newest = sorted(matching, key=lambda saved: saved.saved_at)[-NEWEST_SESSIONS:]
-            verdicts.append(
-                judge_stored(
-                    case.name,
-                    case.launches,
-                    [saved.launches for saved in newest],
-                    cases=len(current),
-                    min_effect=min_effects[case.name],
-                )
-            )
-        else:
-            verdicts.append(no_baseline(case.name, case.launches, _nearest_difference(case, namesakes)))
-    return verdicts
+    return [_judge(case, baselines, len(current), min_effects[case.name]) for case in current]
+
+
+def _judge(case: MeasuredCase, baselines: Sequence[MeasuredCase], cases: int, min_effect: float) -> Verdict:
+    namesakes = [saved for saved in baselines if saved.name == case.name]
+    matching = [saved for saved in namesakes if saved.fingerprint == case.fingerprint]
+    if not matching:
+        return no_baseline(case.name, case.launches, _nearest_difference(case, namesakes))
+    undisturbed = [saved for saved in matching if not saved.disturbances]
+    disturbed = [saved for saved in matching if saved.disturbances]
+    if not undisturbed:
+        why = f"every saved session of it was disturbed ({_kinds(disturbed)})"
+        return replace(no_baseline(case.name, case.launches), why=why)
+    newest = sorted(undisturbed, key=lambda saved: saved.saved_at)[-NEWEST_SESSIONS:]
+    since = newest[0].saved_at if len(newest) == NEWEST_SESSIONS else ""
+    left_out = [saved for saved in disturbed if saved.saved_at >= since]
+    launches = [saved.launches for saved in newest]
+    verdict = judge_stored(case.name, case.launches, launches, cases=cases, min_effect=min_effect)
+    if left_out:
+        said = f"disturbed sessions left out: {len(left_out)} ({_kinds(left_out)})"
+        verdict = replace(verdict, why=f"{verdict.why}; {said}")
+    return verdict.doubted(case.disturbances)
+
+
+def _kinds(disturbed: Sequence[MeasuredCase]) -> str:
+    """What disturbed them, without the particulars, in which no two sessions agree."""
+    kinds = (mark.partition(":")[0] for case in disturbed for mark in case.disturbances)
+    return ", ".join(dict.fromkeys(kinds))
 
 
 def _cases(benchmarks: Sequence[Mapping[str, Any]], saved_at: str) -> Iterator[MeasuredCase]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pytest_gpt_dist.compare.paired import Change, Pair, PairedCase, change, flagged, judge_paired, suspect
 from pytest_gpt_dist.compare.verdict import Metric, Verdict
+from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
 
 METRICS: dict[str, Metric] = {"ttft": "ttft_s", "itl": "itl_p95_s"}
 """What else may gate, by the name that the option gives it."""
@@ -70,7 +71,7 @@ def judge_sides(
         if case is None:
             verdicts.append(_not_measured(name, info, metric))
             continue
-        verdict = replace(next(judged), metric=metric)
+        verdict = replace(next(judged), metric=metric).doubted(_disturbances(info))
         if (problem := info["against"]["problem"]) is not None:
             verdict = replace(verdict, why=f"{verdict.why} ({problem})")
         verdicts.append(verdict)
@@ -101,13 +102,27 @@ def _paired_case(
     return PairedCase(name, screening, confirmation, null_control, min_effect)
 
 
+def _disturbances(info: Mapping[str, Any]) -> list[str]:
+    """Of the launches of either side, the other one first."""
+    sides = (("before", info["against"]), ("after", info))
+    return [f"{side} {mark}" for side, saved in sides for mark in disturbing(saved.get("marks") or ())]
+
+
 def _not_measured(name: str, info: Mapping[str, Any], metric: Metric) -> Verdict:
     problem = info["against"]["problem"]
     if problem is None:
         why = "a single new token leaves no gap to measure"
     else:
         why = f"the other side could not be measured: {problem}"
-    return Verdict.without_baseline(name, "paired", 1 / info["tokens_per_s"], why, metric)
+    return Verdict.without_baseline(name, "paired", _measured_s(info, metric), why, metric)
+
+
+def _measured_s(info: Mapping[str, Any], metric: Metric) -> float | None:
+    """The case's own figure of a metric; None where it has none."""
+    if metric == "seconds_per_token":
+        return 1 / float(info["tokens_per_s"])
+    latency, figure = (info["ttft_s"], "mean") if metric == "ttft_s" else (info["itl_s"], "p95")
+    return None if latency is None else float(latency[figure])
 
 
 def _beside(name: str, info: Mapping[str, Any]) -> Beside:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from math import log1p
 from typing import Any, Literal
 
@@ -27,14 +28,14 @@ class Verdict:
     ``used`` counts what the verdict rests on: earlier sessions (stored) or pairs of launches (paired).
     ``needed_launches`` is the number of launches (paired: a side, stored: in every session) that would
     probably settle an `inconclusive`; None elsewhere, and where launches alone would not. ``p_value`` is
-    that of the paired test, None where there was none. What does not exist is None: all of it but
-    ``after_s`` for `no-baseline`.
+    that of the paired test, None where there was none. What does not exist is None: for `no-baseline` all of it
+    but ``after_s``, and that, too, of a latency that the case does not have.
     """
 
     case: str
     kind: Kind
     mode: Mode
-    after_s: float
+    after_s: float | None
     before_s: float | None
     effect: float | None
     interval: tuple[float, float] | None
@@ -48,7 +49,7 @@ class Verdict:
 
     @classmethod
     def without_baseline(
-        cls, case: str, mode: Mode, after_s: float, why: str, metric: Metric = "seconds_per_token"
+        cls, case: str, mode: Mode, after_s: float | None, why: str, metric: Metric = "seconds_per_token"
     ) -> Verdict:
         """`no-baseline`: there is nothing to compare ``after_s`` with, for the reason ``why``."""
         return cls(
@@ -70,6 +71,13 @@ class Verdict:
     def fails(self) -> bool:
         """Whether it fails the session: a regression does, nothing else."""
         return self.kind == "regressed"
+
+    def doubted(self, disturbances: Sequence[str]) -> Verdict:
+        """`inconclusive` in place of a change, if the launches that it rests on were disturbed by these marks."""
+        if self.kind not in ("regressed", "improved") or not disturbances:
+            return self
+        why = f"{', '.join(disturbances)}: end that, then measure again; otherwise {self.kind}: {self.why}"
+        return replace(self, kind="inconclusive", why=why)
 
     def as_dict(self) -> dict[str, Any]:
         """As it is saved; every value is plain JSON."""

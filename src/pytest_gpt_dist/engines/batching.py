@@ -1,8 +1,9 @@
 """Which requests are worked on together."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from pytest_gpt_dist.choices import Batching
 from pytest_gpt_dist.engines.protocol import Batch, Microbatch, Request
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.topology import Dimensions, Layout, deal, split
@@ -16,35 +17,61 @@ def plan(
     batch_size: int,
     scaling: Scaling = "weak",
     microbatches: int | None = None,
+    *,
+    batching: Batching = "in-order",
+    token_budget: int | None = None,
 ) -> tuple[tuple[Batch, ...], ...]:
     """Deal requests over the replicas and cut each replica's into batches and those into microbatches.
 
     Args:
         requests: of the whole world.
         layout: degrees of the world.
-        batch_size: rows per device (``weak``), or rows in the whole world (``strong``).
-        scaling: what the batch size is counted per.
+        batch_size: most rows per device (``weak``), or most rows in the whole world (``strong``).
+        scaling: what the batch size and the budget are counted per.
         microbatches: of each batch; the number of stages if None. A batch of fewer rows has fewer.
+        batching: whether a replica's requests keep their order or are sorted by length before they are cut,
+            and whether the budget cuts, too.
+        token_budget: most tokens of a batch (``padded_tokens``) under ``token-budget``, counted as the batch
+            size is.
 
     Returns:
         For each replica the batches that it generates one after the other; none if it got no request.
 
     Raises:
-        UsageError: when the batch size or the number of microbatches is below 1.
+        UsageError: when the batch size or the number of microbatches is below 1, or a request alone exceeds
+            the budget.
     """
     if batch_size < 1:
         raise UsageError(f"batch size {batch_size}: must be at least 1")
     if microbatches is not None and microbatches < 1:
         raise UsageError(f"microbatches {microbatches}: must be at least 1")
-    rows = batch_size * layout.pp * layout.tp if scaling == "weak" else -(-batch_size // layout.dp)
+    devices = layout.pp * layout.tp
+    rows = batch_size * devices if scaling == "weak" else -(-batch_size // layout.dp)
+    budget = None
+    if batching == "token-budget" and token_budget is not None:
+        budget = token_budget * devices if scaling == "weak" else token_budget // layout.dp
     hands = deal([len(request.prompt) + request.new_tokens for request in requests], layout.dp)
     return tuple(
         tuple(
-            _batch([requests[index] for index in hand[first : first + rows]], microbatches or layout.pp)
-            for first in range(0, len(hand), rows)
+            _batch(part, microbatches or layout.pp)
+            for part in _cut(_ordered([requests[index] for index in hand], batching), rows, budget)
         )
         for hand in hands
     )
+
+
+def padded_tokens(requests: Sequence[Request]) -> int:
+    """Tokens of a batch of these: each row is as long as the longest prompt and the most new tokens of any."""
+    longest = max(len(request.prompt) for request in requests)
+    return len(requests) * (longest + max(request.new_tokens for request in requests))
+
+
+def padding_fraction(replicas: Sequence[Sequence[Batch]]) -> float:
+    """Positions that only fill prompts up to the longest of their microbatch ÷ all positions of the prefills."""
+    microbatches = [micro for batches in replicas for batch in batches for micro in batch.microbatches]
+    computed = sum(len(micro.requests) * micro.prompt_tokens for micro in microbatches)
+    given = sum(len(request.prompt) for micro in microbatches for request in micro.requests)
+    return (computed - given) / computed if computed else 0.0
 
 
 def check_requests(batches: Sequence[Batch], size: Dimensions) -> None:
@@ -60,6 +87,32 @@ def check_requests(batches: Sequence[Batch], size: Dimensions) -> None:
             raise UsageError(
                 f"request {request.index}: its prompt has tokens outside the vocabulary of {size.vocabulary}"
             )
+
+
+def _ordered(requests: Sequence[Request], batching: Batching) -> Sequence[Request]:
+    if batching == "in-order":
+        return requests
+    return sorted(requests, key=lambda request: (len(request.prompt), request.new_tokens, request.index))
+
+
+def _cut(requests: Iterable[Request], rows: int, budget: int | None) -> list[list[Request]]:
+    """Requests one after the other, each batch as large as its rows and its budget allow."""
+    batches: list[list[Request]] = []
+    for request in requests:
+        if budget is not None and padded_tokens([request]) > budget:
+            raise UsageError(
+                f"request {request.index}: {len(request.prompt)} prompt tokens and {request.new_tokens} new ones"
+                f" are more than the {budget} that the token budget leaves a batch; raise --gpt-token-budget"
+            )
+        if (
+            batches
+            and len(batches[-1]) < rows
+            and (budget is None or padded_tokens([*batches[-1], request]) <= budget)
+        ):
+            batches[-1].append(request)
+        else:
+            batches.append([request])
+    return batches
 
 
 def _batch(requests: Sequence[Request], microbatches: int) -> Batch:

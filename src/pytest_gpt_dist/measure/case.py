@@ -6,7 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_gpt_dist.engines.batching import plan
+from pytest_gpt_dist.choices import Batching
+from pytest_gpt_dist.engines.batching import padding_fraction, plan
 from pytest_gpt_dist.engines.protocol import Batch, ModelSource, Request
 from pytest_gpt_dist.measure.workload import Workload
 from pytest_gpt_dist.topology import Layout
@@ -41,8 +42,17 @@ class Case:
     @property
     def batches(self) -> tuple[tuple[Batch, ...], ...]:
         """The batches of each replica, one after the other, split into microbatches."""
-        workload = self.workload
-        return plan(self.requests, self.layout, workload.batch_size, workload.scaling, workload.microbatches)
+        return self._batches(self.workload.batching)
+
+    @property
+    def padding_fraction(self) -> float:
+        """Share of the prompt positions computed that is padding."""
+        return padding_fraction(self.batches)
+
+    @property
+    def padding_fraction_in_order(self) -> float:
+        """The share that it would be if requests were worked on in their order."""
+        return padding_fraction(self._batches("in-order"))
 
     @property
     def weights(self) -> str:
@@ -74,6 +84,18 @@ class Case:
             "top_p": sampling.top_p,
             "repetition_penalty": sampling.repetition_penalty,
         }
+
+    def _batches(self, batching: Batching) -> tuple[tuple[Batch, ...], ...]:
+        workload = self.workload
+        return plan(
+            self.requests,
+            self.layout,
+            workload.batch_size,
+            workload.scaling,
+            workload.microbatches,
+            batching=batching,
+            token_budget=workload.token_budget,
+        )
 
 
 def _one_or_all(values: list[int]) -> int | list[int]:

@@ -19,6 +19,9 @@ SCHEMA = 1
 def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
     """Everything besides the code under test that changes a case's numbers, as it is saved."""
     workload = case.workload
+    # Baselines saved before there was another way of batching have no entries of it.
+    in_order = workload.batching == "in-order"
+    batching = {} if in_order else {"batching": workload.batching, "token_budget": workload.token_budget}
     return {
         "schema": SCHEMA,
         "device": machine.device,
@@ -43,6 +46,7 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
         "tokenizer": case.tokenizer,
         "scaling": workload.scaling,
         "batch_size": workload.batch_size,
+        **batching,
         "microbatches": workload.microbatches,
         "requests": len(case.requests),
         "prompt_tokens": case.prompt_tokens,

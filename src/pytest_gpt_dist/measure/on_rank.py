@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -33,21 +34,24 @@ from pytest_gpt_dist.model.attention import attention_kernel
 from pytest_gpt_dist.registry import load
 from pytest_gpt_dist.topology import Traffic, parameter_bytes, traffic
 
+_log = logging.getLogger(__name__)
+
 
 def run_case(job: CaseJob) -> RankReport:
     """Load this rank's shard, check it against the reference, and time it; weights are freed at the end."""
     mesh = Mesh(job.layout, this_rank())
+    _log.info("case begins: %s at %s", job.engine, job.layout.where(this_rank().rank))
     peak = PeakMemory(mesh.device)
     make_engine: EngineFactory = load(job.engine, what="engine")
-    engine = make_engine(job.source, mesh, lambda done, total: report_progress("loading", done, total))
-    try:
-        with attention_kernel(job.attention):
+    with attention_kernel(job.attention):
+        engine = make_engine(job.source, mesh, lambda done, total: report_progress("loading", done, total))
+        try:
             report = _RunningCase(job, mesh, engine).run()
-        return replace(report, peak_memory_bytes=peak.read())
-    finally:
-        engine.close()
-        del engine
-        release_memory(mesh.device)
+            return replace(report, peak_memory_bytes=peak.read())
+        finally:
+            engine.close()
+            del engine
+            release_memory(mesh.device)
 
 
 class _RunningCase:
@@ -61,6 +65,8 @@ class _RunningCase:
     def run(self) -> RankReport:
         engine = self._engine
         report = RankReport(self._wrong_share(), engine.parameter_bytes, dict(engine.configuration))
+        _log.info("loaded: %s bytes of parameters", report.parameter_bytes)
+        _log.debug("batches of requests: %s", [[r.index for r in batch.requests] for batch in self._batches])
         if _anywhere(report.problem is not None):
             return report
         if self._job.check is not None:
@@ -117,6 +123,7 @@ class _RunningCase:
             return replace(
                 report, problem="the engine did not let its logits be compared with the reference's"
             )
+        _log.info("checked: largest logit error %.1e", error)
         found = Exactness(self._job.source.dtype, error, not differ, check.own_error)
         return replace(
             report,
@@ -128,7 +135,8 @@ class _RunningCase:
         warmup = timing.warmup if timing else 0
         for number in range(1, warmup + 1):
             report_progress("warm-up", number, warmup)
-            self._round()
+            warm = self._round()
+            _log.info("warm-up %d: %.6f s", number, warm.seconds)
         rounds: list[_Round] = []
         slowest_s: list[float] = []
         started_s = time.monotonic()
@@ -136,6 +144,7 @@ class _RunningCase:
         while not slowest_s or (timing and not enough_rounds(slowest_s, elapsed_s, timing)):
             report_progress("round", len(rounds) + 1, timing.rounds or 0 if timing else 1)
             rounds.append(self._round())
+            _log.info("round %d: %.6f s", len(rounds), rounds[-1].seconds)
             round_s, elapsed_s = _largest(rounds[-1].seconds, time.monotonic() - started_s)
             slowest_s.append(round_s)
         wrong = (self._wrong_traffic(each.traffic) for each in rounds)

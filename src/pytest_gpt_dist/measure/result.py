@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import mean, median
+from statistics import median
 from typing import Any
 
 from pytest_gpt_dist.measure.case import Case
@@ -24,6 +24,9 @@ from pytest_gpt_dist.measure.metrics import (
     speedup,
     unaccounted,
 )
+from pytest_gpt_dist.measure.telemetry.disturbances import disturbance_marks
+from pytest_gpt_dist.measure.telemetry.observation import INTERVAL_S, Observation
+from pytest_gpt_dist.measure.telemetry.summary import Telemetry, summarize
 from pytest_gpt_dist.measure.times import Round, Summary
 from pytest_gpt_dist.topology import Layout, parameter_count
 
@@ -93,12 +96,15 @@ class Result:
 
 @dataclass(frozen=True)
 class Launch:
-    """What one life of a rank group gave: every rank's report, the world's rounds, tokens in prompt order."""
+    """What one life of a rank group gave: every rank's report, the world's rounds, tokens in prompt order.
+
+    ``observation`` is None where nobody looked at the machine.
+    """
 
     reports: tuple[RankReport, ...]
     rounds: tuple[Round, ...]
     tokens: list[list[int]]
-    utilization: float | None
+    observation: Observation | None
 
 
 def make_result(
@@ -109,6 +115,7 @@ def make_result(
     checked: bool,
     warmup: int,
     limits: Sequence[DeviceLimits] = (),
+    keep_series: bool = False,
 ) -> Result:
     """Put together what the launches gave; every key is described in ``docs/metrics.md``.
 
@@ -121,7 +128,7 @@ def make_result(
     by_launch = [
         seconds_per_token([round.seconds for round in launch.rounds], case.requests) for launch in launches
     ]
-    busy = [launch.utilization for launch in launches if launch.utilization is not None]
+    telemetry = summarize(_observations(launches), keep_series=keep_series)
     errors = [
         report.max_logit_error
         for launch in launches
@@ -153,6 +160,9 @@ def make_result(
         "dtype": workload.dtype,
         "scaling": workload.scaling,
         "batch_size": workload.batch_size,
+        "batching": workload.batching,
+        "padding_fraction": case.padding_fraction,
+        "padding_fraction_in_order": case.padding_fraction_in_order,
         "requests": len(case.requests),
         "prompt_tokens": case.prompt_tokens,
         "new_tokens": case.new_tokens,
@@ -170,16 +180,17 @@ def make_result(
             "read_bytes_per_s": [limit.read_bytes_per_s for limit in limits],
             "flops_per_s": [limit.flops_per_s for limit in limits],
         },
-        "gpu_utilization": mean(busy) if busy else None,
+        "gpu_utilization": telemetry.utilization if telemetry else None,
         "peak_memory_bytes": [report.peak_memory_bytes for report in reports],
         "parameter_bytes": [report.parameter_bytes for report in reports],
         "collectives_per_step": {
             kind: [getattr(report.traffic_per_step, kind) for report in reports] for kind in _TRAFFIC
         },
-        "energy_j_per_token": None,
+        "energy_j_per_token": _energy_per_token(telemetry, launches, case),
         "max_logit_error": max(errors, default=None),
         "matches_reference": True if checked else None,
         "tokens_sha256": hashlib.sha256(json.dumps(tokens).encode()).hexdigest(),
+        "telemetry": telemetry.as_dict() if telemetry else None,
         "marks": marks(launches),
         "resumed": False,
         "launches": by_launch,
@@ -209,7 +220,23 @@ def marks(launches: Sequence[Launch]) -> list[str]:
         found.append("latencies do not add up")
     trends = (drift([round.seconds for round in launch.rounds]) for launch in launches if launch.rounds)
     found += [f"drifting: {trend}" for trend in dict.fromkeys(trends) if trend is not None]
-    return found
+    return found + disturbance_marks(_observations(launches))
+
+
+def _observations(launches: Sequence[Launch]) -> list[Observation]:
+    return [launch.observation for launch in launches if launch.observation is not None]
+
+
+def _energy_per_token(telemetry: Telemetry | None, launches: Sequence[Launch], case: Case) -> float | None:
+    """Joules of the time of the rounds ÷ tokens generated in them.
+
+    None where a launch's rounds lasted less than two intervals: mostly what surrounded them would be told.
+    """
+    short = any(seen.span_s < 2 * INTERVAL_S for seen in _observations(launches))
+    if telemetry is None or telemetry.energy_j is None or short:
+        return None
+    rounds = sum(len(launch.rounds) for launch in launches)
+    return telemetry.energy_j / (rounds * sum(request.new_tokens for request in case.requests))
 
 
 def _tokens_vary(launches: Sequence[Launch]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +18,11 @@ from pytest_gpt_dist.measure.job import CaseJob, RankReport, Timing
 from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.references import Reference, References, WrongResultError
 from pytest_gpt_dist.measure.result import Launch, Result, make_result
+from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
+from pytest_gpt_dist.measure.telemetry.sampler import Sampler
+from pytest_gpt_dist.measure.telemetry.source import MachineSource
 from pytest_gpt_dist.measure.times import Round
-from pytest_gpt_dist.measure.utilization import UtilizationSampler
+from pytest_gpt_dist.thresholds import DEFAULT_THRESHOLDS, Threshold
 
 
 class Groups(Protocol):
@@ -39,6 +43,21 @@ Outcome = Result | UsageError | WrongResultError | RankGroupError
 
 
 @dataclass(frozen=True)
+class Watching:
+    """How timed launches are watched: what is worth an alert, and whether every reading is saved.
+
+    Without ``sampled`` nobody looks, which is for measuring what the looks cost.
+    """
+
+    thresholds: tuple[Threshold, ...] = DEFAULT_THRESHOLDS
+    keep_series: bool = False
+    sampled: bool = True
+
+
+_WATCHING = Watching()
+
+
+@dataclass(frozen=True)
 class Checked:
     """What a case is checked against: None where no device holds the model; ``compared`` with transformers."""
 
@@ -49,9 +68,12 @@ class Checked:
 class CaseRunner:
     """Runs cases on rank groups and remembers, for a session, references and one-device throughputs."""
 
-    def __init__(self, groups: Groups, machine: Machine, folder: Path) -> None:
+    def __init__(
+        self, groups: Groups, machine: Machine, folder: Path, watching: Watching = _WATCHING
+    ) -> None:
         self._groups = groups
         self._machine = machine
+        self._watching = watching
         self._references = References(folder)
         self._alone: dict[tuple[str, object], _Alone] = {}
         self._limits: dict[tuple[int, str], tuple[DeviceLimits, ...]] = {}
@@ -96,21 +118,26 @@ class CaseRunner:
                     launches[place].append(self._next_launch(case, timing, against, number, tell))
                 except _FAILURES as error:
                     outcomes[place] = error
-        return [
-            self._concluded(case, timing, made, one_device, status) if outcome is None else outcome
-            for case, made, outcome in zip(cases, launches, outcomes, strict=True)
-        ]
+        for place, (case, against) in enumerate(zip(cases, checked, strict=True)):
+            if outcomes[place] is None and against is not None:
+                outcomes[place] = self._concluded(
+                    case, timing, against, launches[place], one_device=one_device, status=status
+                )
+        return [outcome for outcome in outcomes if outcome is not None]
 
     def _concluded(
         self,
         case: Case,
         timing: Timing,
+        checked: Checked,
         launches: Sequence[Launch],
+        *,
         one_device: Callable[[Case], Case],
         status: Callable[[str], None],
     ) -> Outcome:
         try:
-            result = self.result(case, timing, self.reference(case, status), launches)
+            status("measuring the limits")
+            result = self.result(case, timing, checked, launches)
             return self.scaled(case, result, timing, lambda: one_device(case), status)
         except _FAILURES as error:
             return error
@@ -132,18 +159,21 @@ class CaseRunner:
             # What is finished must not be lost with its partner: one device may be too small for the model.
             try:
                 alone = self._measure(one_device(), timing, _prefixed("one device alone: ", status))
-                self._alone[key] = _Alone(alone.tokens_per_s, "measured on demand")
-            except (RankGroupError, WrongResultError) as error:
+                self._alone[key] = _Alone.of(alone, "measured on demand")
+            except _FAILURES as error:
                 self._alone[key] = _Alone(None, first_line(error))
         partner = self._alone[key]
         if partner.tokens_per_s is None:
             return result.marked(f"no speed-up: on one device, {partner.origin}")
-        return result.scaled(partner.tokens_per_s, partner.origin)
+        result = result.scaled(partner.tokens_per_s, partner.origin)
+        if partner.disturbances and case.gpus > 1:
+            return result.marked(f"speed-up refers to a disturbed run: {', '.join(partner.disturbances)}")
+        return result
 
     def remember(self, case: Case, result: Result) -> None:
         """Take a one-device result as what other cases of its engine and workload are compared with."""
         if case.gpus == 1 and result.tokens_per_s is not None:
-            self._alone[case.engine, case.workload] = _Alone(result.tokens_per_s, "case of this session")
+            self._alone[case.engine, case.workload] = _Alone.of(result, "case of this session")
 
     def _measure(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
         checked = self.reference(case, status)
@@ -182,6 +212,7 @@ class CaseRunner:
             checked=checked.reference is not None,
             warmup=timing.warmup if timing else 0,
             limits=self._limits_of(case) if timing else (),
+            keep_series=self._watching.keep_series,
         )
         if checked.compared:
             return result
@@ -218,9 +249,10 @@ class CaseRunner:
             timing=timing,
             attention=self._machine.attention,
         )
-        with UtilizationSampler([gpu.uuid for gpu in self._machine.gpus[: case.gpus]]) as sampler:
+        sampler = self._sampler(group, case) if timing and self._watching.sampled else None
+        with sampler or nullcontext():
             reports: list[RankReport] = group.run(
-                run_case, job, on_progress=_shown(status), where=case.layout.where
+                run_case, job, on_progress=_shown(_announced(sampler, status)), where=case.layout.where
             )
         problem = next((report.problem for report in reports if report.problem is not None), None)
         if problem is not None:
@@ -240,20 +272,36 @@ class CaseRunner:
             reports=tuple(reports),
             rounds=tuple(rounds),
             tokens=tokens,
-            utilization=sampler.mean_between(*span) if timing and span else None,
+            observation=sampler.observation(*span) if sampler and span else None,
         )
+
+    def _sampler(self, group: RankGroup, case: Case) -> Sampler:
+        pids, gpus = group.pids, self._machine.gpus[: case.gpus]
+        return Sampler(lambda: MachineSource(pids, gpus), self._watching.thresholds)
 
 
 @dataclass(frozen=True)
 class _Alone:
-    """What one device does alone, and whence that is known; None and why there is no such figure."""
+    """What one device does alone, and whence that is known; None and why there is no such figure.
+
+    ``disturbances`` are the marks after which its times do not compare.
+    """
 
     tokens_per_s: float | None
     origin: str
+    disturbances: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, result: Result, origin: str) -> _Alone:
+        return cls(result.tokens_per_s, origin, disturbing(result.extra_info["marks"]))
 
 
 def _prefixed(prefix: str, status: Callable[[str], None]) -> Callable[[str], None]:
     return lambda text: status(prefix + text)
+
+
+def _announced(sampler: Sampler | None, status: Callable[[str], None]) -> Callable[[str], None]:
+    return status if sampler is None else lambda text: status(sampler.announced(text))
 
 
 def _shown(status: Callable[[str], None]) -> Callable[[int, Progress], None]:

@@ -9,10 +9,11 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any, Literal
 
+from pytest_gpt_dist.choices import Batching
 from pytest_gpt_dist.engines.protocol import Request, Sampling
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.prompts import Prompt, Tokenize, encode, fit
-from pytest_gpt_dist.settings import Options
+from pytest_gpt_dist.settings import Options, check_batching
 from pytest_gpt_dist.topology import Dimensions
 
 DEFAULT_NEW_TOKENS = 64
@@ -47,6 +48,8 @@ class Workload:
     prompts: str | tuple[Prompt, ...] | None = None
     requests: int | None = None
     batch_size: int = 4
+    batching: Batching = "in-order"
+    token_budget: int | None = None
     prompt_tokens: int | None = None
     new_tokens: int | None = None
     scaling: Literal["weak", "strong"] = "weak"
@@ -55,6 +58,9 @@ class Workload:
     top_p: float | None = None
     repetition_penalty: float = 1.0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_batching(self.batching, self.token_budget)
 
     @classmethod
     def of(cls, options: Options, device: str) -> Workload:
@@ -84,11 +90,14 @@ class Workload:
             parts.append(self.dtype)
         if self.scaling != _DEFAULTS.scaling:
             parts.append(self.scaling)
+        if self.batching == "by-length":
+            parts.append(self.batching)
         if isinstance(self.prompts, str):
             parts.append(_slug(Path(self.prompts).stem))
         default_prompt_tokens = None if isinstance(self.prompts, str) else defaults.prompt_tokens
         numbers: tuple[tuple[str, Any, Any], ...] = (
             ("b", self.batch_size, _DEFAULTS.batch_size),
+            ("budget", self.token_budget, None),
             ("r", self.requests, None),
             ("p", self.prompt_tokens, default_prompt_tokens),
             ("n", self.new_tokens, None),

@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 _IN_COMMON = ("device_name", "model", "dtype", "scaling")
-_NOTHING = "-"
+NOTHING = "-"
 _MIB = 2**20
 
 
@@ -34,7 +34,7 @@ def _table(rows: Sequence[Row]) -> str:
     shown = [
         (header, align, cells)
         for header, align, cells in columns
-        if header not in _ONLY_IF_MEASURED or set(cells) != {_NOTHING}
+        if header not in _ONLY_IF_MEASURED or set(cells) != {NOTHING}
     ]
     return tabulate(
         list(zip(*(cells for _, _, cells in shown), strict=True)),
@@ -44,57 +44,65 @@ def _table(rows: Sequence[Row]) -> str:
     )
 
 
-def _number(value: float | None, form: str) -> str:
-    return _NOTHING if value is None else form.format(value)
+def number(value: float | None, form: str) -> str:
+    """A figure in that form, a dash for one that was not measured."""
+    return NOTHING if value is None else form.format(value)
 
 
 def _milliseconds(summary: Mapping[str, float] | None) -> str:
-    return _NOTHING if summary is None else f"{summary['mean'] * 1e3:,.1f}"
+    return NOTHING if summary is None else f"{summary['mean'] * 1e3:,.1f}"
 
 
-def _memory(by_rank: Sequence[int | None]) -> str:
-    """The largest of the ranks."""
+def memory(by_rank: Sequence[int | None]) -> str:
+    """The largest of the ranks in MiB; a dash where none could tell."""
     known = [size for size in by_rank if size is not None]
-    return f"{max(known) / _MIB:,.0f}" if known else _NOTHING
+    return f"{max(known) / _MIB:,.0f}" if known else NOTHING
 
 
-def _exact(info: Mapping[str, Any]) -> str:
-    if info["matches_reference"] is None:
+def exact(matches_reference: bool | None, max_logit_error: float | None) -> str:
+    """Whether the result is the reference's, and how far its logits are from that one's."""
+    if matches_reference is None:
         return "no reference"
-    return f"yes ({info['max_logit_error']:.0e})"
+    said = "yes" if matches_reference else "no"
+    return said if max_logit_error is None else f"{said} ({max_logit_error:.0e})"
 
 
-def _notes(info: Mapping[str, Any]) -> list[str]:
-    notes = []
+def notes(info: Mapping[str, Any]) -> list[str]:
+    """What else there is to say about a case, its marks included."""
+    found = []
     if info["degenerate"]:
-        notes.append(f"= {info['degenerate']}")
+        found.append(f"= {info['degenerate']}")
     if info["oversubscribed"]:
-        notes.append("oversubscribed")
+        found.append("oversubscribed")
     if info["shared_gpu"]:
-        notes.append("shared GPU")
+        found.append("shared GPU")
     if info["tokens_per_s"] is None:
-        notes.append("untimed")
+        found.append("untimed")
     if info["resumed"]:
-        notes.append("resumed")
-    return notes + list(info["marks"])
+        found.append("resumed")
+    if (batching := info.get("batching", "in-order")) != "in-order":
+        before = info["padding_fraction_in_order"]
+        found.append(f"{batching}: {info['padding_fraction']:.0%} padding, in order {before:.0%}")
+    return found + list(info["marks"])
 
 
-def _layout(info: Mapping[str, Any]) -> str:
+def layout(info: Mapping[str, Any]) -> str:
+    """The degrees, as ``dp1·pp2·tp4``."""
     return "dp{dp}·pp{pp}·tp{tp}".format_map(info["layout"])
 
 
 _COLUMNS: tuple[tuple[str, str, Callable[[Row], str]], ...] = (
     ("case", "left", lambda row: row.case),
-    ("layout", "left", lambda row: _layout(row.info)),
-    ("tokens/s", "right", lambda row: _number(row.info["tokens_per_s"], "{:,.1f}")),
-    ("speed-up", "right", lambda row: _number(row.info["speedup"], "{:.2f}×")),
-    ("efficiency", "right", lambda row: _number(row.info["efficiency"], "{:.0%}")),
-    ("of limit", "right", lambda row: _number(row.info["bandwidth_fraction"], "{:.0%}")),
+    ("layout", "left", lambda row: layout(row.info)),
+    ("tokens/s", "right", lambda row: number(row.info["tokens_per_s"], "{:,.1f}")),
+    ("speed-up", "right", lambda row: number(row.info["speedup"], "{:.2f}×")),
+    ("efficiency", "right", lambda row: number(row.info["efficiency"], "{:.0%}")),
+    ("of limit", "right", lambda row: number(row.info["bandwidth_fraction"], "{:.0%}")),
     ("latency ms", "right", lambda row: _milliseconds(row.info["latency_s"])),
     ("TTFT ms", "right", lambda row: _milliseconds(row.info["ttft_s"])),
-    ("GPU util.", "right", lambda row: _number(row.info["gpu_utilization"], "{:.0%}")),
-    ("memory MiB", "right", lambda row: _memory(row.info["peak_memory_bytes"])),
-    ("exact", "left", lambda row: _exact(row.info)),
-    ("notes", "left", lambda row: ", ".join(_notes(row.info))),
+    ("GPU util.", "right", lambda row: number(row.info["gpu_utilization"], "{:.0%}")),
+    ("memory MiB", "right", lambda row: memory(row.info["peak_memory_bytes"])),
+    ("exact", "left", lambda row: exact(row.info["matches_reference"], row.info["max_logit_error"])),
+    ("notes", "left", lambda row: ", ".join(notes(row.info))),
 )
 _ONLY_IF_MEASURED = ("GPU util.",)

@@ -28,7 +28,7 @@ def render_verdicts(verdicts: Sequence[Verdict], style: str = "simple") -> str:
 
 def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
     """The last line: what failed the session, or how many verdicts of each kind there are."""
-    failing = [_name(verdict) for verdict in verdicts if verdict.fails]
+    failing = [verdict_name(verdict.case, verdict.metric) for verdict in verdicts if verdict.fails]
     if failing:
         return f"gpt-dist: {len(failing)} regressed, which fails the session: {', '.join(failing)}"
     missing = [verdict for verdict in verdicts if verdict.kind == "no-baseline"]
@@ -38,13 +38,16 @@ def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
     return "gpt-dist: " + ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
 
-def _name(verdict: Verdict) -> str:
-    case = verdict.case.rpartition("::")[2]
-    return case if verdict.metric == "seconds_per_token" else f"{case} {_LATENCIES[verdict.metric]}"
+def verdict_name(case: str, metric: str) -> str:
+    """The case without its file, and of which of its latencies the verdict is, if of one."""
+    name = case.rpartition("::")[2]
+    return name if metric == "seconds_per_token" else f"{name} {_LATENCIES.get(metric, metric)}"
 
 
-def _level(verdict: Verdict, seconds: float) -> str:
+def _level(verdict: Verdict, seconds: float | None) -> str:
     """Tokens per second; of a latency, milliseconds."""
+    if seconds is None:
+        return _NOTHING
     return f"{1 / seconds:,.1f}" if verdict.metric == "seconds_per_token" else f"{seconds * 1000:,.2f} ms"
 
 
@@ -54,8 +57,8 @@ def _cells(verdict: Verdict) -> list[str]:
         low, high = verdict.interval
         interval = f"{low:+.1%} to {high:+.1%}"
     return [
-        _name(verdict),
-        _NOTHING if verdict.before_s is None else _level(verdict, verdict.before_s),
+        verdict_name(verdict.case, verdict.metric),
+        _level(verdict, verdict.before_s),
         _level(verdict, verdict.after_s),
         _NOTHING if verdict.effect is None else f"{verdict.effect:+.1%}",
         interval,

@@ -1,0 +1,25 @@
+"""``gpt-dist report``: charts, tables and a page of saved sessions."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from datetime import UTC, datetime
+
+from pytest_gpt_dist.report.findings import find
+from pytest_gpt_dist.report.libraries import require_libraries
+from pytest_gpt_dist.report.saved import read_saved
+
+
+def run(given: Namespace) -> int:
+    """Write the report and print its files; what could not be used is said on the standard error."""
+    require_libraries("gpt-dist report")
+    from pytest_gpt_dist.report.files import write_report  # noqa: PLC0415  nothing of it without its libraries
+
+    saved = read_saved(given.files)
+    findings = find(saved.cases, saved.skipped)
+    for path in write_report(findings, given.output, datetime.now(UTC)):
+        print(path)
+    for note in findings.notes:
+        print(note, file=sys.stderr)
+    return 0

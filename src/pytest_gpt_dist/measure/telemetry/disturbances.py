@@ -1,0 +1,41 @@
+"""What disturbed the rounds of a case, as marks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pytest_gpt_dist.measure.telemetry.counters import growth
+from pytest_gpt_dist.measure.telemetry.observation import Observation
+
+MIN_SWAPPED_BYTES = 2**20
+"""Less than that, either way, a machine swaps at any time."""
+BY_DESIGN = ("power cap",)
+"""Keeps the clocks of a busy GPU down all the time, in every launch alike, so it makes no launch another one."""
+_THROTTLED, _SHARED, _SWAPPED = "throttled", "shared device", "swapped"
+
+
+def disturbance_marks(observations: Sequence[Observation]) -> list[str]:
+    """The marks of a case: ``throttled: …``, ``shared device: …``, ``swapped``; each once."""
+    gpus = [gpu for each in observations for reading in each.inside for gpu in reading.gpus]
+    marks = [
+        f"{_THROTTLED}: {reason}"
+        for gpu in gpus
+        for reason in gpu.throttling or ()
+        if reason not in BY_DESIGN
+    ]
+    marks += [f"{_SHARED}: {stranger}" for gpu in gpus for stranger in gpu.strangers or ()]
+    if any(_swapped_bytes(each) >= MIN_SWAPPED_BYTES for each in observations):
+        marks.append(_SWAPPED)
+    return list(dict.fromkeys(marks))
+
+
+def disturbing(marks: Iterable[str]) -> tuple[str, ...]:
+    """Those of saved marks after which times do not compare."""
+    return tuple(mark for mark in marks if mark.partition(":")[0] in (_THROTTLED, _SHARED, _SWAPPED))
+
+
+def _swapped_bytes(observation: Observation) -> float:
+    span = observation.start_s, observation.end_s
+    moved_in = growth(observation.points(lambda reading: reading.host.swapped_in_bytes), *span)
+    moved_out = growth(observation.points(lambda reading: reading.host.swapped_out_bytes), *span)
+    return max(moved_in or 0.0, moved_out or 0.0)

@@ -1,0 +1,72 @@
+"""The machine as a whole: processors, memory, swap, disks, network."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+
+from pytest_gpt_dist.measure.telemetry.rapl import PackageEnergy
+from pytest_gpt_dist.measure.telemetry.reading import HostReading
+from pytest_gpt_dist.measure.telemetry.told import told
+
+_VMSTAT = Path("/proc/vmstat")
+_INTERFACES = Path("/sys/class/net")
+_LOOPBACK = "lo"
+
+
+class Host:
+    """Reads this machine; what a kernel or a sandbox does not show is None, each figure on its own."""
+
+    def __init__(self) -> None:
+        self._packages = PackageEnergy()
+        self._cores = psutil.cpu_count() or 1
+
+    def read(self) -> HostReading:
+        """The machine now."""
+        swapped_in, swapped_out = told(_swapped_bytes) or (None, None)
+        disk_read, disk_written = told(_disk_bytes) or (None, None)
+        received, sent = told(_network_bytes) or (None, None)
+        return HostReading(
+            cores=self._cores,
+            busy_s=told(_busy_s),
+            memory_share=told(_memory_share),
+            swapped_in_bytes=swapped_in,
+            swapped_out_bytes=swapped_out,
+            disk_read_bytes=disk_read,
+            disk_written_bytes=disk_written,
+            network_received_bytes=received,
+            network_sent_bytes=sent,
+            energy_j=told(self._packages.read),
+        )
+
+
+def _busy_s() -> float:
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+
+
+def _memory_share() -> float:
+    memory = psutil.virtual_memory()
+    return 1 - memory.available / memory.total
+
+
+def _swapped_bytes() -> tuple[int, int]:
+    counted = dict(line.split(maxsplit=1) for line in _VMSTAT.read_text().splitlines())
+    page_bytes = os.sysconf("SC_PAGE_SIZE")
+    return int(counted["pswpin"]) * page_bytes, int(counted["pswpout"]) * page_bytes
+
+
+def _disk_bytes() -> tuple[int, int] | None:
+    disks = psutil.disk_io_counters()
+    return None if disks is None else (disks.read_bytes, disks.write_bytes)
+
+
+def _network_bytes() -> tuple[int, int]:
+    interfaces = psutil.net_io_counters(pernic=True)
+    outside = [name for name in interfaces if name != _LOOPBACK]
+    # Bonds, bridges and the host's ends of containers count again what a card counted.
+    cards = [name for name in outside if (_INTERFACES / name / "device").exists()]
+    counted = [interfaces[name] for name in cards or outside]
+    return sum(each.bytes_recv for each in counted), sum(each.bytes_sent for each in counted)

@@ -1,0 +1,91 @@
+"""The report as Markdown; whatever a text holds, it is shown as it is and never taken for markup."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tabulate import tabulate
+
+from pytest_gpt_dist.report.charts import Chart
+from pytest_gpt_dist.report.glossary import GLOSSARY
+from pytest_gpt_dist.report.sections import TITLE, Document, Section, Table
+
+# Underscores inside a word are no emphasis, and brackets no link without an address: case names are full of both.
+_MARKUP = re.compile(r"[\\`*{}<>|#~&@$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|\bwww(?=\.)")
+_BEGINNING = re.compile(r"^(\s*\d*)([-+=.)\[])")
+
+
+def markdown_report(document: Document, charts: Sequence[Sequence[Chart]]) -> str:
+    """A page whose pictures, ``charts`` by section, lie beside it."""
+    return "\n\n".join(_parts(document, charts)) + "\n"
+
+
+def escape(text: str) -> str:
+    """A text inside a line, with entities for all that Markdown, or GitHub's, could take for markup."""
+    return _MARKUP.sub(lambda found: "".join(map(_entity, found[0])), text)
+
+
+def escape_line(text: str) -> str:
+    """A text that a line begins with, where more is markup: lists, tasks, underlines of headings."""
+    return _BEGINNING.sub(lambda found: found[1] + _entity(found[2]), escape(text))
+
+
+def _entity(mark: str) -> str:
+    return f"&#{ord(mark)};"
+
+
+def _parts(document: Document, charts: Sequence[Sequence[Chart]]) -> Iterator[str]:
+    yield f"# {TITLE}"
+    yield escape_line(document.made)
+    for section, its_charts in zip(document.sections, charts, strict=True):
+        yield from _section(section, its_charts, of=len(document.sections))
+    if document.notes:
+        yield "## Notes"
+        yield _listed(document.notes)
+    yield "## Glossary"
+    yield "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY)
+
+
+def _section(section: Section, charts: Sequence[Chart], of: int) -> Iterator[str]:
+    group = section.group
+    yield f"## {'' if of == 1 else f'Group {section.number} of {of}: '}{escape(group.heading)}"
+    yield escape_line(f"{group.machine} · {group.dates}")
+    yield "### Key findings"
+    yield "\n".join(
+        f"- **{escape(finding.about)}**: {escape(finding.text)}" for finding in section.key_findings
+    )
+    if section.verdicts:
+        yield "### Verdicts"
+        yield tabulate(
+            [[escape(text) for text in (row.case, row.kind, row.time, row.why)] for row in section.verdicts],
+            headers=("case", "verdict", "time", "why"),
+            tablefmt="github",
+            disable_numparse=True,
+        )
+    if section.alerts:
+        yield "### Alerts"
+        yield _listed([f"{alert.about}: {alert.text}" for alert in section.alerts])
+    yield "### Charts"
+    yield from (f"![{chart.title}]({chart.name}{section.suffix}.png)" for chart in charts)
+    for table in section.tables:
+        yield f"### {table.title}"
+        yield table.about
+        yield _table(table)
+    if group.gaps:
+        yield "### What is missing"
+        yield _listed(group.gaps)
+
+
+def _listed(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {escape_line(line)}" for line in lines)
+
+
+def _table(table: Table) -> str:
+    return tabulate(
+        [[escape(cell.text) for cell in row] for row in table.rows],
+        headers=[column.header for column in table.columns],
+        tablefmt="github",
+        disable_numparse=True,
+        colalign=[column.align for column in table.columns],
+    )

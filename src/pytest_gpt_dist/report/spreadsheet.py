@@ -1,0 +1,89 @@
+"""The summary as CSV: a row a case, figures unrounded in base units, where each is saved, and why one is missing."""
+
+from __future__ import annotations
+
+import csv
+import re
+from io import StringIO
+
+from pytest_gpt_dist.report.figures import CaseFigures, Latency
+from pytest_gpt_dist.report.findings import Findings, Group
+
+Cell = str | float | None
+
+# A spreadsheet takes a text that begins with one of these for a formula, and runs it. One that separates at semicolons
+# sees further beginnings, behind quotes too.
+_FORMULA = re.compile(r"""(^|;[\s"]*)(?=[=+\-@＝＋－＠])""")
+
+
+def summary_csv(findings: Findings) -> str:
+    """The table; what could not be measured is an empty cell, its reason stands in the column ``missing``."""
+    text = StringIO()
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    rows = [
+        _row(number, group, case) for number, group in enumerate(findings.groups, 1) for case in group.cases
+    ]
+    writer.writerow(name for name, _ in rows[0])
+    writer.writerows([_cell(value) for _, value in row] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Cell) -> Cell:
+    """What would be a formula gets the apostrophe that keeps it a text."""
+    return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
+
+
+def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]:
+    launches = case.launch_range_tokens_per_s or (None, None)
+    reference = case.reference
+    return [
+        ("group", number),
+        ("workload", group.heading),
+        ("machine", group.machine),
+        ("file", case.source),
+        ("saved_at", case.saved_at),
+        ("test", case.test),
+        ("engine", case.engine),
+        ("strategy", case.strategy),
+        ("gpus", case.gpus),
+        ("layout", case.layout),
+        ("requests", case.requests),
+        ("tokens_per_s", case.tokens_per_s),
+        ("launches", len(case.launches_tokens_per_s)),
+        ("slowest_launch_tokens_per_s", launches[0]),
+        ("fastest_launch_tokens_per_s", launches[1]),
+        ("tokens_per_s_per_gpu", case.tokens_per_s_per_gpu),
+        ("prefill_tokens_per_s", case.prefill_tokens_per_s),
+        ("decode_tokens_per_s", case.decode_tokens_per_s),
+        *_latency("latency", case.latency),
+        *_latency("ttft", case.ttft),
+        *_latency("tpot", case.tpot),
+        *_latency("itl", case.itl),
+        ("speedup", case.speedup),
+        ("efficiency", case.efficiency),
+        ("reference", None if reference is None else str(reference)),
+        ("reference_tokens_per_s", None if reference is None else reference.tokens_per_s),
+        ("bandwidth_fraction", case.bandwidth_fraction),
+        ("compute_fraction", case.compute_fraction),
+        ("gpu_utilization", case.gpu_utilization),
+        ("energy_j_per_token", case.energy_j_per_token),
+        ("largest_peak_memory_bytes", case.largest_memory_bytes),
+        ("peak_memory_bytes_by_rank", _by_rank(case.peak_memory_bytes)),
+        ("parameter_bytes_by_rank", _by_rank(case.parameter_bytes)),
+        ("max_logit_error", case.max_logit_error),
+        ("notes", "; ".join(case.notes)),
+        ("alerts", "; ".join(case.alerts)),
+        ("verdicts", "; ".join(f"{verdict.metric} {verdict.kind}" for verdict in case.verdicts)),
+        ("missing", "; ".join(f"{missing.figure}: {missing.why}" for missing in case.missing)),
+    ]
+
+
+def _latency(name: str, latency: Latency | None) -> list[tuple[str, Cell]]:
+    return [
+        (f"{name}_{part}_s", None if latency is None else getattr(latency, f"{part}_s"))
+        for part in ("mean", "p50", "p95", "p99")
+    ]
+
+
+def _by_rank(sizes: tuple[int | None, ...]) -> str:
+    return " ".join("null" if size is None else str(size) for size in sizes)

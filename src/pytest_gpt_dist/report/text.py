@@ -1,0 +1,51 @@
+"""The report as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tabulate import tabulate
+
+from pytest_gpt_dist.report.sections import TITLE, Document, Section, Table
+
+
+def text_report(document: Document) -> str:
+    """Readable in any terminal."""
+    return "\n\n".join(_parts(document)) + "\n"
+
+
+def _parts(document: Document) -> Iterator[str]:
+    yield f"{TITLE}\n{document.made}"
+    for section in document.sections:
+        yield from _section(section, of=len(document.sections))
+    if document.notes:
+        yield _listed("Notes", document.notes)
+
+
+def _section(section: Section, of: int) -> Iterator[str]:
+    group = section.group
+    heading = group.heading if of == 1 else f"Group {section.number} of {of}: {group.heading}"
+    yield f"{heading}\n{'=' * len(heading)}\n{group.machine} · {group.dates}"
+    yield _listed("Key findings", [f"{finding.about}: {finding.text}" for finding in section.key_findings])
+    if section.verdicts:
+        rows = [(row.case, row.kind, row.time, row.why) for row in section.verdicts]
+        yield "Verdicts\n" + tabulate(rows, headers=("case", "verdict", "time", "why"), disable_numparse=True)
+    if section.alerts:
+        yield _listed("Alerts", [f"{alert.about}: {alert.text}" for alert in section.alerts])
+    for table in section.tables:
+        yield f"{table.title}. {table.about}\n{_table(table)}"
+    if group.gaps:
+        yield _listed("What is missing", group.gaps)
+
+
+def _listed(title: str, lines: tuple[str, ...] | list[str]) -> str:
+    return "\n".join([title, *(f"  {line}" for line in lines)])
+
+
+def _table(table: Table) -> str:
+    return tabulate(
+        [[cell.text for cell in row] for row in table.rows],
+        headers=[column.header for column in table.columns],
+        disable_numparse=True,
+        colalign=[column.align for column in table.columns],
+    )

@@ -1,0 +1,54 @@
+"""What a real session on this machine sees beside its rounds."""
+
+from typing import Any
+
+import pytest
+
+from plugin.sessions import TINY, Session, run_session
+from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
+
+CASE = """
+def test_case(gpt_dist):
+    gpt_dist.run(gpus=1, new_tokens=32, rounds=60)
+"""
+# One byte in use is more than this share of any memory, so that there is an alert on every machine.
+ALERT = "--gpt-alert=host_memory=0.0,cpu=100"
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    folder = tmp_path_factory.mktemp("telemetry")
+    flags = ("--gpt-device=cpu", "--benchmark-autosave", ALERT)
+    return run_session(folder, {"test_case.py": CASE}, *TINY, *flags)
+
+
+@pytest.fixture(scope="module")
+def telemetry(session: Session) -> dict[str, Any]:
+    assert session.status == pytest.ExitCode.OK, session.output
+    saved: dict[str, Any] = session.info("test_case")["telemetry"]
+    return saved
+
+
+def test_the_rank_worked_and_has_memory(telemetry: dict[str, Any]) -> None:
+    (rank,) = telemetry["ranks"]
+    assert 0 < rank["cpu"]["mean"] <= rank["cpu"]["max"]
+    assert rank["memory_bytes"]["max"] > 2**20
+
+
+def test_the_machine_was_looked_at(telemetry: dict[str, Any]) -> None:
+    assert telemetry["host"]["cpu"]["mean"] > 0
+    assert 0 < telemetry["host"]["memory"]["mean"] < 1
+    assert telemetry["gpus"] == []
+    assert telemetry["series"] is None
+    assert telemetry["readings"] >= 1
+    assert telemetry["span_s"] > 0
+
+
+def test_a_machine_that_only_works_is_not_marked(session: Session) -> None:
+    assert disturbing(session.info("test_case")["marks"]) == ()
+
+
+def test_an_alert_is_saved_and_printed(session: Session, telemetry: dict[str, Any]) -> None:
+    (alert,) = telemetry["alerts"]
+    assert (alert["quantity"], alert["where"], alert["severity"]) == ("host_memory", "host", "warning")
+    assert f"warning: host: memory in use {alert['value']:.0f}%, above 0% (1 case)" in session.output

@@ -1,0 +1,197 @@
+"""The charts: what they show, what they say about it, and that any case can be drawn."""
+
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, WIDTH_IN, Panel, Theme, render
+from pytest_gpt_dist.report.chart_rows import cut
+from pytest_gpt_dist.report.charts import (
+    Chart,
+    avg_throughput_per_gpu,
+    charts,
+    latency_comparison,
+    latency_distribution,
+    parallel_efficiency,
+    scaling_curves,
+    throughput_comparison,
+)
+from pytest_gpt_dist.report.findings import Group, find
+from saved_cases import ALONE, saved_case
+
+LAUNCHES = [[0.01, 0.01], [0.008], [0.0125]]
+
+
+def group(**changes: Any) -> Group:
+    """A case on one device, and some on several, one of them without an efficiency."""
+    cases = [
+        saved_case(**changes),
+        saved_case(2, speed=170.0, **changes),
+        saved_case(2, "tensor_data_hybrid", speed=60.0, **changes),
+        saved_case(4, speed=200.0, **changes | {"efficiency": None, "oversubscribed": True}),
+    ]
+    (found,) = find(cases).groups
+    return found
+
+
+def drawn(chart: Chart) -> list[Axes]:
+    """The plots of a chart, each on a paper of its own."""
+    plots = []
+    for panel in chart.panels:
+        axes = Figure().add_subplot()
+        panel.draw(axes, LIGHT)
+        plots.append(axes)
+    return plots
+
+
+def words(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def bars(axes: Axes) -> list[float]:
+    return [patch.get_width() for patch in axes.patches]  # type: ignore[attr-defined]
+
+
+def test_every_chart_has_its_file() -> None:
+    assert [chart.name for chart in charts(group())] == [
+        "throughput_comparison",
+        "latency_comparison",
+        "parallel_efficiency",
+        "avg_throughput_per_gpu",
+        "scaling_curves",
+        "memory_per_rank",
+        "latency_distribution",
+    ]
+
+
+def test_every_chart_says_what_was_measured_where() -> None:
+    for chart in charts(group()):
+        assert "gpt2-mini · float32 · weak" in " ".join(chart.caption)
+        assert "8 cores · gloo · torch 2.13.0 · Python 3.11.7 · 2026-11-01" in chart.caption
+
+
+@pytest.mark.parametrize("make", [parallel_efficiency, scaling_curves])
+def test_a_chart_of_scaling_says_its_reference(make: Callable[[Group], Chart]) -> None:
+    assert "native on 1 device, 100.0 tokens/s (case of this session)" in " ".join(make(group()).caption)
+
+
+def test_a_bar_is_as_long_as_its_figure_and_the_figure_stands_behind_it() -> None:
+    (axes,) = drawn(throughput_comparison(group()))
+    assert bars(axes) == [100, 170, 60, 200]
+    assert {"100.0", "170.0", "60.0", "200.0"} <= set(words(axes))
+
+
+def test_a_missing_figure_is_no_bar_but_its_reason() -> None:
+    (axes,) = drawn(parallel_efficiency(group()))
+    assert bars(axes) == pytest.approx([0.85, 0.3])
+    assert "– oversubscribed: ranks share cores" in words(axes)
+
+
+def test_a_latency_is_split_at_its_first_token() -> None:
+    (axes,) = drawn(latency_comparison(group()))
+    assert bars(axes)[:2] == pytest.approx([400, 30])
+
+
+def test_one_launch_has_no_error_bars_and_the_caption_says_so() -> None:
+    chart = throughput_comparison(group())
+    assert "No error bars: one launch a case." in chart.caption[0]
+    assert not drawn(chart)[0].containers[4:]
+
+
+def test_several_launches_have_a_line_from_the_slowest_to_the_fastest() -> None:
+    chart = throughput_comparison(group(launches=LAUNCHES))
+    assert "slowest to fastest of 3 launches, each by the median of its rounds" in chart.caption[0]
+    spans = [collection.get_paths()[0].get_extents() for collection in drawn(chart)[0].collections]
+    assert [(span.x0, span.x1) for span in spans] == [pytest.approx((80, 125))] * 4
+
+
+def test_the_mean_of_a_device_is_over_the_counts_that_all_strategies_have() -> None:
+    chart = avg_throughput_per_gpu(group())
+    (axes,) = drawn(chart)
+    assert bars(axes) == pytest.approx([85, 30])
+    assert "pure_data_parallel (1: 100, 2: 85, 4: 50)" in words(axes)
+    assert "all strategies of an engine have (2)." in chart.caption[0]
+
+
+def test_the_other_counts_stay_circles() -> None:
+    (axes,) = drawn(avg_throughput_per_gpu(group()))
+    circles = [np.asarray(line.get_xdata()).tolist() for line in axes.lines]
+    assert circles == [pytest.approx([100, 85, 50]), pytest.approx([30])]
+
+
+def test_strategies_without_a_count_in_common_have_circles_and_no_bar() -> None:
+    (found,) = find([saved_case(), saved_case(2, "tensor_data_hybrid", speed=60.0)]).groups
+    (axes,) = drawn(avg_throughput_per_gpu(found))
+    assert bars(axes) == []
+    assert words(axes).count("– no count in common") == len(axes.lines) == 2
+
+
+def test_a_curve_has_markers_where_its_strategy_ran() -> None:
+    (axes,) = drawn(scaling_curves(group()))
+    curves = [line for line in axes.lines if line.get_markevery() is not None]
+    marked = {len(np.asarray(line.get_xydata())): line.get_markevery() for line in curves}
+    assert marked == {3: (0, 1), 2: (1, 1)}
+
+
+def test_curves_begin_at_their_reference() -> None:
+    (axes,) = drawn(scaling_curves(group()))
+    curves = [np.asarray(line.get_xydata()).tolist() for line in axes.lines]
+    assert [[0, 1], [1, 1.7], [2, 2]] in curves
+    assert [[0, 1], [1, 0.6]] in curves
+
+
+def test_a_case_without_a_speed_up_is_named_below_the_curves() -> None:
+    found = find([saved_case(), saved_case(2, **ALONE)]).groups[0]
+    named = "Not shown: test_generate[2gpu-pure_data_parallel] (no speed-up: fits on no device)."
+    assert named in scaling_curves(found).caption
+
+
+def test_a_latency_of_one_token_alone_says_so() -> None:
+    found = find([saved_case(itl_s=None, tpot_s=None)]).groups[0]
+    _, gaps = drawn(latency_distribution(found))
+    assert "– only one token" in words(gaps)
+
+
+def test_names_differ_at_their_ends_so_they_are_cut_in_the_middle() -> None:
+    assert cut("a" * 50 + "b" * 50, 11) == "aaaaa…bbbbb"
+    assert cut("short") == "short"
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_a_picture_is_narrow_enough_for_a_phone(theme: Theme) -> None:
+    png = throughput_comparison(group()).png(theme)
+    width, _ = struct.unpack(">II", png[16:24])
+    assert png.startswith(b"\x89PNG")
+    assert width == WIDTH_IN * 160
+
+
+def test_the_same_figures_give_the_same_picture() -> None:
+    assert throughput_comparison(group()).png(LIGHT) == throughput_comparison(group()).png(LIGHT)
+
+
+def test_any_name_can_be_drawn() -> None:
+    name = r"_x $\frac{1}{$ 模型 \undefined " + "long" * 40
+    cases = [
+        saved_case(strategy=name, model=name, device_name=name, test=name, launches=LAUNCHES),
+        saved_case(2, strategy=name, model=name, device_name=name, test=f"{name}2", **ALONE),
+    ]
+    (found,) = find(cases).groups
+    for chart in (throughput_comparison(found), scaling_curves(found)):
+        assert chart.png(LIGHT)
+
+
+def test_a_picture_of_any_height_can_be_drawn() -> None:
+    png = render("Many", (), (Panel(900.0, lambda axes, theme: None),), lambda theme: (), LIGHT)
+    _, height = struct.unpack(">II", png[16:24])
+    assert height <= 2**15
+
+
+def test_percentiles_out_of_order_are_drawn() -> None:
+    swapped = {"mean": 0.4, "p50": 0.5, "p95": 0.45, "p99": 0.3}
+    (_, axes) = drawn(latency_distribution(group(itl_s=swapped)))
+    assert "500.0 / 450.0 / 300.0" in words(axes)

@@ -1,0 +1,276 @@
+"""The written reports: what stands in each, and that no text gets out of its place."""
+
+import csv
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from io import StringIO
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from pytest_gpt_dist.report.charts import charts
+from pytest_gpt_dist.report.findings import Findings, find
+from pytest_gpt_dist.report.markdown import escape_line, markdown_report
+from pytest_gpt_dist.report.page import Picture, page
+from pytest_gpt_dist.report.sections import Document, compose
+from pytest_gpt_dist.report.spreadsheet import summary_csv
+from pytest_gpt_dist.report.text import text_report
+from saved_cases import ALONE, saved_case
+
+MADE_AT = datetime(2026, 11, 21, 12, 0, 5, tzinfo=UTC)
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "a|b\n| c |",
+    "=HYPERLINK(1)",
+    "[x](javascript:alert(1))",
+    "`code` **bold** https://evil.example/ &lt; \x1b[31m \u202e",
+    "# head",
+    "1. one",
+    "- item",
+    "{{ 7 * 7 }}",
+    "\\|",
+    "$x^2$",
+)
+VOID = {"meta", "link", "br", "hr", "img", "source", "input"}
+PICTURE = Picture("A title", ("a caption",), b"light", b"dark")
+GITHUB = MarkdownIt("commonmark").enable("table")
+
+
+class Reading(HTMLParser):
+    """A page as a browser sees it: its elements, its text, and tags that do not match."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.unmatched: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        self.unmatched += self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self._open or self._open.pop() != tag:
+            self.unmatched.append(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    @property
+    def addresses(self) -> list[str]:
+        return [
+            value or ""
+            for _, attributes in self.elements
+            for name, value in attributes.items()
+            if name in ("src", "srcset", "href", "action", "style") or name.startswith("on")
+        ]
+
+
+def findings() -> Findings:
+    """Two groups, with verdicts, alerts, gaps and a note."""
+    verdict = {
+        "case": "", "kind": "improved", "metric": "seconds_per_token", "effect": -0.1, "interval": [-0.2, -0.05],
+        "why": "beyond noise",
+    }  # fmt: skip
+    cases = [
+        saved_case(verdicts=(verdict,), telemetry={"alerts": ["very hot"]}),
+        saved_case(2, speed=170.0),
+        saved_case(4, speed=200.0, efficiency=None, oversubscribed=True),
+        saved_case(
+            model="other", saved_at="2026-10-01", source="older.json", itl_s=None, tpot_s=None, **ALONE
+        ),
+    ]
+    return find(cases, ["a note"])
+
+
+def hostile(text: str) -> Findings:
+    """A case each of whose texts is this one."""
+    return find(
+        [
+            saved_case(
+                test=f"b.py::test[{text}]",
+                source=text,
+                strategy=text,
+                engine=text,
+                model=text,
+                device_name=text,
+                marks=[text],
+                saved_at=f"2026-11-02 {text}",
+                telemetry={"alerts": [text]},
+                fingerprint={"torch": text},
+            ),
+            saved_case(2, test=text),
+        ],
+        [text],
+    )
+
+
+def document(found: Findings) -> Document:
+    return compose(found, MADE_AT)
+
+
+def html(found: Findings) -> Reading:
+    return Reading(page(document(found), [[PICTURE]] * len(found.groups)))
+
+
+def markdown(found: Findings) -> str:
+    return markdown_report(document(found), [charts(group) for group in found.groups])
+
+
+def rows(found: Findings) -> list[dict[str, str]]:
+    return list(csv.DictReader(StringIO(summary_csv(found))))
+
+
+def test_the_csv_has_every_figure_unrounded_and_where_it_is_saved() -> None:
+    first, second, third, fourth = rows(findings())
+    assert (first["file"], first["test"]) == (
+        "saved.json",
+        "bench.py::test_generate[1gpu-pure_data_parallel]",
+    )
+    assert [float(row["tokens_per_s"]) for row in (first, second, third)] == [100, 170, 200]
+    assert float(first["latency_p95_s"]) == 0.45
+    assert second["peak_memory_bytes_by_rank"] == "104857600 104857600"
+    assert (fourth["group"], fourth["file"]) == ("2", "older.json")
+
+
+def test_what_is_missing_is_an_empty_cell_with_its_reason_and_never_a_zero() -> None:
+    _, _, third, fourth = rows(findings())
+    assert third["efficiency"] == ""
+    assert "efficiency: oversubscribed: ranks share cores" in third["missing"]
+    assert fourth["itl_mean_s"] == fourth["speedup"] == fourth["reference"] == ""
+    assert "itl_s: only one token" in fourth["missing"]
+
+
+@pytest.mark.parametrize("mark", ["=", "+", "-", "@", "＝"])
+def test_no_cell_of_the_csv_is_a_formula(mark: str) -> None:
+    for row in rows(hostile(f"{mark}1+cmd|'/C calc'!A0")):
+        for value in filter(None, row.values()):
+            assert value[0] not in "=+-@＝＋－＠", value
+
+
+def test_no_cell_is_a_formula_where_semicolons_separate() -> None:
+    text = summary_csv(hostile('a;=1;"=2;" -3;+4'))
+    for row in csv.reader(StringIO(text), delimiter=";"):
+        for value in row:
+            assert not value.lstrip().startswith(("=", "+", "-", "@")), value
+
+
+def test_every_text_of_the_csv_is_quoted() -> None:
+    header, first, *_ = summary_csv(findings()).splitlines()
+    assert header.startswith('"group","workload"')
+    assert first.startswith('1,"gpt2-mini ')
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_csv_keeps_its_shape(text: str) -> None:
+    for row in rows(hostile(text)):
+        assert None not in row
+        assert all("\n" not in value for value in row.values())
+
+
+def test_the_text_has_the_answer_before_the_tables() -> None:
+    text = text_report(document(findings()))
+    assert text.index("Fastest case") < text.index("Figures.") < text.index("Sources.")
+    assert "Group 1 of 2: gpt2-mini" in text
+    assert "Group 2 of 2: other" in text
+    assert (
+        "no efficiency of test_generate[4gpu-pure_data_parallel]: oversubscribed: ranks share cores" in text
+    )
+    assert "older.json" in text
+    assert "very hot" in text
+    assert "Notes\n  a note\n" in text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_text_sends_nothing_to_a_terminal_but_text(text: str) -> None:
+    assert all(line.isprintable() for line in text_report(document(hostile(text))).split("\n"))
+
+
+def test_the_markdown_shows_charts_tables_and_what_is_missing() -> None:
+    text = markdown(findings())
+    shown = Reading(GITHUB.render(text))
+    images = [attributes["src"] for tag, attributes in shown.elements if tag == "img"]
+    assert images[0] == "throughput_comparison.png"
+    assert images[7] == "throughput_comparison_2.png"
+    assert [tag for tag, _ in shown.elements].count("table") == 7
+    assert "no efficiency of test_generate[4gpu-pure_data_parallel]" in shown.text
+    assert text.index("### Key findings") < text.index("### Charts") < text.index("## Glossary")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_markdown_takes_no_text_for_markup(text: str) -> None:
+    plain, shown = (Reading(GITHUB.render(markdown(hostile(each)))) for each in ("plain", text))
+    assert [tag for tag, _ in shown.elements] == [tag for tag, _ in plain.elements]
+    assert shown.addresses == plain.addresses
+
+
+def test_a_bar_does_not_end_a_cell_of_markdown() -> None:
+    plain, shown = (Reading(GITHUB.render(markdown(hostile(each)))).text for each in ("plain", "a|b"))
+    assert shown.count("a|b") == plain.count("plain")
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1))
+def test_escaped_text_is_shown_as_it_is(text: str) -> None:
+    shown = Reading(GITHUB.render(f"- {escape_line(text)}"))
+    assert [tag for tag, _ in shown.elements] == ["ul", "li"]
+    assert " ".join(shown.text.split()) == " ".join(text.split())
+
+
+def test_the_page_is_well_formed_and_needs_nothing_besides_itself() -> None:
+    shown = html(findings())
+    assert shown.unmatched == []
+    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in shown.elements}
+    assert all(address.startswith(("data:image/png;base64,", "#group-")) for address in shown.addresses)
+    text = page(document(findings()), [[PICTURE]] * 2)
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "url(" not in text
+    assert "@import" not in text
+
+
+def test_the_page_opens_with_the_answer() -> None:
+    text = html(findings()).text
+    order = [
+        "Fastest case",
+        "Against the limit",
+        "Verdicts",
+        "Charts",
+        "Figures",
+        "What is missing",
+        "Glossary",
+        "inter-token",
+    ]
+    places = [text.index(words) for words in order]
+    assert places == sorted(places)
+
+
+def test_a_missing_figure_of_the_page_has_its_reason_in_the_cell() -> None:
+    assert "-oversubscribed: ranks share cores" in html(findings()).text
+
+
+def test_the_page_has_dark_pictures_for_dark_screens_and_bright_ones_on_paper() -> None:
+    elements = html(findings()).elements
+    (source, *_) = [attributes for tag, attributes in elements if tag == "source"]
+    (image, *_) = [attributes for tag, attributes in elements if tag == "img"]
+    assert source == {"media": "screen and (prefers-color-scheme: dark)", "srcset": PICTURE.dark}
+    assert image == {"src": PICTURE.light, "alt": "A title. a caption"}
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_the_page_takes_no_text_for_markup(text: str) -> None:
+    plain, shown = html(hostile("plain")), html(hostile(text))
+    assert [tag for tag, _ in shown.elements] == [tag for tag, _ in plain.elements]
+    assert shown.addresses == plain.addresses
+    assert shown.unmatched == []
+
+
+@pytest.mark.parametrize("text", ["<script>alert(1)</script>", "{{ 7 * 7 }}", "a & b"])
+def test_the_page_shows_hostile_texts_as_they_are(text: str) -> None:
+    assert html(hostile(text)).text.count(text) > 5
