@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/ready
+READY_FOR_DOCS := $(VENV)/ready-for-docs
 
-.PHONY: bench test lint clean
+.PHONY: bench test lint docs clean
 
 bench: $(READY)
 	$(VENV)/bin/pytest benchmarks
@@ -17,11 +18,18 @@ lint: $(READY)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/zizmor --offline --strict-collection --pedantic --quiet .github
 
+docs: $(READY_FOR_DOCS)
+	$(VENV)/bin/sphinx-build --fail-on-warning --nitpicky --quiet docs docs/_build
+
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[test,lint]'
 	@touch $@
 
+$(READY_FOR_DOCS): $(READY)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) docs/_build

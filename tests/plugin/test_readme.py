@@ -1,30 +1,97 @@
-"""The README's examples do what it says."""
+"""What the README and the pages under docs/ show is what happens."""
 
 import re
+import shlex
 from pathlib import Path
 
-from plugin.sessions import TESTS, run_session
+import pytest
 
-README = (TESTS.parent / "README.md").read_text()
+from plugin.sessions import TESTS, TINY, run_session
+from pytest_gpt_dist.cli import build_parser
+from pytest_gpt_dist.options import read_options
+from pytest_gpt_dist.settings import check_batching, declarations, flag
+
+ROOT = TESTS.parent
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/[!_]*.md")), *sorted(ROOT.glob("docs/[!_]*/*.md"))]
+SMALL = (*TINY, "--gpt-rounds=1", "--gpt-warmup=0", "--gpt-gpus=1", "--gpt-device=cpu")
+TINY_MODEL = """\
+def pytest_gpt_dist_register(registry):
+    registry.add_model("tiny", "tiny_model:TINY")
+"""
 
 
-def test_the_readmes_tests_pass(tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    examples = [block for block in blocks if "def test_" in block and "matrix" not in block]
-    assert len(examples) == 2
-    session = run_session(tmp_path, {"test_readme.py": "\n".join(examples)}, "--gpt-rounds=1")
-    assert {name: test.outcome for name, test in session.tests.items()} == {
-        "test_single_requests": "passed",
-        "test_all_reduce": "passed",
-    }, session.output
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in that language; those of none are commands, and what they print."""
+    fenced = re.findall(r"^```(.*)\n((?s:.*?))^```$", page.read_text(), re.MULTILINE)
+    return [block for found, block in fenced if found == language]
+
+
+def commands(program: str) -> list[str]:
+    """Every command of a program in any page, without its comment."""
+    lines = [
+        line
+        for page in PAGES
+        for block in blocks(page, "")
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    return list(dict.fromkeys(line for line in lines if line.startswith(f"{program} ")))
+
+
+def words(command: str) -> list[str]:
+    return shlex.split(command, comments=True)[1:]
+
+
+def examples(page: Path) -> dict[str, str]:
+    """The Python of a page by file: a block that begins with a file's name is that file, the others are tests."""
+    files: dict[str, str] = {}
+    for block in blocks(page, "python"):
+        named = re.match(r"# (\w+\.py)\n", block)
+        if named is not None or "def test_" in block:
+            name = named[1] if named is not None else f"test_{page.stem.replace('-', '_').lower()}.py"
+            files[name] = files.get(name, "") + block
+    return files
+
+
+def test_the_examples_pass(tmp_path: Path) -> None:
+    files = {name: text for page in PAGES for name, text in examples(page).items()}
+    session = run_session(tmp_path, {"tiny_for_all.py": TINY_MODEL} | files, "-p", "tiny_for_all", *SMALL)
+    shown = set(re.findall(r"def (test_\w+)", "".join(files.values())))
+    assert {name.partition("[")[0] for name in session.tests} == shown
+    assert {name: test.said for name, test in session.tests.items() if test.outcome != "passed"} == {}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_all_python_of_a_page_is_python(page: Path) -> None:
+    for block in blocks(page, "python"):
+        compile(block, str(page), "exec")
+
+
+@pytest.mark.parametrize("command", commands("pytest"))
+def test_a_command_of_pytest_is_one_that_it_takes(pytester: pytest.Pytester, command: str) -> None:
+    options = read_options(pytester.parseconfig(*words(command)))
+    assert options.counts
+    options.check_comparison()
+    check_batching(options.batching, options.token_budget)
+
+
+@pytest.mark.parametrize("command", commands("gpt-dist"))
+def test_a_command_of_gpt_dist_is_one_that_it_takes(command: str) -> None:
+    build_parser().parse_args(words(command))
+
+
+def test_every_target_of_make_that_is_named_exists() -> None:
+    rules = (ROOT / "Makefile").read_text()
+    named = {words(command)[0] for command in commands("make")}
+    assert named >= {"bench", "test"}
+    assert [target for target in sorted(named) if not re.search(f"^{target}:", rules, re.MULTILINE)] == []
 
 
 def test_every_option_that_the_documents_name_exists() -> None:
-    from pytest_gpt_dist.settings import declarations, flag  # noqa: PLC0415
-
-    documents = README + (TESTS.parent / "docs" / "migrating.md").read_text()
+    documents = "".join(page.read_text() for page in PAGES)
     named = set(re.findall(r"--gpt-[a-z][a-z-]*", documents))
+    keys = set(re.findall(r"^(gpt_[a-z_]+) =", documents, re.MULTILINE))
     assert named <= {flag(name) for name, _ in declarations()}
+    assert keys <= {f"gpt_{name}" for name, _ in declarations()}
 
 
 def test_every_key_that_is_saved_is_documented() -> None:
@@ -32,6 +99,6 @@ def test_every_key_that_is_saved_is_documented() -> None:
 
     source = Path(result.__file__).read_text()
     saved = set(re.findall(r'^        "([a-z_]+)":', source, re.MULTILINE))
-    documented = set(re.findall(r"`([a-z_]+)`", (TESTS.parent / "docs" / "metrics.md").read_text()))
+    documented = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "metrics.md").read_text()))
     assert saved
     assert saved <= documented

@@ -1,0 +1,147 @@
+"""The pages that are written from the code, so that they cannot drift from it: `python docs/generate.py`."""
+
+import argparse
+import dataclasses
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from pytest_gpt_dist.bench import ARGUMENTS
+from pytest_gpt_dist.cli import build_parser
+from pytest_gpt_dist.measure.keys import KEYS, Key
+from pytest_gpt_dist.settings import Declaration, Options, declarations, flag
+
+REFERENCE = Path(__file__).parent / "reference"
+_NOTICE = "<!-- Written by docs/generate.py. Change the declarations in the code, and run it again. -->"
+_KINDS = {"int": "whole number", "float": "number", "string": "text", "bool": "switch"}
+_DEFAULT = re.compile(r" *\(default: ([^()]*)\)$")
+
+
+def options_page() -> str:
+    """Every option: flag, ini key, what it takes, default, meaning; a table a group."""
+    sections = []
+    for group in dict.fromkeys(how.group for _, how in declarations()):
+        rows = [_option(name, how) for name, how in declarations() if how.group == group]
+        sections += [
+            f"## {group.capitalize()}",
+            _table(("option", "ini key", "takes", "default", "meaning"), rows),
+        ]
+    names = {name for name, _ in declarations()}
+    return _page(
+        "Options",
+        "Each option is a flag of `pytest` and a key of its ini file (`pyproject.toml`, `pytest.ini`, `tox.ini`);"
+        " the command line wins. A wrong value ends the session in one line, with exit status 4, before anything is"
+        " collected.",
+        *sections,
+        "## As arguments",
+        "`gpt_dist.run` and the marker `gpt_dist` take these by name, with the same rules:",
+        ", ".join(f"`{name}`" for name in ARGUMENTS if name in names) + ".",
+        "Besides, they take `strategy` and `min_effect`, and `gpus` is one number. See [fixtures](fixtures.md).",
+    )
+
+
+def commands_page() -> str:
+    """Every command of ``gpt-dist`` with its arguments."""
+    return _page(
+        "Commands",
+        "`gpt-dist` comes with the package. Wrong usage is one line and exit status 4, as in pytest.",
+        *(part for about, parser in _parsers(build_parser()) for part in _command(parser, about)),
+    )
+
+
+def saved_keys_page() -> str:
+    """Every entry of ``extra_info``."""
+    rows = [(f"`{key.name}`", key.unit, _meaning(key)) for key in KEYS]
+    return _page(
+        "Saved keys",
+        "What a case's `extra_info` holds in the JSON that pytest-benchmark saves, and in `Result.extra_info`. A"
+        " figure that could not be measured is `null`, never 0. [Metrics](../metrics.md) has the formulas.",
+        _table(("key", "unit", "meaning"), rows),
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "options.md": options_page,
+    "commands.md": commands_page,
+    "saved-keys.md": saved_keys_page,
+}
+
+
+def _meaning(key: Key) -> str:
+    return f"{key.meaning} (only with `{key.only_with}`)" if key.only_with else key.meaning
+
+
+def _option(name: str, how: Declaration) -> tuple[str, ...]:
+    value = "" if how.ini == "bool" else f"={how.metavar or 'NAME'}"
+    given = _DEFAULT.search(how.help)
+    default = given[1] if given is not None else _default(name)
+    return f"`{flag(name)}{value}`", f"`gpt_{name}`", _takes(how), default, _DEFAULT.sub("", how.help)
+
+
+def _takes(how: Declaration) -> str:
+    if how.choices:
+        return ", ".join(f"`{choice}`" for choice in how.choices)
+    bounds = (("above", how.above), ("at least", how.minimum), ("at most", how.maximum))
+    said = [f"{words} {bound:,}".removesuffix(".0") for words, bound in bounds if bound is not None]
+    return ", ".join([_KINDS[how.ini], *said])
+
+
+def _default(name: str) -> str:
+    (default,) = (field.default for field in dataclasses.fields(Options) if field.name == name)
+    if default is False:
+        return "off"
+    return "" if default in (None, ()) else str(default)
+
+
+def _parsers(
+    parser: argparse.ArgumentParser, about: str = ""
+) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """What each command is about, and its parser; of a command that has actions, those of the actions."""
+    groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    if not groups:
+        yield about, parser
+    for group in groups:
+        for listed in group._choices_actions:
+            yield from _parsers(group.choices[listed.dest], listed.help or "")
+
+
+def _command(parser: argparse.ArgumentParser, about: str) -> Iterator[str]:
+    actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    usage = " ".join([parser.prog, *map(_usage, actions)])
+    rows = [(f"`{_spelled(action)}`", _help(action)) for action in actions]
+    yield f"## {parser.prog}"
+    yield f"```text\n{usage}\n```"
+    yield parser.description or f"{about[:1].upper()}{about[1:]}."
+    if rows:
+        yield _table(("argument", "meaning"), rows)
+
+
+def _usage(action: argparse.Action) -> str:
+    """One argument as it stands in a usage line; what may be left out in brackets."""
+    spelled = _spelled(action) + ("…" if action.nargs in ("+", "*") else "")
+    return spelled if action.required else f"[{spelled}]"
+
+
+def _spelled(action: argparse.Action) -> str:
+    name = action.metavar or "|".join(action.choices or ()) or action.dest.upper()
+    if not action.option_strings:
+        return str(name)
+    return action.option_strings[-1] + ("" if action.nargs == 0 else f" {name}")
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help or "") % vars(action)
+
+
+def _page(title: str, *parts: str) -> str:
+    return "\n\n".join([f"# {title}", _NOTICE, *parts]) + "\n"
+
+
+def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [headers, ["---"] * len(headers), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+if __name__ == "__main__":
+    for page, write in PAGES.items():
+        (REFERENCE / page).write_text(write())
