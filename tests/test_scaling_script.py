@@ -304,3 +304,10 @@ def test_wrong_usage_is_one_line(
     assert ended.value.code == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_the_document_shows_the_committed_figures() -> None:
+    root = Path(__file__).parents[1]
+    results = read_results(root / "benchmarks/results/scaling_cpu.json")
+    document = (root / "docs/performance.md").read_text()
+    assert all(table(results) in document for table in (gains, shares, summary))
