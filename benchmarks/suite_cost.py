@@ -130,6 +130,14 @@ def measure(arguments: Sequence[str]) -> SessionCost:
     return SessionCost(date, load, wall_s, cases)
 
 
+def read_sessions(path: Path) -> list[SessionCost]:
+    """What was measured before."""
+    return [
+        SessionCost(**entry | {"cases": tuple(CaseCost(**case) for case in entry["cases"])})
+        for entry in json.loads(path.read_text())["sessions"]
+    ]
+
+
 def main() -> None:
     """Measure, or print what was measured."""
     parser = argparse.ArgumentParser(
@@ -141,10 +149,7 @@ def main() -> None:
     parser.add_argument("pytest", nargs="*", help="arguments for pytest, after --")
     given = parser.parse_args()
     if given.table:
-        sessions = [
-            SessionCost(**entry | {"cases": tuple(CaseCost(**case) for case in entry["cases"])})
-            for entry in json.loads(given.table.read_text())["sessions"]
-        ]
+        sessions = read_sessions(given.table)
         print(table(sessions), summary(sessions), sep="\n\n")
         return
     sessions = []

@@ -1,11 +1,12 @@
 """What a session costs besides its rounds."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from benchmarks.figures import Figures
 from benchmarks.session import run_session
-from benchmarks.suite_cost import CaseCost, SessionCost, case_cost, summary, table
+from benchmarks.suite_cost import CaseCost, SessionCost, case_cost, read_sessions, summary, table
 
 FIGURES = Figures(
     engine="native", layout="dp1pp1tp1", oversubscribed=False, generated_tokens=256, warmup_rounds=2,
@@ -41,3 +42,11 @@ def test_the_rows_of_the_table_add_up_to_the_session() -> None:
 def test_a_session_that_fails_ends_the_script_with_what_pytest_said() -> None:
     with pytest.raises(SystemExit, match=r"(?s)pytest ended with 4.*--gpt-batch-size.*at least 1"):
         run_session(["--gpt-batch-size=0"], deadline_s=60)
+
+
+def test_the_document_shows_the_committed_figures() -> None:
+    root = Path(__file__).parents[1]
+    sessions = read_sessions(root / "benchmarks/results/suite_cost_cpu.json")
+    document = (root / "docs/performance.md").read_text()
+    assert table(sessions) in document
+    assert summary(sessions) in document
