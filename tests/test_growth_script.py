@@ -11,8 +11,9 @@ from benchmarks.growth import run
 from benchmarks.growth.limit import decode_flops, limit_tokens_per_s
 from benchmarks.growth.picture import draw, save
 from benchmarks.growth.points import FACTORS, MIDDLE, Point, along, points
-from benchmarks.growth.results import Measured, Results, Setting, continued, read_results, write_results
+from benchmarks.growth.results import Measured, Results, Setting, read_results
 from benchmarks.growth.table import tables
+from benchmarks.results_file import continued, write_results
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -110,7 +111,7 @@ def test_what_a_file_holds_is_what_was_written(tmp_path: Path) -> None:
     write_results(tmp_path / "file", results)
     assert read_results(tmp_path / "file") == results
     with pytest.raises(UsageError, match="is another"):
-        continued(tmp_path / "file", replace(SETTING, launches=3), results.machine)
+        continued(tmp_path / "file", Results(replace(SETTING, launches=3), results.machine), read_results)
 
 
 def test_a_run_goes_on_with_the_points_that_are_missing(

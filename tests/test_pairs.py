@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from made_case import CASE
 from pytest_gpt_dist.against import Against, Named
 from pytest_gpt_dist.cluster import OWN, RankGroupError, Side
 from pytest_gpt_dist.compare.sides import describe_sides, judge_sides
-from pytest_gpt_dist.engines.protocol import ModelSource, Request
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.job import RankReport, Timing
@@ -20,28 +20,13 @@ from pytest_gpt_dist.measure.telemetry.alerts import Alert
 from pytest_gpt_dist.measure.telemetry.observation import Observation
 from pytest_gpt_dist.measure.telemetry.reading import GpuReading
 from pytest_gpt_dist.measure.times import BatchTimes, Round
-from pytest_gpt_dist.measure.workload import Workload
-from pytest_gpt_dist.model.presets import GPT2_MINI
 from pytest_gpt_dist.pairs import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.report.verdicts import render_verdicts
-from pytest_gpt_dist.topology import Layout
 from readings import reading
 
 OTHER = Side(python="/elsewhere/python")
 TIMING = Timing(warmup=0, rounds=2, min_rounds=1, max_time_s=1.0)
 RULE = PairedRule(min_effect=0.02, gates=(), null_control=False)
-CASE = Case(
-    strategy="pure_data_parallel",
-    layout=Layout(),
-    degenerate=None,
-    engine="native",
-    engine_path="nowhere:Engine",
-    workload=Workload(model="gpt2-mini", dtype="float32", batch_size=1),
-    model_name="gpt2-mini",
-    source=ModelSource(GPT2_MINI.config, None, 0, "float32"),
-    tokenizer="bytes",
-    requests=(Request(0, (1, 2), 2),),
-)
 SCREENED = "AB BA AB BA"
 CONFIRMED = "BA AB AB BA BA AB AB BA BA AB AB BA"
 

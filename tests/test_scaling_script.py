@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from benchmarks.figures import Figures
+from benchmarks.results_file import continued, write_results
 from benchmarks.scaling import run
 from benchmarks.scaling.ratios import allowed_speedup, balance, over_half, readers, speedup
-from benchmarks.scaling.results import Results, Session, Setting, continued, read_results, write_results
+from benchmarks.scaling.results import Results, Session, Setting, read_results
 from benchmarks.scaling.table import gains, shares, summary
 from benchmarks.scaling.trace import (
     FOLDER_VARIABLE,
@@ -248,7 +249,7 @@ def test_the_rounds_of_a_divided_model_are_told_apart_from_the_clock_and_from_ha
 def test_what_a_file_holds_is_what_was_written(tmp_path: Path) -> None:
     write_results(tmp_path / "file", RESULTS)
     assert read_results(tmp_path / "file") == RESULTS
-    assert continued(tmp_path / "file", SETTING, RESULTS.machine) == RESULTS
+    assert continued(tmp_path / "file", Results(SETTING, RESULTS.machine), read_results) == RESULTS
 
 
 @pytest.mark.parametrize(
@@ -263,7 +264,7 @@ def test_a_file_of_another_setting_or_machine_is_not_continued(
 ) -> None:
     write_results(tmp_path / "file", change(RESULTS))
     with pytest.raises(UsageError, match="is another"):
-        continued(tmp_path / "file", SETTING, RESULTS.machine)
+        continued(tmp_path / "file", Results(SETTING, RESULTS.machine), read_results)
 
 
 def test_the_command_measures_the_sessions_that_are_missing(

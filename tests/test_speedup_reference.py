@@ -1,13 +1,14 @@
 """What a speed-up refers to, and what is said where that is doubtful or cannot be."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from made_case import CASE
 from pytest_gpt_dist.cluster import RankGroupError
-from pytest_gpt_dist.engines.protocol import ModelSource, Request
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.job import Timing
@@ -15,8 +16,6 @@ from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.references import WrongResultError
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.measure.runner import CaseRunner
-from pytest_gpt_dist.measure.workload import Workload
-from pytest_gpt_dist.model.presets import GPT2_MINI
 from pytest_gpt_dist.topology import Layout
 
 HEAT = "throttled: thermal"
@@ -27,18 +26,7 @@ MACHINE = Machine(
 
 
 def case(layout: Layout) -> Case:
-    return Case(
-        strategy=layout.id,
-        layout=layout,
-        degenerate=None,
-        engine="native",
-        engine_path="nowhere:Engine",
-        workload=Workload(model="gpt2-mini", dtype="float32", batch_size=1),
-        model_name="gpt2-mini",
-        source=ModelSource(GPT2_MINI.config, None, 0, "float32"),
-        tokenizer="bytes",
-        requests=(Request(0, (1, 2), 2),),
-    )
+    return replace(CASE, strategy=layout.id, layout=layout)
 
 
 ALONE, SPLIT = case(Layout()), case(Layout(tp=2))

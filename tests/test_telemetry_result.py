@@ -5,32 +5,18 @@ from typing import Any
 
 import pytest
 
+import made_case
 from pytest_gpt_dist.cluster.devices import Gpu
-from pytest_gpt_dist.engines.protocol import ModelSource, Request
-from pytest_gpt_dist.measure.case import Case
+from pytest_gpt_dist.engines.protocol import Request
 from pytest_gpt_dist.measure.fingerprint import fingerprint
 from pytest_gpt_dist.measure.job import RankReport
 from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.result import Launch, make_result
 from pytest_gpt_dist.measure.telemetry.observation import INTERVAL_S, Observation
 from pytest_gpt_dist.measure.times import BatchTimes, Round
-from pytest_gpt_dist.measure.workload import Workload
-from pytest_gpt_dist.model.presets import GPT2_MINI
-from pytest_gpt_dist.topology import Layout
 from readings import on_gpu
 
-CASE = Case(
-    strategy="pure_data_parallel",
-    layout=Layout(),
-    degenerate=None,
-    engine="native",
-    engine_path="nowhere:Engine",
-    workload=Workload(model="gpt2-mini", dtype="float32", batch_size=1),
-    model_name="gpt2-mini",
-    source=ModelSource(GPT2_MINI.config, None, 0, "float32"),
-    tokenizer="bytes",
-    requests=(Request(0, (1, 2), 5),),
-)
+CASE = replace(made_case.CASE, requests=(Request(0, (1, 2), 5),))
 MACHINE = Machine(
     device="cuda",
     gpus=(Gpu(0, "GPU-1", "H200", 2**37),),

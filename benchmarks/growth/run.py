@@ -19,10 +19,11 @@ from pathlib import Path
 
 from benchmarks.figures import Figures
 from benchmarks.growth.points import Point, points
-from benchmarks.growth.results import Measured, Setting, continued, read_results, write_results
+from benchmarks.growth.results import Measured, Results, Setting, read_results
 from benchmarks.growth.table import tables
 from benchmarks.machine import describe_machine
 from benchmarks.preset import preset_dimensions
+from benchmarks.results_file import continued, write_results
 from benchmarks.session import run_session
 
 from pytest_gpt_dist.errors import UsageError
@@ -70,7 +71,7 @@ def main() -> None:
             parser.error("--output or --table")
         preset_dimensions(given.model)
         setting = Setting(given.model, given.dtype, given.launches)
-        results = continued(given.output, setting, describe_machine())
+        results = continued(given.output, Results(setting, describe_machine()), read_results)
     except UsageError as error:
         parser.exit(4, f"{error}\n")
     for point in results.missing(points()):

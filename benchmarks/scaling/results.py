@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,21 +66,6 @@ def read_results(file: Path) -> Results:
         return Results(setting, saved["machine"], tuple(map(_session, saved["sessions"])))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{file}: no results of this script ({error})") from None
-
-
-def write_results(file: Path, results: Results) -> None:
-    """Put the results on disk."""
-    file.write_text(json.dumps(asdict(results), indent=1) + "\n")
-
-
-def continued(file: Path, setting: Setting, machine: dict[str, str | int]) -> Results:
-    """What the file has of this setting on this machine; UsageError where it is of another."""
-    if not file.exists():
-        return Results(setting, machine)
-    found = read_results(file)
-    if (found.setting, found.machine) != (setting, machine):
-        raise UsageError(f"{file}: its setting or machine is another; choose another file, or remove it")
-    return found
 
 
 def _session(saved: dict[str, Any]) -> Session:

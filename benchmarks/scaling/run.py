@@ -24,7 +24,8 @@ from typing import Any
 from benchmarks.figures import Figures
 from benchmarks.machine import describe_machine
 from benchmarks.preset import preset_dimensions
-from benchmarks.scaling.results import Session, Setting, continued, read_results, write_results
+from benchmarks.results_file import continued, write_results
+from benchmarks.scaling.results import Results, Session, Setting, read_results
 from benchmarks.scaling.table import gains, shares, summary
 from benchmarks.scaling.trace import FOLDER_VARIABLE, Communication, communication, read_trace, trace_file
 from benchmarks.session import run_session
@@ -103,7 +104,7 @@ def main() -> None:
         setting = Setting(
             given.model, given.dtype, given.batch_size, given.prompt_tokens, given.new_tokens, ranks
         )
-        results = continued(given.output, setting, describe_machine())
+        results = continued(given.output, Results(setting, describe_machine()), read_results)
     except UsageError as error:
         parser.exit(4, f"{error}\n")
     for number in range(len(results.sessions) + 1, given.sessions + 1):

@@ -13,6 +13,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from pytest_gpt_dist.bench import ARGUMENTS, DEGREES, Bench
 from pytest_gpt_dist.cluster import RankGroupError
 from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.items import runs_cases
 from pytest_gpt_dist.live import LiveLine
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.clock import VirtualClock
@@ -45,7 +46,7 @@ class GptDist:
         self._ran = self._recorded = False
         self._began_s = time.monotonic()
         self._measures = False
-        cases = [other for other in item.session.items if other is item or _has_case(other)]
+        cases = [other for other in item.session.items if other is item or runs_cases(other)]
         self._number, self._total = cases.index(item) + 1, len(cases)
         self._spent_s = item.config.stash.setdefault(_SPENT, [])
 
@@ -207,10 +208,6 @@ def _other_engines(item: pytest.Item) -> list[str]:
         and other.parent is item.parent
         and other.callspec.params | {"engine": None} == own  # type: ignore[attr-defined]
     ]
-
-
-def _has_case(item: pytest.Item) -> bool:
-    return "gpt_dist" in getattr(item, "fixturenames", ())
 
 
 def _outcome(result: Result) -> str:

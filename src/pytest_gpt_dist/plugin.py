@@ -14,6 +14,7 @@ import pytest
 
 from pytest_gpt_dist import storage
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.items import runs_cases
 from pytest_gpt_dist.options import add_options, read_options
 from pytest_gpt_dist.settings import Options, check_batching, flag
 from pytest_gpt_dist.summary import Summary
@@ -132,7 +133,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test that runs cases the clock through which pytest-benchmark sees their times."""
     for item in items:
-        if "gpt_dist" in getattr(item, "fixturenames", ()):
+        if runs_cases(item):
             from pytest_gpt_dist.fixtures import add_clock
 
             add_clock(item)
@@ -172,7 +173,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Let what a case saved travel with its report, also from an xdist worker."""
     report = yield
-    if call.when == "call" and "gpt_dist" in getattr(item, "fixturenames", ()):
+    if call.when == "call" and runs_cases(item):
         from pytest_gpt_dist.fixtures import MIN_EFFECT, NOTE, SAVED
 
         # TestReport carries any attribute that is JSON, its type does not say so.

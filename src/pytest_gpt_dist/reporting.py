@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.items import runs_cases
 from pytest_gpt_dist.report.libraries import require_libraries
 from pytest_gpt_dist.report.saved import SavedCase
 from pytest_gpt_dist.report.wording import LONGEST_PATH, one_line
@@ -42,11 +43,7 @@ class Reporter:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Keep which tests may have figures, none of which has run yet, and which files are older."""
         self._earlier = self._stored()
-        self._without = {
-            item.nodeid: "did not run"
-            for item in session.items
-            if "gpt_dist" in getattr(item, "fixturenames", ())
-        }
+        self._without = {item.nodeid: "did not run" for item in session.items if runs_cases(item)}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what was measured, or why nothing was."""
