@@ -137,6 +137,29 @@ def test_what_cannot_run_is_one_line_on_every_rank(cluster: Cluster, what: str, 
     assert cluster.group(2).run(refuse, Layout(pp=2), what) == [message] * 2
 
 
+def configuration(layout: Layout, dtype: str) -> object:
+    from pytest_gpt_dist.cluster.mesh import Mesh  # noqa: PLC0415
+    from pytest_gpt_dist.engines.native import NativeEngine  # noqa: PLC0415
+
+    engine = NativeEngine(replace(SOURCE, dtype=dtype), Mesh(layout, this_rank()))
+    return engine.configuration["head_copied"]
+
+
+@pytest.mark.parametrize(
+    ("layout", "dtype", "copied"),
+    [
+        (Layout(tp=2), "float32", [True, True]),
+        # The two stages hold the table once each, and a dtype without a packed layout has nothing to copy.
+        (Layout(pp=2), "float32", [False, False]),
+        (Layout(tp=2), "float64", [False, False]),
+    ],
+)
+def test_a_tied_head_is_copied_where_a_packed_one_is_read_faster(
+    cluster: Cluster, layout: Layout, dtype: str, copied: list[bool]
+) -> None:
+    assert cluster.group(2).run(configuration, layout, dtype) == copied
+
+
 def load_reports() -> tuple[list[tuple[int, int]], int]:
     from pytest_gpt_dist.cluster.mesh import Mesh  # noqa: PLC0415
     from pytest_gpt_dist.engines.native import NativeEngine  # noqa: PLC0415

@@ -143,7 +143,7 @@ def test_what_a_peer_was_set_to_is_saved(session: Session) -> None:
     saved = session.info(name(ALONE, "transformers-eager"))["engine_configuration"]
     assert saved == {"version": saved["version"], "attention": "sdpa", "cache": "dynamic", "compiled": False}
     native = session.info(name(ALONE, "native"))["engine_configuration"]
-    assert native == {"cuda_graphs": False, "compiled": False}
+    assert native == {"cuda_graphs": False, "compiled": False, "head_copied": True}
 
 
 def test_a_missing_library_is_skipped_with_the_line_that_installs_it(session: Session) -> None:

@@ -102,13 +102,17 @@ class EagerNativeEngine:
 
     @property
     def parameter_bytes(self) -> int:
-        """Bytes of the parameters that this rank holds, shared storage counted once."""
+        """Bytes of the parameters that this rank holds, each counted once."""
         return stored_bytes(self._stage.parameters.values())
 
     @property
     def configuration(self) -> Mapping[str, str | int | bool]:
-        """Whether decode steps are CUDA graphs, and whether their layers are compiled."""
-        return {"cuda_graphs": self._records, "compiled": self._records and self.compiled}
+        """Whether decode steps are CUDA graphs, their layers compiled, and a tied head is copied."""
+        return {
+            "cuda_graphs": self._records,
+            "compiled": self._records and self.compiled,
+            "head_copied": self._stage.copies_head,
+        }
 
     @property
     def vocabulary(self) -> Span:

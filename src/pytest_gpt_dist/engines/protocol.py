@@ -186,7 +186,7 @@ class Engine(Protocol):
 
     @property
     def parameter_bytes(self) -> int | None:
-        """Bytes of the parameters really held on this rank, shared storage counted once.
+        """Bytes of the parameters really held on this rank, each counted once, wherever else it may lie.
 
         None where a library does not tell, which is enough as long as no model is divided.
         """

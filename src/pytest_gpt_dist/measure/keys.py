@@ -73,7 +73,7 @@ KEYS = (
     Key("limits", "bytes/s, 1/s", "what those two are divided by, by rank, measured in the session"),
     Key("gpu_utilization", "share", "of the time of the rounds in which a kernel ran, mean over GPUs"),
     Key("peak_memory_bytes", "bytes", "the most that a rank held, by rank"),
-    Key("parameter_bytes", "bytes", "parameters that a rank really held, by rank"),
+    Key("parameter_bytes", "bytes", "parameters that a rank really held, each counted once, by rank"),
     Key("collectives_per_step", "operations", "what a rank communicates in a decode step, by kind and rank"),
     Key("energy_j_per_token", "J/token", "energy of the devices in the timed rounds, for each token"),
     Key("max_logit_error", "ratio", "largest difference of the logits from the reference's"),

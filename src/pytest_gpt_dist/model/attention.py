@@ -57,8 +57,7 @@ def attend(
     """Return what each query head takes from the values, shaped like ``q``.
 
     On a CPU torch's fused attention reads the cache at a fraction of the bandwidth; the two products and the
-    softmax between them are faster one by one. The first has the keys on its left: with the queries there, torch
-    copies them before it multiplies in bfloat16.
+    softmax between them are faster one by one.
 
     Args:
         q: ``[rows, kv_heads, group, head_dim]``, the heads of a group beside each other.
@@ -69,8 +68,7 @@ def attend(
     """
     if q.device.type != "cpu" or q.dtype not in _IN_PARTS or _chosen.get():
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
-    scores = torch.matmul(keys, q.transpose(-1, -2)).transpose(-1, -2)
-    scores = scores.float().mul_(q.shape[-1] ** -0.5)
+    scores = torch.matmul(q, keys.transpose(-1, -2)).float().mul_(q.shape[-1] ** -0.5)
     if mask is not None and mask.dtype is torch.bool:
         scores.masked_fill_(mask.logical_not(), float("-inf"))
     elif mask is not None:

@@ -116,8 +116,13 @@ class KVCache:
     def __init__(
         self, layers: int, shape: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device
     ) -> None:
-        self._rows, _, self._capacity, _ = shape
-        keys, values = torch.zeros((2, layers, *shape), dtype=dtype, device=device)
+        self._rows, kv_heads, self._capacity, head_dim = shape
+        values = torch.zeros((layers, *shape), dtype=dtype, device=device)
+        if device.type == "cpu":
+            # Lying the other way, keys are copied before they are multiplied, or read slowly.
+            keys = values.new_zeros(layers, self._rows, kv_heads, head_dim, self._capacity).transpose(-1, -2)
+        else:
+            keys = torch.zeros_like(values)
         self.layers = tuple(LayerCache(*pair) for pair in zip(keys, values, strict=True))
 
     @property

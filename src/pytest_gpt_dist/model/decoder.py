@@ -14,7 +14,7 @@ from pytest_gpt_dist.model.attention import attend
 from pytest_gpt_dist.model.cache import KVCache, LayerCache, Window
 from pytest_gpt_dist.model.communication import TensorGroup
 from pytest_gpt_dist.model.config import Activation, DecoderConfig
-from pytest_gpt_dist.model.packing import linear, pack, table_product
+from pytest_gpt_dist.model.packing import linear, pack
 from pytest_gpt_dist.model.rotary import rotary_table, rotate
 from pytest_gpt_dist.model.sharding import Slices
 
@@ -237,9 +237,17 @@ class Stage:
         self.layers = [Layer(config, own, parameters, f"layers.{layer}", group) for layer in own.layers.range]
         self.embedding = parameters.get("embedding")
         self.positions = parameters.get("positions")
-        self.head = parameters.get("head", self.embedding)
+        self.head = parameters.get("head")
+        if self.head is None and self.embedding is not None and own.last:
+            # A tied head. Tokens are looked up in the dense table, so that a packed one stands beside it.
+            self.head = pack(self.embedding)
         self.final_norm = _norm(config, parameters, "final_norm") if own.last else None
         self.rotary: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    @property
+    def copies_head(self) -> bool:
+        """Whether a tied head is here a second time, packed."""
+        return self.head is not None and "head" not in self.parameters and self.head is not self.embedding
 
     def allocate_cache(self, rows: int, columns: int) -> KVCache:
         """Return an empty cache for a microbatch, and prepare positions up to ``columns``."""
@@ -282,7 +290,7 @@ class Stage:
         assert self.final_norm is not None
         assert self.head is not None
         x = self.final_norm(x)
-        return table_product(x, self.head) if self.head is self.embedding else linear(x, self.head)
+        return linear(x, self.head)
 
 
 def _norm(config: DecoderConfig, parameters: Mapping[str, torch.Tensor], name: str) -> Norm:

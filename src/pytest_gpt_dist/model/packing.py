@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812  as everybody calls it
 
 _PACKED_DTYPES = (torch.float32, torch.bfloat16)
-_BLOCK_ROWS = 256
-_FEW_ROWS = 4
 
 
 def pack(weight: torch.Tensor) -> torch.Tensor:
@@ -46,25 +44,3 @@ def stored_bytes(tensors: Iterable[torch.Tensor]) -> int:
             storage = tensor.untyped_storage()
             dense[storage.data_ptr()] = storage.nbytes()
     return packed + sum(dense.values())
-
-
-def table_product(x: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
-    """Return ``x @ table.T`` for ``x`` ``[rows, hidden]`` and a dense table ``[tokens, hidden]``.
-
-    A tied head shares its table with the embedding, which looks up rows, so that it cannot be packed without
-    being there twice. On a CPU torch reads it slowly for few rows in float32: for one, as a batch of products
-    over blocks of the table, and for up to four, with the sides exchanged, it reads twice as fast.
-    """
-    rows = len(x)
-    if x.device.type != "cpu" or x.dtype is not torch.float32 or not 1 <= rows <= _FEW_ROWS:
-        return F.linear(x, table)
-    if rows > 1:
-        return torch.mm(table, x.t()).t()
-    blocks = len(table) // _BLOCK_ROWS
-    whole = blocks * _BLOCK_ROWS
-    y = x.new_empty(1, len(table))
-    if blocks:
-        parts = table[:whole].view(blocks, _BLOCK_ROWS, -1)
-        torch.bmm(parts, x.t().expand(blocks, -1, 1), out=y[:, :whole].view(blocks, _BLOCK_ROWS, 1))
-    torch.mm(x, table[whole:].t(), out=y[:, whole:])
-    return y
