@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from benchmarks.peers.run import ROOT, Configuration, configurations, summary, table
+from benchmarks.peers.run import Configuration, configurations, summary, table
+from benchmarks.session import ROOT
 
 
 def engine(tpot_s: float, ttft_s: float) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The native engine beside its peers: the same work on the same cores, launches in turns, one table.
 
-    python benchmarks/peers/run.py --output benchmarks/results/peers_cpu.json
-    python benchmarks/peers/run.py --table benchmarks/results/peers_cpu.json
+    python -m benchmarks.peers.run --output benchmarks/results/peers_cpu.json
+    python -m benchmarks.peers.run --table benchmarks/results/peers_cpu.json
 
 Each configuration is one session of ``pytest benchmarks`` with all engines, so that everything that the plugin
 checks is checked here. A file that exists is continued: what it has is not measured again.
@@ -13,9 +13,6 @@ import argparse
 import datetime
 import json
 import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -23,13 +20,12 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
+from benchmarks.machine import describe_machine
+from benchmarks.session import run_session
 from tabulate import tabulate
 
-from pytest_gpt_dist.measure.processor import cpu_name
-
-ROOT = Path(__file__).parents[2]
 ENGINES = ("native", "transformers", "transformers-eager", "ctranslate2")
-DEADLINE_S = 3600
+DEADLINE_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -55,34 +51,23 @@ def configurations() -> Iterator[Configuration]:
 
 def measure(configuration: Configuration, launches: int) -> dict[str, Any]:
     """One session: what each engine came to, by engine; engines that cannot do it are left out."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "session.json")
-        command = [
-            *(sys.executable, "-m", "pytest", str(ROOT / "benchmarks"), "-q", "-p", "no:cacheprovider"),
-            *("-k", "test_generate and 1gpu", "--gpt-gpus=1", "--gpt-device=cpu"),
-            *(
-                "--gpt-prompt-tokens=256",
-                "--gpt-new-tokens=64",
-                f"--gpt-batch-size={configuration.batch_size}",
-            ),
-            *(f"--gpt-model={configuration.model}", f"--gpt-dtype={configuration.dtype}"),
-            *(f"--gpt-threads-per-rank={configuration.cores}", f"--gpt-engine={','.join(ENGINES)}"),
-            *(f"--gpt-launches={launches}", "--gpt-min-rounds=2", "--gpt-timeout=600"),
-            *(f"--benchmark-storage={folder}/storage", f"--benchmark-json={file}"),
-        ]
-        done = subprocess.run(
-            command,
-            check=False,
-            cwd=ROOT,
-            timeout=DEADLINE_S,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if done.returncode:
-            sys.exit(f"{configuration}: pytest ended with {done.returncode}\n{done.stdout[-4000:]}")
-        saved = json.loads(file.read_text())
-    return {entry["extra_info"]["engine"]: entry["extra_info"] for entry in saved["benchmarks"]}
+    saved = run_session(
+        (
+            *("-k", "test_generate and 1gpu", "--gpt-gpus=1"),
+            "--gpt-prompt-tokens=256",
+            "--gpt-new-tokens=64",
+            f"--gpt-batch-size={configuration.batch_size}",
+            f"--gpt-model={configuration.model}",
+            f"--gpt-dtype={configuration.dtype}",
+            f"--gpt-threads-per-rank={configuration.cores}",
+            f"--gpt-engine={','.join(ENGINES)}",
+            f"--gpt-launches={launches}",
+            "--gpt-min-rounds=2",
+            "--gpt-timeout=600",
+        ),
+        deadline_s=DEADLINE_S,
+    )
+    return {info["engine"]: info for info in saved.values()}
 
 
 def table(results: Sequence[dict[str, Any]]) -> str:
@@ -134,14 +119,6 @@ def _name(result: dict[str, Any]) -> tuple[str, ...]:
     return tuple(str(part) for part in result["configuration"].values())
 
 
-def _machine() -> dict[str, Any]:
-    return {
-        "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
-        "python": sys.version.split()[0],
-    }
-
-
 def main() -> None:
     """Measure, or print what was measured."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -170,7 +147,7 @@ def main() -> None:
         saved["results"].append(
             {"configuration": asdict(configuration), "date": date, "load_before": load, "engines": engines}
         )
-        saved["machine"] = _machine()
+        saved["machine"] = describe_machine()
         given.output.write_text(json.dumps(saved, indent=1) + "\n")
         tokens = {name: round(info["tokens_per_s"], 1) for name, info in engines.items()}
         print(
