@@ -147,3 +147,10 @@ def test_the_picture_has_a_panel_for_each_factor_with_its_limit(tmp_path: Path) 
         assert np.asarray(limit.get_xdata()).tolist() == list(FACTORS[factor])
     save(figure, tmp_path / "pictures" / "growth.svg")
     assert "<svg" in (tmp_path / "pictures" / "growth.svg").read_text()
+
+
+def test_the_document_shows_the_committed_figures() -> None:
+    root = Path(__file__).parents[1]
+    results = read_results(root / "benchmarks/results/growth_cpu.json")
+    assert not results.missing(points())
+    assert tables(results) in (root / "docs/performance.md").read_text()
