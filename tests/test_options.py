@@ -186,6 +186,19 @@ def test_a_file_in_the_ini_file_is_relative_to_it(
     assert options.log_dir == str(pytester.path / "logs")
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"), [("models/tiny", "{folder}/models/tiny"), ("tiny", "tiny"), ("hub/tiny", "hub/tiny")]
+)
+def test_a_model_s_folder_in_the_ini_file_is_relative_to_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, given: str, meant: str
+) -> None:
+    pytester.makeini(f"[pytest]\ngpt_model = {given}")
+    pytester.mkdir("tiny")
+    (pytester.mkdir("models") / "tiny").mkdir()
+    monkeypatch.chdir(pytester.mkdir("below"))
+    assert read_options(pytester.parseconfig()).model == meant.format(folder=pytester.path)
+
+
 @pytest.mark.parametrize(("name", "text", "said"), WRONG)
 def test_a_wrong_flag_is_one_line_and_exit_status_4(
     pytester: pytest.Pytester, name: str, text: str, said: str
