@@ -27,8 +27,9 @@ class Figures:
         bandwidth_fraction: bytes that decoding had to read ÷ ``decode_s`` ÷ ``read_bytes_per_s``.
         flops_per_s: what all ranks together can multiply and add.
         read_bytes_per_s: what all ranks together can read.
-        collectives_per_step: all-reduces and all-gathers of a rank in a decode step, of the rank with the most.
-        hops_per_step: sends and receives of a rank in a decode step, of the rank with the most.
+        collectives_per_step: all-reduces and all-gathers of a rank in a decode step, of the rank with the most;
+            None for a library that communicates by itself.
+        hops_per_step: sends and receives, likewise.
         marks: what makes the figures doubtful.
     """
 
@@ -44,8 +45,8 @@ class Figures:
     bandwidth_fraction: float | None
     flops_per_s: float | None
     read_bytes_per_s: float | None
-    collectives_per_step: int
-    hops_per_step: int
+    collectives_per_step: int | None
+    hops_per_step: int | None
     marks: tuple[str, ...]
 
     @classmethod
@@ -72,8 +73,8 @@ class Figures:
             bandwidth_fraction=info["bandwidth_fraction"],
             flops_per_s=_together(limits["flops_per_s"]),
             read_bytes_per_s=_together(limits["read_bytes_per_s"]),
-            collectives_per_step=_most(traffic["all_reduce"], traffic["all_gather"]),
-            hops_per_step=_most(traffic["send"], traffic["recv"]),
+            collectives_per_step=_most(traffic, "all_reduce", "all_gather"),
+            hops_per_step=_most(traffic, "send", "recv"),
             marks=tuple(info["marks"]),
         )
 
@@ -113,5 +114,7 @@ def _together(limits: Sequence[float | None]) -> float | None:
     return sum(known) if known and len(known) == len(limits) else None
 
 
-def _most(*kinds: Sequence[int]) -> int:
-    return max(map(sum, zip(*kinds, strict=True)))
+def _most(traffic: dict[str, Sequence[int]] | None, *kinds: str) -> int | None:
+    if traffic is None:
+        return None
+    return max(map(sum, zip(*(traffic[kind] for kind in kinds), strict=True)))

@@ -1,10 +1,12 @@
 """What the engines around libraries refuse before any rank starts."""
 
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import pytest
 
+import pytest_gpt_dist.engines.limits
 from pytest_gpt_dist.engines import ModelSource, Request, Sampling, Task, plan
 from pytest_gpt_dist.engines.limits import (
     COMPILED_NATIVE,
@@ -26,9 +28,10 @@ _LLAMA = {
     "num_hidden_layers": 2,
     "intermediate_size": 100,
     "max_position_embeddings": 64,
-    "vocab_size": 1009,
+    "vocab_size": 1009,  # slices of 202, the last of 201
 }
 LLAMA = DecoderConfig.from_hf(_LLAMA, "tiny")
+CUT = DecoderConfig.from_hf(_LLAMA | {"intermediate_size": 101}, "cut")
 WIDE = DecoderConfig.from_hf(_LLAMA | {"head_dim": 6}, "wide")
 SCALED = DecoderConfig.from_hf(
     _LLAMA
@@ -70,13 +73,54 @@ def test_replicas_of_whole_models_are_not_refused(limits: Limits, layout: Layout
     assert limits.refuse(task(LLAMA, layout=layout)) is None
 
 
-@BOTH
 @pytest.mark.parametrize("layout", [Layout(tp=2), Layout(pp=2), Layout(dp=2, pp=2)], ids=str)
-def test_a_layout_that_divides_the_model_is_refused_by_name(limits: Limits, layout: Layout) -> None:
-    said = limits.refuse(task(layout=layout))
+@pytest.mark.parametrize("config", [GPT2, LLAMA], ids=lambda config: config.architecture)
+def test_a_layout_that_divides_the_model_is_refused_by_name(config: DecoderConfig, layout: Layout) -> None:
+    said = CTRANSLATE2.refuse(task(config, layout=layout))
     assert said is not None
-    assert said.startswith(f"{limits.library} runs whole models")
+    assert said.startswith("ctranslate2 runs whole models")
     assert str(layout) in said
+
+
+@pytest.mark.parametrize("layout", [Layout(tp=2), Layout(dp=2, tp=2), Layout(tp=5)], ids=str)
+def test_transformers_divides_what_it_has_a_plan_for(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "true")
+    assert TRANSFORMERS_EAGER.refuse(task(LLAMA, layout)) is None
+    assert TRANSFORMERS.refuse(task(LLAMA, layout)) is None
+
+
+@pytest.mark.parametrize(
+    ("config", "layout", "said"),
+    [
+        (GPT2, Layout(tp=2), "transformers has no plan to divide gpt2 models, which dp1·pp1·tp2 does"),
+        (LLAMA, Layout(pp=2), "transformers runs no pipelines here, and dp1·pp2·tp1 is one"),
+        (LLAMA, Layout(pp=2, tp=2), "transformers runs no pipelines here, and dp1·pp2·tp2 is one"),
+        (LLAMA, Layout(tp=4), "transformers cannot deal 10 key/value heads to 4 ranks"),
+        (CUT, Layout(tp=5), "transformers cuts an MLP width of 101 unevenly over 5 ranks"),
+    ],
+)
+def test_transformers_says_why_it_does_not_divide(
+    config: DecoderConfig, layout: Layout, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CXX", "true")
+    for limits in (TRANSFORMERS_EAGER, TRANSFORMERS):
+        refused = limits.refuse(task(config, layout))
+        assert refused is not None
+        assert refused.startswith(said)
+
+
+def test_transformers_divides_over_gpus_with_nccl_alone() -> None:
+    through_host_memory = replace(task(LLAMA, Layout(tp=2), device="cuda"), staged=True)
+    assert "--gpt-share-gpu" in (TRANSFORMERS_EAGER.refuse(through_host_memory) or "")
+    assert TRANSFORMERS_EAGER.refuse(task(LLAMA, Layout(tp=2), device="cuda")) is None
+    assert TRANSFORMERS_EAGER.refuse(replace(through_host_memory, layout=Layout(dp=2))) is None
+
+
+def test_an_older_transformers_divides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pytest_gpt_dist.engines.limits, "version", lambda _: "5.17.2")
+    refused = TRANSFORMERS_EAGER.refuse(task(LLAMA, Layout(tp=2)))
+    assert refused == "transformers divides models here from 5.22 on, and this is 5.17.2"
+    assert TRANSFORMERS_EAGER.refuse(task(LLAMA, Layout(dp=2))) is None
 
 
 @BOTH

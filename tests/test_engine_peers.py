@@ -289,9 +289,20 @@ def test_transformers_says_what_it_chose_and_holds_the_whole_model(
     assert run.parameter_bytes == parameter_bytes(size, Layout(), Layout().coordinates(0), 4)
 
 
-@EVERY_ENGINE
+@pytest.mark.parametrize(
+    ("engine", "layout", "said"),
+    [
+        ("transformers:EagerTransformersEngine", Layout(pp=2), "runs no pipelines here, and dp1·pp2·tp1"),
+        pytest.param(
+            "ctranslate2:CTranslate2Engine",
+            Layout(tp=2),
+            "runs whole models here, which dp1·pp1·tp2",
+            marks=NEEDS_CTRANSLATE2,
+        ),
+    ],
+)
 def test_a_layout_that_divides_the_model_is_refused(
-    cluster: Cluster, sources: dict[str, ModelSource], engine: str
+    cluster: Cluster, sources: dict[str, ModelSource], engine: str, layout: Layout, said: str
 ) -> None:
-    with pytest.raises(UsageError, match=r" runs whole models here, which dp1·pp1·tp2"):
-        cluster.group(2).run(generate, engine, sources["gpt2"], REQUESTS, Shape(layout=Layout(tp=2)))
+    with pytest.raises(UsageError, match=said):
+        cluster.group(2).run(generate, engine, sources["gpt2"], REQUESTS, Shape(layout=layout))

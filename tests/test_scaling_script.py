@@ -88,6 +88,13 @@ def test_decoding_read_its_bytes_in_its_time_at_its_share_of_the_bandwidth() -> 
     assert found.bandwidth_fraction * found.decode_s * found.read_bytes_per_s == pytest.approx(read)
 
 
+def test_what_a_library_communicates_by_itself_is_not_known() -> None:
+    info = json.loads(SAVED.read_text())["benchmarks"][2]["extra_info"]
+    counted, not_counted = Figures.of(info), Figures.of(info | {"collectives_per_step": None})
+    assert (not_counted.collectives_per_step, not_counted.hops_per_step) == (None, None)
+    assert not_counted == replace(counted, collectives_per_step=None, hops_per_step=None)
+
+
 def test_a_limit_that_one_rank_lacks_is_none_of_all() -> None:
     info = json.loads(SAVED.read_text())["benchmarks"][1]["extra_info"]
     limits = info["limits"] | {"read_bytes_per_s": [1e9, None]}

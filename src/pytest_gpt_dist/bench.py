@@ -122,8 +122,9 @@ class Bench:
         limits = self.registry.engine_limits(case.engine)
         if lack is not None or limits is None:
             return lack
-        sampling = case.workload.sampling
-        return limits.lacks(Task(case.source, case.layout, case.batches, sampling, self.machine.device))
+        sampling, machine = case.workload.sampling, self.machine
+        staged = machine.device == "cuda" and machine.backend == "gloo"
+        return limits.lacks(Task(case.source, case.layout, case.batches, sampling, machine.device, staged))
 
     def run_in_pairs(
         self, case: Case, timing: Timing, min_effect: float | None, status: Callable[[str], None]

@@ -1,6 +1,7 @@
 """What engines cannot do: decided before any rank starts, without importing their libraries."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,10 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 from pytest_gpt_dist.engines.protocol import Task
+from pytest_gpt_dist.topology import Dimensions
 
+_COMPARABLE = "pure_data_parallel is what it can be compared in"
+_DIVIDES_FROM = (5, 22)  # before, the embedding was whole everywhere, or compiled steps failed
 _CTRANSLATE2_DTYPES = {"cpu": ("float32",), "cuda": ("float32", "float16", "bfloat16")}
 
 
@@ -46,7 +50,7 @@ def whole_models_only(name: str, task: Task) -> str | None:
     layout = task.layout
     if layout.pp == layout.tp == 1:
         return None
-    return f"{name} runs whole models here, which {layout} divides; pure_data_parallel is what it can be compared in"
+    return f"{name} runs whole models here, which {layout} divides; {_COMPARABLE}"
 
 
 def _ends_rows_together(name: str, task: Task) -> str | None:
@@ -85,10 +89,40 @@ def _refused_by_compiled_native(task: Task) -> str | None:
     return None
 
 
+def _not_divided_by_transformers(task: Task) -> str | None:
+    """Why transformers' own tensor parallelism cannot divide a model as a layout says."""
+    layout = task.layout
+    if layout.pp > 1:
+        return f"transformers runs no pipelines here, and {layout} is one; {_COMPARABLE}"
+    if layout.tp == 1:
+        return None
+    if task.source.config.architecture == "gpt2":
+        return f"transformers has no plan to divide gpt2 models, which {layout} does; {_COMPARABLE}"
+    found = version("transformers")
+    if tuple(map(int, re.findall(r"\d+", found)[:2])) < _DIVIDES_FROM:
+        return "transformers divides models here from {}.{} on, and this is {}".format(*_DIVIDES_FROM, found)
+    if task.staged:
+        return "transformers divides models over GPUs with NCCL alone: leave out --gpt-share-gpu and --gpt-backend"
+    return _dealt_otherwise_by_transformers(task.source.config.dimensions, layout.tp)
+
+
+def _dealt_otherwise_by_transformers(size: Dimensions, tp: int) -> str | None:
+    """Why its slices would not be those that the layout's formulas know."""
+    if size.kv_heads % tp:
+        return (
+            f"transformers cannot deal {size.kv_heads} key/value heads to {tp} ranks: they must divide evenly"
+        )
+    for what, count in (("an MLP width", size.mlp), ("a vocabulary", size.vocabulary)):
+        # All its slices but the last are as wide as the first, those of the layout's formulas differ by one.
+        if count % tp not in (0, tp - 1):
+            return f"transformers cuts {what} of {count} unevenly over {tp} ranks, unlike the other engines"
+    return None
+
+
 def _refused_by_transformers(task: Task) -> str | None:
     if task.source.dtype == "float64":
         return "transformers rounds logits to float32 before a token is chosen: choose another dtype than float64"
-    return whole_models_only("transformers", task) or _ends_rows_together("transformers", task)
+    return _not_divided_by_transformers(task) or _ends_rows_together("transformers", task)
 
 
 def _refused_by_compiled_transformers(task: Task) -> str | None:

@@ -141,6 +141,7 @@ class Task:
         batches: of each replica.
         sampling: how tokens are chosen.
         device: ``cpu`` or ``cuda``.
+        staged: whether what ranks on GPUs communicate travels through host memory.
     """
 
     source: ModelSource
@@ -148,6 +149,7 @@ class Task:
     batches: tuple[tuple[Batch, ...], ...]
     sampling: Sampling
     device: str
+    staged: bool = False
 
 
 class Stopwatch(Protocol):
@@ -243,6 +245,16 @@ class ChoosesItself(Protocol):
         Returns:
             ``[requests, tokens, vocabulary]``.
         """
+        ...
+
+
+@runtime_checkable
+class CommunicatesItself(Protocol):
+    """What an engine has besides if its library may communicate by itself, past the mesh, which then cannot count."""
+
+    @property
+    def communicates_itself(self) -> bool:
+        """Whether it does, in this layout."""
         ...
 
 

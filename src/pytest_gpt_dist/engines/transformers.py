@@ -1,7 +1,8 @@
 """transformers' ``generate`` as an engine, in its two documented ways.
 
 The faster one has a static cache and compiled decode steps, the other one is what a user gets who asks for nothing
-(``benchmarks/transformers_configurations.py`` measures them).
+(``benchmarks/transformers_configurations.py`` measures them). Models are divided by transformers' own tensor
+parallelism.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,18 +23,18 @@ from transformers import (
 from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.engines.batching import check_requests
 from pytest_gpt_dist.engines.choosers import takes_largest
-from pytest_gpt_dist.engines.hugging_face import load_whole_model
+from pytest_gpt_dist.engines.hugging_face import held_parameters, load_divided_model, load_whole_model
 from pytest_gpt_dist.engines.lockstep import collect, note_token, working
 from pytest_gpt_dist.engines.protocol import Batch, Chooser, ModelSource, Stopwatch
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.packing import stored_bytes
-from pytest_gpt_dist.topology import Span
+from pytest_gpt_dist.topology import Span, split
 
 _PADDING = 0  # hidden by the attention mask, so any token will do
 
 
 class TransformersEngine:
-    """A whole model on one rank, with a static cache and compiled decode steps.
+    """A whole model on one rank, or its share of it, with a static cache and compiled decode steps.
 
     Args:
         source: which model.
@@ -41,7 +42,7 @@ class TransformersEngine:
         report: told now and then how much of the model is loaded.
 
     Raises:
-        UsageError: when the layout divides the model.
+        UsageError: when the layout divides the model in another way than tensor parallelism.
     """
 
     compiled = True
@@ -49,11 +50,18 @@ class TransformersEngine:
     def __init__(
         self, source: ModelSource, mesh: Mesh, report: Callable[[int, int], None] | None = None
     ) -> None:
-        if mesh.layout.pp * mesh.layout.tp > 1:
-            raise UsageError(f"transformers runs whole models here, which {mesh.layout} divides")
+        layout = mesh.layout
+        if layout.pp > 1:
+            raise UsageError(f"transformers runs no pipelines here, and {layout} is one")
+        if mesh.staged and layout.tp > 1:
+            raise UsageError("transformers divides models over GPUs with NCCL alone")
         self._device = mesh.device
         self._size = source.config.dimensions
-        model: Any = load_whole_model(source, report)
+        self._divided = layout.tp > 1
+        self._own = split(self._size.vocabulary, layout.tp)[mesh.at.tp]
+        model: Any = (
+            load_divided_model(source, mesh, report) if self._divided else load_whole_model(source, report)
+        )
         # What a checkpoint says of sampling or of its end-of-text would be merged into every call.
         model.generation_config = GenerationConfig()  # type: ignore[no-untyped-call]
         self._model = model.to(mesh.device)
@@ -62,8 +70,13 @@ class TransformersEngine:
 
     @property
     def parameter_bytes(self) -> int:
-        """Bytes of the model's parameters, shared storage counted once."""
-        return stored_bytes(self._model.parameters())
+        """Bytes of what this rank holds of the model's parameters, shared storage counted once."""
+        return stored_bytes(held_parameters(self._model))
+
+    @property
+    def communicates_itself(self) -> bool:
+        """Whether the model is divided; see :class:`~pytest_gpt_dist.engines.protocol.CommunicatesItself`."""
+        return self._divided
 
     @property
     def configuration(self) -> Mapping[str, str | int | bool]:
@@ -77,8 +90,8 @@ class TransformersEngine:
 
     @property
     def vocabulary(self) -> Span:
-        """All tokens."""
-        return Span(0, self._size.vocabulary)
+        """This rank's tokens, though the library gathers the logits of all."""
+        return self._own
 
     def generate(
         self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
@@ -108,7 +121,7 @@ class TransformersEngine:
             (_PADDING,) * pad + request.prompt for pad, request in zip(padding, batch.requests, strict=True)
         ]
         mask = [[0] * pad + [1] * (width - pad) for pad in padding]
-        processors = [] if takes_largest(chooser) else [_Choice(batch, chooser)]
+        processors = [] if takes_largest(chooser) else [_Choice(batch, chooser, self._own)]
         made = self._model.generate(
             torch.tensor(rows, device=self._device),
             attention_mask=torch.tensor(mask, device=self._device),
@@ -126,7 +139,7 @@ class TransformersEngine:
 
 
 class EagerTransformersEngine(TransformersEngine):
-    """A whole model on one rank, with transformers' own defaults: a cache that grows, and nothing compiled."""
+    """The same with transformers' own defaults: a cache that grows, and nothing compiled."""
 
     compiled = False
 
@@ -144,16 +157,17 @@ def _longest(batch: Batch) -> int:
 
 
 class _Choice(LogitsProcessor):
-    """Leaves no token to choose but the chooser's."""
+    """Leaves no token to choose but the chooser's, who is shown this rank's own logits."""
 
-    def __init__(self, batch: Batch, chooser: Chooser) -> None:
+    def __init__(self, batch: Batch, chooser: Chooser, own: Span) -> None:
         self._batch = batch
         self._chooser = chooser
+        self._own = own.slice
         self._step = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         for microbatch, rows in working(self._batch, self._step):
-            chosen = self._chooser(microbatch, self._step, scores[rows])
+            chosen = self._chooser(microbatch, self._step, scores[rows, self._own])
             scores[rows] = -torch.inf
             scores[rows].scatter_(1, chosen[:, None], 0.0)
         self._step += 1

@@ -67,13 +67,14 @@ class RankRound:
 class RankReport:
     """What one rank found. ``problem`` says why there are no numbers; then nothing was timed.
 
-    ``parameter_bytes`` is None where the engine's library does not tell.
+    ``parameter_bytes`` is None where the engine's library does not tell, ``traffic_per_step`` where it
+    communicates by itself.
     """
 
     problem: str | None
     parameter_bytes: int | None
     engine_configuration: dict[str, str | int | bool] = field(default_factory=dict)
-    traffic_per_step: Traffic = field(default_factory=Traffic)
+    traffic_per_step: Traffic | None = field(default_factory=Traffic)
     max_logit_error: float | None = None
     peak_memory_bytes: int | None = None
     tokens: dict[int, tuple[int, ...]] | None = None

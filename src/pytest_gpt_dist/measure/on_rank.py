@@ -18,6 +18,7 @@ from pytest_gpt_dist.engines.choosers import make_chooser
 from pytest_gpt_dist.engines.protocol import (
     Batch,
     ChoosesItself,
+    CommunicatesItself,
     Engine,
     EngineFactory,
     Microbatch,
@@ -147,11 +148,13 @@ class _RunningCase:
             _log.info("round %d: %.6f s", len(rounds), rounds[-1].seconds)
             round_s, elapsed_s = _largest(rounds[-1].seconds, time.monotonic() - started_s)
             slowest_s.append(round_s)
-        wrong = (self._wrong_traffic(each.traffic) for each in rounds)
+        engine = self._engine
+        counted = not (isinstance(engine, CommunicatesItself) and engine.communicates_itself)
+        wrong = (self._wrong_traffic(each.traffic) for each in rounds if counted)
         return replace(
             report,
             problem=next((problem for problem in wrong if problem is not None), None),
-            traffic_per_step=_per_step(rounds[0].traffic, self._batches),
+            traffic_per_step=_per_step(rounds[0].traffic, self._batches) if counted else None,
             tokens=rounds[-1].tokens,
             tokens_vary=any(each.tokens != rounds[0].tokens for each in rounds),
             rounds=tuple(RankRound(each.seconds, each.batches) for each in rounds) if timing else (),

@@ -28,7 +28,7 @@ from pytest_gpt_dist.measure.telemetry.disturbances import disturbance_marks
 from pytest_gpt_dist.measure.telemetry.observation import INTERVAL_S, Observation
 from pytest_gpt_dist.measure.telemetry.summary import Telemetry, summarize
 from pytest_gpt_dist.measure.times import Round, Summary
-from pytest_gpt_dist.topology import Layout, parameter_count
+from pytest_gpt_dist.topology import Layout, Traffic, parameter_count
 
 UNIT = "seconds per generated token"
 _TRAFFIC = ("all_reduce", "all_gather", "send", "recv")
@@ -183,9 +183,7 @@ def make_result(
         "gpu_utilization": telemetry.utilization if telemetry else None,
         "peak_memory_bytes": [report.peak_memory_bytes for report in reports],
         "parameter_bytes": [report.parameter_bytes for report in reports],
-        "collectives_per_step": {
-            kind: [getattr(report.traffic_per_step, kind) for report in reports] for kind in _TRAFFIC
-        },
+        "collectives_per_step": _collectives([report.traffic_per_step for report in reports]),
         "energy_j_per_token": _energy_per_token(telemetry, launches, case),
         "max_logit_error": max(errors, default=None),
         "matches_reference": True if checked else None,
@@ -237,6 +235,13 @@ def _energy_per_token(telemetry: Telemetry | None, launches: Sequence[Launch], c
         return None
     rounds = sum(len(launch.rounds) for launch in launches)
     return telemetry.energy_j / (rounds * sum(request.new_tokens for request in case.requests))
+
+
+def _collectives(by_rank: Sequence[Traffic | None]) -> dict[str, list[int]] | None:
+    counted = [traffic for traffic in by_rank if traffic is not None]
+    if len(counted) < len(by_rank):
+        return None
+    return {kind: [getattr(traffic, kind) for traffic in counted] for kind in _TRAFFIC}
 
 
 def _tokens_vary(launches: Sequence[Launch]) -> bool:
