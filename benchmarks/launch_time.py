@@ -1,33 +1,102 @@
-"""How long until a group of ranks is ready: joined in a process group, torch and transformers imported.
+"""How long until ranks are ready: their processes, and a model on them.
 
-`python benchmarks/launch_time.py [--repeats 5] [--ranks 1,2,4] [--output FILE]` compares a cold start (the server's
-included), a warm one (the server runs already) and plain `torch.multiprocessing` spawn, interleaved, on gloo.
+    python -m benchmarks.launch_time --output benchmarks/results/launch_time.json
+    python -m benchmarks.launch_time --table benchmarks/results/launch_time.json
+
+Processes are ready when they are joined in a process group, torch and transformers imported: after a cold start (the
+server's included), a warm one (the server runs already), and plain ``torch.multiprocessing`` spawn. A launch is ready
+when two such ranks, of a server of their own, hold a model with random weights: without and with what earlier launches
+kept of them. Ways and layouts take turns, so that drift hits all alike. A file that exists is continued.
 """
 
+from __future__ import annotations
+
 import argparse
+import datetime
 import importlib
 import json
 import multiprocessing
-import statistics
+import os
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from statistics import median
 
 import torch.distributed as dist
+from benchmarks.load_on_rank import load
+from benchmarks.machine import describe_machine
+from benchmarks.results_file import continued, write_results
 from tabulate import tabulate
 from torch.multiprocessing.spawn import spawn as torch_spawn
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
+from pytest_gpt_dist.engines.protocol import ModelSource
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.registry import Registry, builtin
+from pytest_gpt_dist.topology import Layout
 
-CONFIG = ClusterConfig("cpu", pin_cpus=False)
+GOAL_S = 20.0
+RANKS = (1, 2, 4)
+LAYOUTS = (Layout(tp=2), Layout(pp=2), Layout(dp=2))
+_ANYWHERE = ClusterConfig("cpu", pin_cpus=False)
+_PINNED = ClusterConfig("cpu")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Which model is loaded, and how many launches follow the first one of a layout."""
+
+    model: str
+    dtype: str
+    following: int
+
+
+@dataclass(frozen=True)
+class Start:
+    """Seconds until the processes of a group were ready."""
+
+    ranks: int
+    how: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Launches:
+    """Seconds until launches of a layout were ready: one that kept nothing, the first that did, and those after it."""
+
+    layout: str
+    alone_s: float
+    first_s: float
+    following_s: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Session:
+    """Every way of starting processes and the launches of every layout, once."""
+
+    date: str
+    load_before: float
+    starts: tuple[Start, ...]
+    launches: tuple[Launches, ...]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What was measured where."""
+
+    setting: Setting
+    machine: dict[str, str | int]
+    sessions: tuple[Session, ...] = ()
 
 
 def cold(world_size: int) -> float:
     """Return the seconds until a group is ready when there is no server yet."""
     start_s = time.perf_counter()
-    with Cluster(CONFIG) as cluster:
+    with Cluster(_ANYWHERE) as cluster:
         cluster.group(world_size)
         return time.perf_counter() - start_s
 
@@ -63,42 +132,148 @@ def _spawned(rank: int, world_size: int, store: str, ready: Barrier) -> None:
     dist.destroy_process_group()
 
 
-def measure(world_sizes: list[int], repeats: int) -> dict[int, dict[str, list[float]]]:
-    """Return seconds by world size and way of starting; the ways take turns, so that drift hits all alike."""
-    seconds: dict[int, dict[str, list[float]]] = {}
-    with Cluster(CONFIG) as cluster:
+def launch(source: ModelSource, layout: Layout) -> float:
+    """Return the seconds until new ranks of a new server hold a model."""
+    start_s = time.perf_counter()
+    with Cluster(_PINNED) as cluster:
+        cluster.group(layout.world_size).run(load, source, layout)
+        return time.perf_counter() - start_s
+
+
+def measure_starts() -> tuple[Start, ...]:
+    """Start processes in every way, once."""
+    with Cluster(_ANYWHERE) as cluster:
         warm(cluster, 1)
         ways: dict[str, Callable[[int], float]] = {
-            "warm": lambda world_size: warm(cluster, world_size),
+            "warm": lambda ranks: warm(cluster, ranks),
             "cold": cold,
             "spawn": spawn,
         }
-        for _ in range(repeats):
-            for world_size in world_sizes:
-                for name, way in ways.items():
-                    seconds.setdefault(world_size, {}).setdefault(name, []).append(way(world_size))
-    return seconds
+        return tuple(Start(ranks, how, way(ranks)) for ranks in RANKS for how, way in ways.items())
+
+
+def measure_launches(source: ModelSource, layout: Layout, following: int) -> Launches:
+    """Launch a layout on its own, and then several times as a session does that launches it again."""
+    alone_s = launch(source, layout)
+    with tempfile.TemporaryDirectory() as folder:
+        first_s, *following_s = (launch(replace(source, kept=folder), layout) for _ in range(1 + following))
+    return Launches(layout.id, alone_s, first_s, tuple(following_s))
+
+
+def measure(source: ModelSource, following: int) -> Session:
+    """One session."""
+    date, load_before = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), os.getloadavg()[0]
+    starts = measure_starts()
+    return Session(
+        date, load_before, starts, tuple(measure_launches(source, layout, following) for layout in LAYOUTS)
+    )
+
+
+def starts_table(results: Results) -> str:
+    """Markdown: seconds until processes are ready."""
+    seconds: dict[tuple[int, str], list[float]] = {}
+    for session in results.sessions:
+        for start in session.starts:
+            seconds.setdefault((start.ranks, start.how), []).append(start.seconds)
+    rows = [(ranks, how, _spread(samples, 2)) for (ranks, how), samples in seconds.items()]
+    return tabulate(rows, headers=("ranks", "start", "seconds"), tablefmt="github", disable_numparse=True)
+
+
+def launches_table(results: Results) -> str:
+    """Markdown: seconds until launches are ready."""
+    rows = []
+    for layout in LAYOUTS:
+        found = _launches(results, layout.id)
+        rows.append(
+            (
+                layout.id,
+                _spread([each.alone_s for each in found], 1),
+                _spread([each.first_s for each in found], 1),
+                _spread(_following(found), 1),
+            )
+        )
+    headers = ("layout", "nothing kept", "the first", "those that follow")
+    return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
+
+
+def summary(results: Results) -> str:
+    """A line for each layout: what following launches save, and whether the goal is reached."""
+    lines = []
+    for layout in LAYOUTS:
+        found = _launches(results, layout.id)
+        first_s, following_s = median(each.first_s for each in found), median(_following(found))
+        reached = "reached" if max(first_s, following_s) < GOAL_S else "missed"
+        lines.append(
+            f"{layout.id}: launches that follow take {following_s / first_s:.0%} of the first"
+            f" (sessions: {len(found)}); the goal of {GOAL_S:.0f} s is {reached}"
+        )
+    return "\n".join(lines)
+
+
+def _launches(results: Results, layout: str) -> list[Launches]:
+    return [each for session in results.sessions for each in session.launches if each.layout == layout]
+
+
+def _following(launches: Sequence[Launches]) -> list[float]:
+    return [seconds for each in launches for seconds in each.following_s]
+
+
+def _spread(seconds: Sequence[float], digits: int) -> str:
+    return f"{median(seconds):.{digits}f} ({min(seconds):.{digits}f} to {max(seconds):.{digits}f})"
+
+
+def read_results(file: Path) -> Results:
+    """The results in a file; UsageError where it has none."""
+    try:
+        saved = json.loads(file.read_text())
+        sessions = tuple(
+            Session(
+                date=session["date"],
+                load_before=session["load_before"],
+                starts=tuple(Start(**start) for start in session["starts"]),
+                launches=tuple(
+                    Launches(**each | {"following_s": tuple(each["following_s"])})
+                    for each in session["launches"]
+                ),
+            )
+            for session in saved["sessions"]
+        )
+        return Results(Setting(**saved["setting"]), saved["machine"], sessions)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{file}: no results of this script ({error})") from None
 
 
 def main() -> None:
-    """Measure, print a table, and write the raw samples if asked to."""
+    """Measure, or print what was measured."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--ranks", default="1,2,4", help="world sizes, with commas between")
-    parser.add_argument("--output", type=Path, help="file for the samples, as JSON")
-    arguments = parser.parse_args()
-    world_sizes = [int(count) for count in arguments.ranks.split(",")]
-    seconds = measure(world_sizes, arguments.repeats)
-    rows = [
-        [world_size, name, statistics.median(samples), min(samples), max(samples)]
-        for world_size, ways in seconds.items()
-        for name, samples in ways.items()
-    ]
-    print(tabulate(rows, headers=["ranks", "start", "median s", "min s", "max s"], floatfmt=".2f"))
-    if arguments.output is not None:
-        arguments.output.write_text(json.dumps({"unit": "s", "seconds": seconds}, indent=2) + "\n")
+    parser.add_argument("--output", type=Path, help="file of the results, continued if it exists")
+    parser.add_argument("--table", type=Path, help="print the tables of a file of results")
+    parser.add_argument("--sessions", type=int, default=3, help="how many (3)")
+    parser.add_argument("--model", default="gpt2-xl", help="a preset (gpt2-xl)")
+    parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--following", type=int, default=2, help="launches after the first of a layout (2)")
+    given = parser.parse_args()
+    registry = Registry()
+    builtin(registry)
+    try:
+        if given.table:
+            results = read_results(given.table)
+            print(starts_table(results), launches_table(results), summary(results), sep="\n\n")
+            return
+        if given.output is None:
+            parser.error("--output or --table")
+        source = ModelSource(registry.model(given.model).config, None, 0, given.dtype)
+        setting = Setting(given.model, given.dtype, given.following)
+        results = continued(given.output, Results(setting, describe_machine()), read_results)
+    except UsageError as error:
+        parser.exit(4, f"{error}\n")
+    for number in range(len(results.sessions) + 1, given.sessions + 1):
+        sys.stderr.write(f"session {number} of {given.sessions}\n")
+        results = replace(results, sessions=(*results.sessions, measure(source, setting.following)))
+        write_results(given.output, results)
+    print(summary(results))
 
 
 if __name__ == "__main__":

@@ -53,12 +53,17 @@ ARGUMENTS = ("strategy", "gpus", "engine", *DEGREES, *_WORKLOAD, *_TIMING)
 
 
 class Bench:
-    """Runs cases for one session; ``close`` ends every process and removes every file that it made."""
+    """Runs cases for one session; ``close`` ends every process and removes every file that it made.
+
+    Attributes:
+        cases: how many tests run cases, once that is known.
+    """
 
     def __init__(self, options: Options, registry: Registry, rootdir: Path, *, timed: bool) -> None:
         self.options = options
         self.registry = registry
         self.timed = timed
+        self.cases = 1
         self._rootdir = rootdir
         self._journal = Journal(rootdir / ".gpt-dist")
         self._cluster: Cluster | None = None
@@ -258,7 +263,14 @@ class Bench:
     @cached_property
     def _runner(self) -> CaseRunner:
         watching = Watching(self.options.alert, keep_series=self.options.report is not None)
-        return CaseRunner(self, self.machine, Path(self._scratch.name), watching)
+        return CaseRunner(
+            self,
+            self.machine,
+            Path(self._scratch.name),
+            watching,
+            cases=self.cases,
+            paired=self.options.against is not None,
+        )
 
     @property
     def _scratch(self) -> tempfile.TemporaryDirectory[str]:

@@ -156,7 +156,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if needed and not _is_timed(config):
             _refuse_untimed(config)
         if needed:
-            _bench(config)
+            _bench(config).cases = sum(map(runs_cases, session.items))
         if needed and not config.option.collectonly:
             _bench(config).open_log()
         if in_matrix and not config.option.collectonly:

@@ -15,6 +15,7 @@ from pytest_gpt_dist.model.cache import KVCache, Prompts
 from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.decoder import Stage, compile_layers, run_layer
 from pytest_gpt_dist.model.dtypes import torch_dtype
+from pytest_gpt_dist.model.kept import KeptWeights
 from pytest_gpt_dist.model.loading import load
 from pytest_gpt_dist.model.packing import stored_bytes
 from pytest_gpt_dist.model.sharding import plan, slices
@@ -91,7 +92,10 @@ class EagerNativeEngine:
         shares = plan(source.config, mesh.layout, mesh.at)
         if source.folder is None:
             random = RandomWeights(source.config, source.seed, mesh.device)
-            parameters = load(shares, random, self._dtype, mesh.device, report)
+            kept = None
+            if source.kept is not None:
+                kept = KeptWeights(Path(source.kept), random, mesh.at.dp / mesh.layout.dp)
+            parameters = load(shares, random, self._dtype, mesh.device, report, kept=kept)
         else:
             with CheckpointWeights(Checkpoint.open(Path(source.folder), source.config)) as weights:
                 parameters = load(shares, weights, self._dtype, mesh.device, report)

@@ -123,12 +123,15 @@ class ModelSource:
         folder: folder of a safetensors checkpoint, or None for random weights.
         seed: of the random weights.
         dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``.
+        kept: folder of the random weights that ranks have made on the CPU, for those that need them again; None
+            where nobody will.
     """
 
     config: DecoderConfig
     folder: str | None
     seed: int
     dtype: str
+    kept: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pytest_gpt_dist.engines.protocol import ModelSource, Request
 from pytest_gpt_dist.measure.entry import compare_with_transformers, compute_reference
 from pytest_gpt_dist.measure.exactness import Exactness, checked_steps, reference_dtype
 from pytest_gpt_dist.measure.job import Check, OracleJob, ReferenceJob, ReferenceRow
+from pytest_gpt_dist.measure.keeping import Keeping
 
 
 class WrongResultError(Exception):
@@ -39,8 +40,9 @@ class References:
     implementation, once for each model.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, keeping: Keeping) -> None:
         self._folder = folder
+        self._keeping = keeping
         self._entries: dict[tuple[ModelSource, int, tuple[int, ...]], _Entry] = {}
         self._compared: dict[ModelSource, bool] = {}
         self._too_large: set[ModelSource] = set()
@@ -83,7 +85,7 @@ class References:
         on_progress: Callable[[int, Progress], None],
     ) -> None:
         path = str(self._folder / f"reference-{len(self._entries)}")
-        job = ReferenceJob(source, prompts, steps, path)
+        job = ReferenceJob(self._keeping.for_reference(source), prompts, steps, path)
         (report,) = group.run(compute_reference, job, on_progress=on_progress)
         for row, (prompt, tokens) in enumerate(zip(prompts, report.tokens, strict=True)):
             own_error = report.own_errors[row] if report.own_errors is not None else None

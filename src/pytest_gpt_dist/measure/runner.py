@@ -15,6 +15,7 @@ from pytest_gpt_dist.measure.entry import measure_limits, run_case
 from pytest_gpt_dist.measure.exactness import EXACT_TOKENS
 from pytest_gpt_dist.measure.fractions import DeviceLimits
 from pytest_gpt_dist.measure.job import CaseJob, RankReport, Timing
+from pytest_gpt_dist.measure.keeping import Keeping
 from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.references import Reference, References, WrongResultError
 from pytest_gpt_dist.measure.result import Launch, Result, make_result
@@ -66,15 +67,26 @@ class Checked:
 
 
 class CaseRunner:
-    """Runs cases on rank groups and remembers, for a session, references and one-device throughputs."""
+    """Runs cases on rank groups and remembers, for a session, references and one-device throughputs.
+
+    ``cases`` is how many there will be, as far as is known; ``paired``, whether on two sides.
+    """
 
     def __init__(
-        self, groups: Groups, machine: Machine, folder: Path, watching: Watching = _WATCHING
+        self,
+        groups: Groups,
+        machine: Machine,
+        folder: Path,
+        watching: Watching = _WATCHING,
+        *,
+        cases: int = 1,
+        paired: bool = False,
     ) -> None:
         self._groups = groups
         self._machine = machine
         self._watching = watching
-        self._references = References(folder)
+        self._keeping = Keeping(folder / "weights", machine.device, cases=cases, paired=paired)
+        self._references = References(folder, self._keeping)
         self._alone: dict[tuple[str, object], _Alone] = {}
         self._limits: dict[tuple[int, str], tuple[DeviceLimits, ...]] = {}
 
@@ -241,7 +253,7 @@ class CaseRunner:
         group = self._groups.group(case.gpus)
         job = CaseJob(
             engine=case.engine_path,
-            source=case.source,
+            source=self._keeping.for_launch(case.source, case.layout, timing.launches if timing else 1),
             layout=case.layout,
             batches=case.batches,
             sampling=case.workload.sampling,

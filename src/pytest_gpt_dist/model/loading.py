@@ -1,9 +1,11 @@
 """Fills a rank's parameters from the slices that its plan names."""
 
 from collections.abc import Callable, Sequence
+from itertools import groupby
 
 import torch
 
+from pytest_gpt_dist.model.kept import KeptWeights
 from pytest_gpt_dist.model.sharding import Piece, Share
 from pytest_gpt_dist.model.weights import Weights
 from pytest_gpt_dist.topology import Span
@@ -15,6 +17,8 @@ def load(
     dtype: torch.dtype,
     device: torch.device,
     report: Callable[[int, int], None] | None = None,
+    *,
+    kept: KeptWeights | None = None,
 ) -> dict[str, torch.Tensor]:
     """Return a rank's parameters by name; beside them no more than a block of a tensor is ever in memory.
 
@@ -24,24 +28,39 @@ def load(
         dtype: of the parameters.
         device: of the parameters.
         report: told after each parameter how many bytes of how many are loaded.
+        kept: what others have made of ``weights`` already, on the CPU; the rest is added to it.
     """
-    sizes = [torch.Size(share.shape).numel() * dtype.itemsize for share in plan]
-    parameters: dict[str, torch.Tensor] = {}
+    parameters = {share.name: torch.empty(share.shape, dtype=dtype, device=device) for share in plan}
+    total = sum(parameter.nbytes for parameter in parameters.values())
     done = 0
-    for share, size in zip(plan, sizes, strict=True):
-        parameter = torch.empty(share.shape, dtype=dtype, device=device)
-        top = 0
-        for piece in share.pieces:
-            _fill(parameter[top : top + piece.height], piece, weights)
-            top += piece.height
-        parameters[share.name] = parameter
-        done += size
-        if report is not None:
-            report(done, sum(sizes))
+    parts = [tuple(part) for _, part in groupby(plan, key=_layer)]
+    for part in parts if kept is None else kept.turned(parts):
+        made = [parameters[share.name] for share in part]
+        found = kept is not None and kept.read(part, made)
+        for share, parameter in zip(part, made, strict=True):
+            if not found:
+                _fill(parameter, share, weights)
+            done += parameter.nbytes
+            if report is not None:
+                report(done, total)
+        if kept is not None and not found:
+            kept.write(part, made)
     return parameters
 
 
-def _fill(target: torch.Tensor, piece: Piece, weights: Weights) -> None:
+def _layer(share: Share) -> list[str]:
+    """What a parameter belongs to: its layer, or itself alone."""
+    return share.name.split(".")[:2]
+
+
+def _fill(parameter: torch.Tensor, share: Share, weights: Weights) -> None:
+    top = 0
+    for piece in share.pieces:
+        _fill_piece(parameter[top : top + piece.height], piece, weights)
+        top += piece.height
+
+
+def _fill_piece(target: torch.Tensor, piece: Piece, weights: Weights) -> None:
     if piece.transposed:
         target = target.t()
     width = 1 if piece.columns is None else len(piece.columns)

@@ -104,6 +104,10 @@ class RandomWeights:
         # On the CPU the two dozen passes over a block should stay in its cache; on a GPU launches must be few.
         self.block = 1 << 16 if device.type == "cpu" else 1 << 24
 
+    def origin(self, name: str) -> tuple[int, TensorSpec]:
+        """Return what the values of a tensor are a function of, besides their places in it."""
+        return self._seed, self._tensors[name]
+
     def read(self, name: str, rows: Span, columns: Span | None) -> torch.Tensor:
         """Return a rectangle of a tensor, in float32."""
         spec = self._tensors[name]
