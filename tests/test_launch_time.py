@@ -72,3 +72,10 @@ def test_each_launch_is_measured_and_the_first_keeps_what_the_others_read(tmp_pa
     assert min(found.alone_s, found.first_s, *found.following_s) > 0
     launch(replace(SOURCE, kept=str(tmp_path)), Layout(tp=2))
     assert any(tmp_path.iterdir())
+
+
+def test_the_document_shows_the_committed_figures() -> None:
+    root = Path(__file__).parents[1]
+    results = read_results(root / "benchmarks/results/launch_time.json")
+    document = (root / "docs/performance.md").read_text()
+    assert all(show(results) in document for show in (starts_table, launches_table, summary))
