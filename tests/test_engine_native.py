@@ -137,6 +137,20 @@ def test_what_cannot_run_is_one_line_on_every_rank(cluster: Cluster, what: str, 
     assert cluster.group(2).run(refuse, Layout(pp=2), what) == [message] * 2
 
 
+def generate_with(kernel: str, dtype: str) -> dict[int, list[int]]:
+    from pytest_gpt_dist.model.attention import attention_kernel  # noqa: PLC0415
+
+    with attention_kernel(kernel):
+        return generate(Layout(), REQUESTS, 4, replace(SOURCE, dtype=dtype))[0]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_every_kernel_of_attention_makes_the_same_tokens(cluster: Cluster, dtype: str) -> None:
+    group = cluster.group(1)
+    flash, math, chosen = (group.run(generate_with, kernel, dtype) for kernel in ("flash", "math", "auto"))
+    assert flash == math == chosen
+
+
 def configuration(layout: Layout, dtype: str) -> object:
     from pytest_gpt_dist.cluster.mesh import Mesh  # noqa: PLC0415
     from pytest_gpt_dist.engines.native import NativeEngine  # noqa: PLC0415

@@ -51,6 +51,14 @@ def takes_masks() -> bool:
     return efficient or math
 
 
+def in_parts(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether attention is two products and a softmax here, for which keys are best kept transposed.
+
+    torch's own kernels want them the other way.
+    """
+    return device.type == "cpu" and dtype in _IN_PARTS and not _chosen.get()
+
+
 def attend(
     q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
 ) -> torch.Tensor:
@@ -66,7 +74,7 @@ def attend(
         mask: which columns each row sees, ``[rows, 1, 1, columns]``, bool, or what is added to the scores; None if
             each row sees all.
     """
-    if q.device.type != "cpu" or q.dtype not in _IN_PARTS or _chosen.get():
+    if not in_parts(q.device, q.dtype):
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
     scores = torch.matmul(q, keys.transpose(-1, -2)).float().mul_(q.shape[-1] ** -0.5)
     if mask is not None and mask.dtype is torch.bool:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pytest_gpt_dist.model.attention import in_parts
 from pytest_gpt_dist.model.upload import upload
 
 
@@ -118,7 +119,7 @@ class KVCache:
     ) -> None:
         self._rows, kv_heads, self._capacity, head_dim = shape
         values = torch.zeros((layers, *shape), dtype=dtype, device=device)
-        if device.type == "cpu":
+        if in_parts(device, dtype):
             # Lying the other way, keys are copied before they are multiplied, or read slowly.
             keys = values.new_zeros(layers, self._rows, kv_heads, head_dim, self._capacity).transpose(-1, -2)
         else:
