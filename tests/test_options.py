@@ -187,7 +187,13 @@ def test_a_file_in_the_ini_file_is_relative_to_it(
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"), [("models/tiny", "{folder}/models/tiny"), ("tiny", "tiny"), ("hub/tiny", "hub/tiny")]
+    ("given", "meant"),
+    [
+        ("models/tiny", "{folder}/models/tiny"),
+        ("tiny", "tiny"),
+        ("hub/tiny", "hub/tiny"),
+        ("hub/" + "a" * 300,) * 2,
+    ],
 )
 def test_a_model_s_folder_in_the_ini_file_is_relative_to_it(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, given: str, meant: str
@@ -197,6 +203,7 @@ def test_a_model_s_folder_in_the_ini_file_is_relative_to_it(
     (pytester.mkdir("models") / "tiny").mkdir()
     monkeypatch.chdir(pytester.mkdir("below"))
     assert read_options(pytester.parseconfig()).model == meant.format(folder=pytester.path)
+    assert read_options(pytester.parseconfig(f"--gpt-model={given}")).model == given
 
 
 @pytest.mark.parametrize(("name", "text", "said"), WRONG)

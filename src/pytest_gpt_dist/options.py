@@ -49,14 +49,17 @@ def read_options(config: pytest.Config) -> Options:
         except (ValueError, TypeError, OverflowError, pytest.UsageError) as error:
             got = "" if given is None else f", got {given!r}"
             raise UsageError(f"{source}: {error}{got}") from None
-        if name in ("prompts", "log_dir", "report") or (name == "model" and _is_folder(base, values[name])):
+        in_ini = source != flag(name)
+        if name in ("prompts", "log_dir", "report") or (
+            name == "model" and in_ini and _is_folder(base, values[name])
+        ):
             values[name] = str(Path(base, values[name]))
     return Options(**values)
 
 
 def _is_folder(base: Path, model: str) -> bool:
     """Whether a model is a folder's path; a mere name is a preset's."""
-    return os.sep in model and Path(base, model).is_dir()
+    return os.sep in model and os.path.isdir(os.path.join(base, model))
 
 
 def _number(text: str, ini: IniType) -> int | float:
