@@ -149,10 +149,11 @@ class RankGroup:
             self._launcher.bury(self.pids)
         except LaunchError:
             self._launcher.close()  # the ranks end with whoever started them
-        # After the burial: a rank ends by itself when its line is closed, and then nobody can see any more
-        # what it has in shared memory.
-        for rank in self._ranks:
-            rank.channel.close()
+        finally:
+            # After the burial: a rank ends by itself when its line is closed, and then nobody can see any more
+            # what it has in shared memory.
+            for rank in self._ranks:
+                rank.channel.close()
         if not self._keeps_logs:
             shutil.rmtree(self._folder, ignore_errors=True)
 
