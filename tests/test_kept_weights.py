@@ -98,7 +98,7 @@ def test_other_code_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     source = replace(SOURCE, kept=str(tmp_path))
     loaded(source)
     overwrite(tmp_path)
-    monkeypatch.setattr(kept, "_CODE", "of another revision")
+    monkeypatch.setattr(kept, "own_code", lambda: "of another revision")
     assert same(loaded(source), loaded(SOURCE))
 
 

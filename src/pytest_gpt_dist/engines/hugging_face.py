@@ -15,6 +15,8 @@ from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.cluster.subgroups import make_subgroups
 from pytest_gpt_dist.engines.protocol import ModelSource
 from pytest_gpt_dist.model.dtypes import torch_dtype
+from pytest_gpt_dist.model.loading import fill
+from pytest_gpt_dist.model.sharding import Piece
 from pytest_gpt_dist.model.tensors import TensorSpec, checkpoint_tensors
 from pytest_gpt_dist.model.weights import RandomWeights, Weights
 from pytest_gpt_dist.topology import Span
@@ -138,15 +140,17 @@ def _random_tensors(
     specs = checkpoint_tensors(source.config)
     weights = RandomWeights(source.config, source.seed, torch.device("cpu"))
     count = _Count(len(specs), report)
-    return {name: _RandomTensor(weights, spec, count) for name, spec in specs.items()}
+    dtype = torch_dtype(source.dtype)
+    return {name: _RandomTensor(weights, spec, dtype, count) for name, spec in specs.items()}
 
 
 class _RandomTensor:
     """A random tensor as transformers takes it from a file: made when it is sliced, and nothing but the slice."""
 
-    def __init__(self, weights: Weights, spec: TensorSpec, count: "_Count") -> None:
+    def __init__(self, weights: Weights, spec: TensorSpec, dtype: torch.dtype, count: "_Count") -> None:
         self._weights = weights
         self._spec = spec
+        self._dtype = dtype
         self._count = count
 
     def get_shape(self) -> list[int]:
@@ -157,7 +161,8 @@ class _RandomTensor:
         rows, *columns = (
             Span(*part.indices(size)[:2]) for part, size in zip(slices, self._spec.shape, strict=True)
         )
-        values = self._weights.read(self._spec.name, rows, columns[0] if columns else None)
+        values = torch.empty([len(rows), *map(len, columns)], dtype=self._dtype)
+        fill(values, Piece(self._spec.name, rows, columns[0] if columns else None), self._weights)
         self._count.up()
         return values
 

@@ -74,7 +74,14 @@ class Keeping:
         disk, memory = shutil.disk_usage(self._folder).free, psutil.virtual_memory().available
         room = kept <= disk * _LARGEST_SHARE_OF_DISK and kept + held <= memory * _LARGEST_SHARE_OF_MEMORY
         _log.info(
-            "weights of %d bytes, for %s in %s, are %s: %d bytes of disk are free, and %d of memory",
-            *(kept, layout, source.dtype, "kept" if room else "made anew by every launch", disk, memory),
+            "weights of %d bytes, for %s in %s, %s: %d bytes of disk are free, and %d of memory",
+            *(
+                kept,
+                layout,
+                source.dtype,
+                "may be kept" if room else "are made anew by every launch",
+                disk,
+                memory,
+            ),
         )
         return room

@@ -4,6 +4,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -25,8 +26,10 @@ def code_of(package: Path) -> str:
     return digest.hexdigest()
 
 
-_CODE = code_of(Path(__file__).parents[1])
-"""Two sides of an A/B share what they make only where they are the same."""
+@cache
+def own_code() -> str:
+    """Return this package's; two sides of an A/B share what they make only where it is the same."""
+    return code_of(Path(__file__).parents[1])
 
 
 class KeptWeights:
@@ -98,7 +101,7 @@ class KeptWeights:
             )
             for share, parameter in zip(part, parameters, strict=True)
         ]
-        return self._folder / hashlib.sha256(repr((_CODE, made_of)).encode()).hexdigest()
+        return self._folder / hashlib.sha256(repr((own_code(), made_of)).encode()).hexdigest()
 
 
 def _bytes(parameter: torch.Tensor) -> memoryview:

@@ -39,7 +39,7 @@ def load(
         found = kept is not None and kept.read(part, made)
         for share, parameter in zip(part, made, strict=True):
             if not found:
-                _fill(parameter, share, weights)
+                _fill_share(parameter, share, weights)
             done += parameter.nbytes
             if report is not None:
                 report(done, total)
@@ -53,14 +53,15 @@ def _layer(share: Share) -> list[str]:
     return share.name.split(".")[:2]
 
 
-def _fill(parameter: torch.Tensor, share: Share, weights: Weights) -> None:
+def _fill_share(parameter: torch.Tensor, share: Share, weights: Weights) -> None:
     top = 0
     for piece in share.pieces:
-        _fill_piece(parameter[top : top + piece.height], piece, weights)
+        fill(parameter[top : top + piece.height], piece, weights)
         top += piece.height
 
 
-def _fill_piece(target: torch.Tensor, piece: Piece, weights: Weights) -> None:
+def fill(target: torch.Tensor, piece: Piece, weights: Weights) -> None:
+    """Write a piece into what becomes of it, block by block, so that little more is ever in memory."""
     if piece.transposed:
         target = target.t()
     width = 1 if piece.columns is None else len(piece.columns)
