@@ -9,7 +9,7 @@ from pytest_gpt_dist.cli import main
 from pytest_gpt_dist.cluster.devices import Gpu
 from pytest_gpt_dist.doctor.finding import Finding, any_fault
 from pytest_gpt_dist.doctor.gpus import visibility
-from pytest_gpt_dist.doctor.host import look_at_host, memory
+from pytest_gpt_dist.doctor.host import look_at_host, memory, ports
 from pytest_gpt_dist.doctor.ranks import judge_build
 
 GPUS = [Gpu(index, f"GPU-{index}a", "H200", 2**37) for index in (0, 1)]
@@ -73,6 +73,13 @@ def test_a_folder_that_cannot_be_written_is_a_fault(monkeypatch: pytest.MonkeyPa
     findings = {found.subject: found for found in look_at_host({"HF_HUB_OFFLINE": "1"}, gpus=0)}
     assert findings["disk for scratch"].state == "fault"
     assert any_fault(list(findings.values()))
+
+
+def test_an_address_that_nobody_can_open_a_port_of_is_a_fault() -> None:
+    assert ports().state == "ok"
+    elsewhere = ports("192.0.2.1")  # of nobody: RFC 5737
+    assert elsewhere.state == "fault"
+    assert "192.0.2.1 takes no connections" in elsewhere.seen
 
 
 def test_a_line_has_the_state_first_and_the_remedy_last() -> None:

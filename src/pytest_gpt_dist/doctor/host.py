@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import socket
 import sys
 import tempfile
 import urllib.error
@@ -25,6 +26,7 @@ _LEAST_MEMORY_BYTES = 4 * _GIB
 _LEAST_SHARED_BYTES = _GIB
 _HUB = "https://huggingface.co"
 _HUB_S = 4.0
+_CONNECT_S = 4.0
 
 
 def look_at_host(environment: Mapping[str, str], gpus: int) -> Iterator[Finding]:
@@ -34,6 +36,7 @@ def look_at_host(environment: Mapping[str, str], gpus: int) -> Iterator[Finding]
     yield _cores()
     yield memory(Path("/proc/meminfo").read_text())
     yield _shared_memory(gpus)
+    yield ports()
     for what, folder in (("disk here", Path.cwd()), ("disk for scratch", Path(tempfile.gettempdir()))):
         yield _disk(what, folder)
     yield _program("git", "git", "--gpt-against=REF needs it: install git")
@@ -107,6 +110,20 @@ def _shared_memory(gpus: int) -> Finding:
     return Finding("shared memory", "ok", seen)
 
 
+def ports(address: str = "127.0.0.1") -> Finding:
+    """Whether processes can meet at a port of an address, as ranks do; really opens one."""
+    try:
+        with socket.create_server((address, 0)) as server:
+            port = server.getsockname()[1]
+            with socket.create_connection((address, port), timeout=_CONNECT_S):
+                return Finding("ports", "ok", f"{address} takes connections, at {port} for one")
+    except OSError as error:
+        remedy = "ranks meet there: bring up the loopback interface, or free ports"
+        return Finding(
+            "ports", "fault", f"{address} takes no connections ({error.strerror or error})", remedy
+        )
+
+
 def _disk(what: str, folder: Path) -> Finding:
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -141,6 +158,6 @@ def _hub(environment: Mapping[str, str]) -> Finding:
         return Finding(
             "model hub",
             "warning",
-            f"{_HUB} does not answer ({reason})",
+            f"{_HUB} does not answer ({reason}); models are looked for in {home}",
             "presets have random weights and need no hub; for hub names use what is on disk, with --gpt-offline",
         )

@@ -83,4 +83,9 @@ def _reduced(cluster: Cluster, ranks: int, what: str) -> Finding:
     pinned = [cpus for _, cpus in answers]
     if what == "gloo" and len(set(pinned)) < ranks:
         return Finding(subject, "warning", "an all-reduce is right, but ranks share cores", "use fewer ranks")
-    return Finding(subject, "ok", "an all-reduce between all of them is right")
+    where = f", each pinned to its cores: {' | '.join(map(_cores, pinned))}" if any(pinned) else ""
+    return Finding(subject, "ok", f"an all-reduce between all of them is right{where}")
+
+
+def _cores(cpus: tuple[int, ...]) -> str:
+    return ",".join(map(str, cpus))
