@@ -11,12 +11,9 @@ kept of them. Ways and layouts take turns, so that drift hits all alike. A file 
 
 from __future__ import annotations
 
-import argparse
-import datetime
 import importlib
 import json
 import multiprocessing
-import os
 import sys
 import tempfile
 import time
@@ -28,15 +25,15 @@ from statistics import median
 
 import torch.distributed as dist
 from benchmarks.load_on_rank import load
-from benchmarks.machine import describe_machine
-from benchmarks.results_file import continued, write_results
+from benchmarks.machine import describe_machine, moment
+from benchmarks.preset import preset_config
+from benchmarks.results_file import continued, results_parser, write_results
 from tabulate import tabulate
 from torch.multiprocessing.spawn import spawn as torch_spawn
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 from pytest_gpt_dist.engines.protocol import ModelSource
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.topology import Layout
 
 GOAL_S = 20.0
@@ -162,7 +159,7 @@ def measure_launches(source: ModelSource, layout: Layout, following: int) -> Lau
 
 def measure(source: ModelSource, following: int) -> Session:
     """One session."""
-    date, load_before = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), os.getloadavg()[0]
+    date, load_before = moment()
     starts = measure_starts()
     return Session(
         date, load_before, starts, tuple(measure_launches(source, layout, following) for layout in LAYOUTS)
@@ -245,18 +242,12 @@ def read_results(file: Path) -> Results:
 
 def main() -> None:
     """Measure, or print what was measured."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, help="file of the results, continued if it exists")
-    parser.add_argument("--table", type=Path, help="print the tables of a file of results")
+    parser = results_parser(__doc__)
     parser.add_argument("--sessions", type=int, default=3, help="how many (3)")
     parser.add_argument("--model", default="gpt2-xl", help="a preset (gpt2-xl)")
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--following", type=int, default=2, help="launches after the first of a layout (2)")
     given = parser.parse_args()
-    registry = Registry()
-    builtin(registry)
     try:
         if given.table:
             results = read_results(given.table)
@@ -264,7 +255,7 @@ def main() -> None:
             return
         if given.output is None:
             parser.error("--output or --table")
-        source = ModelSource(registry.model(given.model).config, None, 0, given.dtype)
+        source = ModelSource(preset_config(given.model), None, 0, given.dtype)
         setting = Setting(given.model, given.dtype, given.following)
         results = continued(given.output, Results(setting, describe_machine()), read_results)
     except UsageError as error:

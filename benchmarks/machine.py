@@ -1,5 +1,6 @@
 """What a file of results says about the machine that they were measured on."""
 
+import datetime
 import os
 import platform
 from importlib.metadata import version
@@ -16,3 +17,8 @@ def describe_machine() -> dict[str, str | int]:
         "python": platform.python_version(),
         "torch": version("torch"),
     }
+
+
+def moment() -> tuple[str, float]:
+    """When a session begins, and the load of the machine by then, which is to be none."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), os.getloadavg()[0]

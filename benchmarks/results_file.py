@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -29,6 +30,16 @@ class Measurements(Protocol):
 
 
 M = TypeVar("M", bound=Measurements)
+
+
+def results_parser(description: str | None) -> argparse.ArgumentParser:
+    """The arguments that every script has which writes such a file: ``--output`` and ``--table``."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--output", type=Path, help="file of the results, continued if it exists")
+    parser.add_argument("--table", type=Path, help="print the tables of a file of results")
+    return parser
 
 
 def write_results(file: Path, results: DataclassInstance) -> None:

@@ -9,9 +9,7 @@ The nine cases of the default model, as many sessions as asked for; each takes s
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
 import sys
 import tempfile
 import time
@@ -22,7 +20,7 @@ from statistics import fmean, median
 from xml.etree import ElementTree
 
 from benchmarks.figures import Figures
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, moment
 from benchmarks.session import run_session
 from tabulate import tabulate
 
@@ -117,7 +115,7 @@ def _parts(sessions: Sequence[SessionCost]) -> dict[str, list[tuple[float, ...]]
 
 def measure(arguments: Sequence[str]) -> SessionCost:
     """Run the suite once."""
-    date, load = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), os.getloadavg()[0]
+    date, load = moment()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "junit.xml")
         start_s = time.perf_counter()

@@ -10,20 +10,16 @@ again. The 16 points of gpt2 take some twenty minutes on two cores.
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import os
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from benchmarks.figures import Figures
 from benchmarks.growth.points import Point, points
 from benchmarks.growth.results import Measured, Results, Setting, read_results
 from benchmarks.growth.table import tables
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, moment
 from benchmarks.preset import preset_dimensions
-from benchmarks.results_file import continued, write_results
+from benchmarks.results_file import continued, results_parser, write_results
 from benchmarks.session import run_session
 
 from pytest_gpt_dist.errors import UsageError
@@ -33,7 +29,7 @@ DEADLINE_S = 3600.0
 
 def measure(point: Point, setting: Setting) -> Measured:
     """Run the session of a point."""
-    date, load = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), os.getloadavg()[0]
+    date, load = moment()
     (info,) = run_session(
         (
             f"--gpt-data-parallel={point.ranks}",
@@ -53,11 +49,7 @@ def measure(point: Point, setting: Setting) -> Measured:
 
 def main() -> None:
     """Measure, or print what was measured."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, help="file of the results, continued if it exists")
-    parser.add_argument("--table", type=Path, help="print the tables of a file of results")
+    parser = results_parser(__doc__)
     parser.add_argument("--model", default="gpt2", help="a preset (gpt2)")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--launches", type=int, default=2, help="of each point (2)")

@@ -12,9 +12,6 @@ A session of gpt2 takes some ten minutes on two cores, less than half of that wi
 
 from __future__ import annotations
 
-import argparse
-import datetime
-import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -22,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figures
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, moment
 from benchmarks.preset import preset_dimensions
-from benchmarks.results_file import continued, write_results
+from benchmarks.results_file import continued, results_parser, write_results
 from benchmarks.scaling.results import Results, Session, Setting, read_results
 from benchmarks.scaling.table import gains, shares, summary
 from benchmarks.scaling.trace import FOLDER_VARIABLE, Communication, communication, read_trace, trace_file
@@ -40,7 +37,7 @@ _CASES = "test_generate and not (2gpu and full_model_parallel) and not (traced a
 
 def measure(setting: Setting) -> Session:
     """Run one session of all layouts, and one of two replicas with twice the batch."""
-    date, load = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), os.getloadavg()[0]
+    date, load = moment()
     with tempfile.TemporaryDirectory() as folder:
         saved = run_session(
             (
@@ -79,11 +76,7 @@ def _communication(info: dict[str, Any], folder: Path) -> Communication:
 
 def main() -> None:
     """Measure, or print what was measured."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--output", type=Path, help="file of the results, continued if it exists")
-    parser.add_argument("--table", type=Path, help="print the tables of a file of results")
+    parser = results_parser(__doc__)
     parser.add_argument("--sessions", type=int, default=3, help="launches of each layout (3)")
     parser.add_argument("--model", default="gpt2", help="a preset (gpt2)")
     parser.add_argument("--dtype", default="float32")

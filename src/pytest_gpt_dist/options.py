@@ -32,9 +32,10 @@ def read_options(config: pytest.Config) -> Options:
     values: dict[str, Any] = {}
     for name, how in declarations():
         given = config.getoption(flag(name))
+        in_ini = given is None
         source, base = flag(name), config.invocation_params.dir
         try:
-            if given is None:
+            if in_ini:
                 inifile = config.inipath.name if config.inipath else "the ini file"
                 source, base = (
                     f"gpt_{name} in {inifile}",
@@ -49,7 +50,6 @@ def read_options(config: pytest.Config) -> Options:
         except (ValueError, TypeError, OverflowError, pytest.UsageError) as error:
             got = "" if given is None else f", got {given!r}"
             raise UsageError(f"{source}: {error}{got}") from None
-        in_ini = source != flag(name)
         if name in ("prompts", "log_dir", "report") or (
             name == "model" and in_ini and _is_folder(base, values[name])
         ):
