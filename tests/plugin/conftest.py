@@ -2,8 +2,8 @@
 
 import tomllib
 
-import numpy as np  # noqa: F401  before pytester's sessions, which forget what they imported; numpy loads once only
 import pytest
+import scipy.special  # noqa: F401  before pytester's sessions, which forget what they imported; numpy loads once only
 
 from plugin.sessions import OF_A_WORKER, TESTS, TINY, Session, run_session
 
