@@ -9,10 +9,11 @@ from contextlib import ExitStack
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pytest_gpt_dist.against import Against, find_against, open_against
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
+from pytest_gpt_dist.cluster.config import Backend
 from pytest_gpt_dist.engines.protocol import ModelSource, Request, Task
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.matrix import matrix
@@ -91,7 +92,7 @@ class Bench:
             self._cluster = Cluster(
                 ClusterConfig(
                     device="cuda" if machine.device == "cuda" else "cpu",
-                    backend="nccl" if machine.backend == "nccl" else "gloo",
+                    backend=cast(Backend, options.backend),
                     threads_per_rank=options.threads_per_rank,
                     share_gpu=options.share_gpu,
                     memory_limit_bytes=options.memory_limit,
@@ -128,7 +129,7 @@ class Bench:
         if lack is not None or limits is None:
             return lack
         sampling, machine = case.workload.sampling, self.machine
-        staged = machine.device == "cuda" and machine.backend == "gloo"
+        staged = machine.staged(case.gpus)
         return limits.lacks(Task(case.source, case.layout, case.batches, sampling, machine.device, staged))
 
     def run_in_pairs(

@@ -153,5 +153,9 @@ def _nvml() -> Iterator[bool]:
         return
     try:
         yield True
+    except pynvml.NVMLError as error:
+        raise UsageError(
+            f"NVML cannot tell what there is to know of a GPU ({error}); use --gpt-device=cpu, or other GPUs"
+        ) from None
     finally:
         pynvml.nvmlShutdown()

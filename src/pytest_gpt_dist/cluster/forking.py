@@ -27,8 +27,6 @@ from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, Frame
 TERMINATE_S = 0.3
 """How long a rank has between SIGTERM and SIGKILL."""
 LOOK_AGAIN_S = 0.01
-KILL_S = 1.2
-"""How long killed processes get to be gone; the kernel needs longer only where a driver holds them."""
 
 Life = Callable[[RankSpec, int, tuple[int, ...]], NoReturn]
 """What a forked process does: (what it is, the server's pid, the descriptors that came for it)."""
@@ -45,6 +43,7 @@ class ForkServer:
         # burial, so that its pid and its process group name nobody else.
         self._pidfds: dict[int, int] = {}
         self._ended: set[int] = set()
+        self._death_s: dict[int, float] = {}
         self._terminated, self._terminate = socket.socketpair()
         self._terminate.setblocking(False)
         signal.set_wakeup_fd(self._terminate.fileno())
@@ -115,6 +114,7 @@ class ForkServer:
             with suppress(ProcessLookupError, PermissionError):
                 os.setpgid(pid, pid)
             self._pidfds[pid] = os.pidfd_open(pid)
+            self._death_s[pid] = spec.death_s
             self._selector.register(self._pidfds[pid], selectors.EVENT_READ, pid)
             return Forked(pid)
         finally:
@@ -146,11 +146,12 @@ class ForkServer:
     def _bury(self, pids: tuple[int, ...]) -> set[int]:
         """End ranks and all that they started, remove their shared memory; return what does not die."""
         shared_memory = {path for pid in pids for path in mapped_shared_memory(pid)}
-        for signum, patience_s in ((signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, KILL_S)):
+        death_s = max((self._death_s[pid] for pid in pids), default=0.0)
+        for signum, patience_s in ((signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, death_s)):
             for pid in pids:
                 os.killpg(pid, signum)
             deadline_s = time.monotonic() + patience_s
-            while (left := living_members(pids)) and time.monotonic() < deadline_s:
+            while (left := self._left(pids)) and time.monotonic() < deadline_s:
                 time.sleep(LOOK_AGAIN_S)
         for pid in pids:
             if pid not in left:
@@ -160,8 +161,15 @@ class ForkServer:
                 os.unlink(path)
         return left
 
+    def _left(self, pids: tuple[int, ...]) -> set[int]:
+        """What lives of ranks and what they started; a zombie counts as long as a thread of it is held by a driver."""
+        over = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        held = {pid for pid in pids if os.waitid(os.P_PIDFD, self._pidfds[pid], over) is None}
+        return living_members(pids) | held
+
     def _reap(self, pid: int) -> None:
         pidfd = self._pidfds.pop(pid)
+        del self._death_s[pid]
         if pid in self._ended:
             self._ended.remove(pid)
         else:

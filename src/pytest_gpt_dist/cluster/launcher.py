@@ -30,7 +30,7 @@ from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, ProtocolError
 START_TIMEOUT_S = 120.0
 """How long a new process may take until it answers: importing torch from a cold network disk takes time."""
 ANSWER_S = 2.0
-"""How long a live server may take to answer, a burial included."""
+"""How long a live server may take to answer, the burial of ranks on the CPU included."""
 
 
 class LaunchError(Exception):
@@ -87,6 +87,7 @@ class LocalServer:
             # The kernel watches the thread that starts a process; any other one may end before the session
             # does.
             command += ["--parent", str(os.getpid())]
+        self._bury_s = ANSWER_S
         try:
             with its, self._output.open("wb") as output:
                 self._process = subprocess.Popen(
@@ -133,6 +134,7 @@ class LocalServer:
     def start(self, spec: RankSpec, control: socket.socket, store: socket.socket | None) -> int:
         """Fork a rank."""
         fds = [control.fileno()] + ([] if store is None else [store.fileno()])
+        self._bury_s = max(self._bury_s, spec.death_s + 1)
         answer = self._ask(Fork(spec), fds, START_TIMEOUT_S)
         if not isinstance(answer, Forked):
             raise LaunchError(answer.reason if isinstance(answer, Refused) else f"unexpected {answer!r}")
@@ -161,7 +163,7 @@ class LocalServer:
 
     def bury(self, pids: Sequence[int]) -> None:
         """Have the server end them and wait until it has."""
-        answer = self._ask(Bury(tuple(pids)), (), ANSWER_S)
+        answer = self._ask(Bury(tuple(pids)), (), self._bury_s)
         for pid in pids:
             self._statuses.pop(pid, None)
         if not isinstance(answer, Buried):
@@ -172,7 +174,7 @@ class LocalServer:
         self._channel.close()
         self._process.terminate()  # it buries its ranks and ends; still importing, it ends at once
         try:
-            self._process.wait(ANSWER_S)
+            self._process.wait(self._bury_s)
         except subprocess.TimeoutExpired:
             self._process.kill()  # its ranks end with it: the kernel sees to that
             self._process.wait(ANSWER_S)

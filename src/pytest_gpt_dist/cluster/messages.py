@@ -46,6 +46,11 @@ class RankSpec:
     log_level: str
     stack: str
 
+    @property
+    def death_s(self) -> float:
+        """How long the rank, once killed, may take to be gone: a GPU's memory is freed on the way, by its driver."""
+        return 1.2 if self.device == "cpu" else 15.0
+
 
 @dataclass(frozen=True, slots=True)
 class Fork:

@@ -29,6 +29,9 @@ def take_device(spec: RankSpec) -> OwnDevice:
     os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     # NCCL's own watchdog must not speak before the controller does.
     os.environ.setdefault("TORCH_NCCL_HEARTBEAT_TIMEOUT_SEC", str(int(spec.collective_timeout_s) + 1))
+    # Containers of NVIDIA have float32 products rounded to TF32, which no reference would agree with.
+    os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
+    torch.set_float32_matmul_precision("highest")
     reason = why_torch_cannot_use_gpus()
     if reason is not None:
         raise UsageError(f"torch cannot use the GPUs: {reason}")
@@ -39,7 +42,8 @@ def take_device(spec: RankSpec) -> OwnDevice:
     torch.cuda.set_device(index)
     # It plans for every length of the cache anew, which takes longer than the attention itself.
     torch.backends.cuda.enable_cudnn_sdp(False)
-    if spec.share_gpu or spec.backend == "gloo":
+    # NCCL refuses two ranks on one GPU; what they communicate goes through the host.
+    if spec.world_size > count or spec.backend == "gloo":
         return OwnDevice(f"cuda:{index}", "gloo", "gloo")
     return OwnDevice(f"cuda:{index}", "nccl", "cpu:gloo,cuda:nccl")
 

@@ -14,7 +14,10 @@ from pytest_gpt_dist.settings import Options
 
 @dataclass(frozen=True)
 class Machine:
-    """The kind of device that ranks own, and the GPUs that are visible to them."""
+    """The kind of device that ranks own, and the GPUs that are visible to them.
+
+    ``backend`` is that of ranks with a GPU, or with cores, of their own; ``backend_of`` says which a case has.
+    """
 
     device: str
     gpus: tuple[Gpu, ...]
@@ -43,6 +46,14 @@ class Machine:
         """Whether that many ranks share GPUs here."""
         return self.device == "cuda" and gpus > len(self.gpus)
 
+    def backend_of(self, gpus: int) -> str:
+        """What carries the tensors of that many ranks: NCCL refuses two of them on one GPU."""
+        return "gloo" if self.shares_gpu(gpus) else self.backend
+
+    def staged(self, gpus: int) -> bool:
+        """Whether what that many ranks communicate travels through the host's memory, though they own GPUs."""
+        return self.device == "cuda" and self.backend_of(gpus) == "gloo"
+
     def oversubscribed(self, gpus: int) -> bool:
         """Whether that many ranks want more cores than there are; GPUs are never oversubscribed, but shared."""
         return self.device == "cpu" and oversubscribed(gpus, self.threads_per_rank, self.cores)
@@ -59,11 +70,7 @@ def find_machine(options: Options) -> Machine:
         device="cuda" if gpus else "cpu",
         gpus=gpus,
         driver=driver_version() if gpus else None,
-        backend=options.backend
-        if options.backend != "auto"
-        else "nccl"
-        if gpus and not options.share_gpu
-        else "gloo",
+        backend=options.backend if options.backend != "auto" else "nccl" if gpus else "gloo",
         threads_per_rank=options.threads_per_rank,
         share_gpu=options.share_gpu,
         cores=tuple(sorted(os.sched_getaffinity(0))),
