@@ -2,7 +2,10 @@
 
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +14,7 @@ from pytest_gpt_dist.engines import ModelSource, Request, Sampling, Task, plan
 from pytest_gpt_dist.engines.limits import (
     COMPILED_NATIVE,
     CTRANSLATE2,
+    LLAMA_CPP,
     TRANSFORMERS,
     TRANSFORMERS_EAGER,
     Limits,
@@ -20,7 +24,8 @@ from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.topology import Layout
 
-GPT2 = DecoderConfig.from_hf({"model_type": "gpt2", "n_embd": 20, "n_head": 5, "n_positions": 64}, "tiny")
+_GPT2 = {"model_type": "gpt2", "n_embd": 20, "n_head": 5, "n_positions": 64}
+GPT2 = DecoderConfig.from_hf(_GPT2, "tiny")
 _LLAMA = {
     "model_type": "llama",
     "hidden_size": 40,
@@ -47,6 +52,9 @@ SCALED = DecoderConfig.from_hf(
     },
     "scaled",
 )
+
+
+QWEN3 = DecoderConfig.from_hf(_LLAMA | {"model_type": "qwen3"}, "tiny")
 
 
 def task(
@@ -139,10 +147,19 @@ def test_float64_is_refused(limits: Limits) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_16_bits_are_for_gpus_with_ctranslate2(dtype: str) -> None:
+def test_16_bits_are_for_gpus_with_ctranslate2(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "pytest_gpt_dist.engines.limits._CTRANSLATE2_CUBLAS", "libc.so.6"
+    )  # which every machine has
     assert CTRANSLATE2.refuse(task(dtype=dtype)) == f"ctranslate2 has no {dtype} on cpu, only float32"
     assert CTRANSLATE2.refuse(task(dtype=dtype, device="cuda")) is None
     assert TRANSFORMERS_EAGER.refuse(task(dtype=dtype)) is None
+
+
+def test_ctranslate2_needs_the_cublas_that_it_was_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_gpt_dist.engines.limits._CTRANSLATE2_CUBLAS", "libno-such-cublas.so.12")
+    assert "pip install nvidia-cublas-cu12" in (CTRANSLATE2.refuse(task(device="cuda")) or "")
+    assert CTRANSLATE2.refuse(task()) is None
 
 
 @pytest.mark.parametrize(
@@ -165,6 +182,59 @@ def test_ctranslate2_takes_a_prompt_of_one_token_only_with_its_like() -> None:
     assert TRANSFORMERS_EAGER.refuse(task(lengths=((1, 4), (3, 4)))) is None
 
 
+@pytest.mark.parametrize("layout", [Layout(), Layout(dp=4)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+@pytest.mark.parametrize(
+    "config", [LLAMA, WIDE, SCALED, CUT, QWEN3], ids=["llama", "wide", "scaled", "cut", "qwen3"]
+)
+def test_llama_cpp_takes_whole_models(config: DecoderConfig, dtype: str, layout: Layout) -> None:
+    assert LLAMA_CPP.refuse(task(config, layout, dtype=dtype)) is None
+    assert LLAMA_CPP.refuse(task(config, layout, dtype=dtype, sampling=Sampling(temperature=0.5))) is None
+
+
+@pytest.mark.parametrize("layout", [Layout(tp=2), Layout(pp=2), Layout(dp=2, pp=2)], ids=str)
+def test_llama_cpp_divides_nothing(layout: Layout) -> None:
+    said = LLAMA_CPP.refuse(task(LLAMA, layout))
+    assert said is not None
+    assert said.startswith(f"llama_cpp runs whole models here, which {layout} divides")
+
+
+def test_llama_cpp_knows_neither_gpus_nor_float64() -> None:
+    assert "this is cuda" in (LLAMA_CPP.refuse(task(LLAMA, device="cuda")) or "")
+    said = LLAMA_CPP.refuse(task(LLAMA, dtype="float64"))
+    assert said == "llama_cpp has no float64, only float32, float16, bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype", "said"),
+    [
+        (_GPT2, "float32", "table of 16-bit numbers"),
+        (_GPT2 | {"activation_function": "gelu"}, "float16", "its own GELU alone"),
+        (
+            _LLAMA | {"model_type": "qwen3", "attention_bias": True},
+            "float32",
+            "no bias of attention's output",
+        ),
+    ],
+)
+def test_models_that_llama_cpp_computes_otherwise_are_refused(
+    values: dict[str, Any], dtype: str, said: str
+) -> None:
+    assert said in (LLAMA_CPP.refuse(task(DecoderConfig.from_hf(values, "tiny"), dtype=dtype)) or "")
+
+
+def test_gpt2_is_for_llama_cpp_in_16_bits_within_its_context() -> None:
+    assert LLAMA_CPP.refuse(task(GPT2, dtype="bfloat16")) is None
+    said = LLAMA_CPP.refuse(task(GPT2, dtype="bfloat16", lengths=((60, 4), (2, 40))))
+    assert "request 0 with its 60 prompt tokens would go on for 40" in (said or "")
+
+
+def test_llama_cpp_decodes_no_more_rows_than_it_was_built_for() -> None:
+    assert LLAMA_CPP.refuse(task(LLAMA, lengths=((3, 4),) * 256)) is None
+    said = LLAMA_CPP.refuse(task(LLAMA, lengths=((3, 4),) * 257))
+    assert said == "llama_cpp decodes at most 256 rows together, and a batch has 257"
+
+
 @pytest.mark.parametrize(
     ("device", "layout", "said"),
     [("cpu", Layout(), "CUDA graphs"), ("cuda", Layout(pp=2, tp=2), "all-reduces of dp1·pp2·tp2")],
@@ -180,6 +250,15 @@ def test_compiled_layers_need_a_c_compiler(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("CC", "no-such-compiler")
     refused = COMPILED_NATIVE.lacks(task(device="cuda"))
     assert refused == "native-compiled needs a C compiler (no-such-compiler): install one, or take native"
+
+
+def test_compiled_layers_need_pythons_headers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "true")
+    monkeypatch.setattr("sysconfig.get_path", lambda _: str(tmp_path))
+    refused = COMPILED_NATIVE.lacks(task(device="cuda"))
+    assert refused == f"native-compiled needs {tmp_path}/Python.h: install Python's headers, or take native"
+    (tmp_path / "Python.h").touch()
+    assert COMPILED_NATIVE.lacks(task(device="cuda")) is None
 
 
 def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,6 +277,16 @@ def test_a_missing_library_comes_first_and_says_how_to_install_it() -> None:
     assert missing.lacks(task()) == "no_such_library is not installed: pip install pytest-gpt-dist[none]"
 
 
+def test_what_an_engine_imports_besides_its_library_must_be_there_too() -> None:
+    missing = Limits("this", "pip install both", lambda _: None, besides=("no_such_library",))
+    assert missing.lacks(task()) == "no_such_library is not installed: pip install both"
+
+
+def test_the_version_is_that_of_the_package_that_has_the_library() -> None:
+    assert Limits("yaml", "", lambda _: None, package="PyYAML").version == version("PyYAML")
+    assert Limits("yaml", "", lambda _: None).version is None
+
+
 def test_a_present_library_is_not_imported() -> None:
     present = Limits("this", "", lambda _: "refused")  # whoever imports it prints the Zen of Python
     assert find_spec("this") is not None
@@ -209,13 +298,14 @@ def test_built_in_engines_have_their_limits() -> None:
     registry = Registry()
     builtin(registry)
     assert registry.engines == (
-        "native", "native-eager", "native-compiled", "transformers", "transformers-eager", "ctranslate2",
+        "native", "native-eager", "native-compiled", "transformers", "transformers-eager", "ctranslate2", "llama_cpp",
     )  # fmt: skip
     assert registry.engine_limits("native") is registry.engine_limits("native-eager") is None
     assert registry.engine_limits("native-compiled") is COMPILED_NATIVE
     assert registry.engine_limits("transformers") is TRANSFORMERS
     assert registry.engine_limits("transformers-eager") is TRANSFORMERS_EAGER
     assert registry.engine_limits("ctranslate2") is CTRANSLATE2
+    assert registry.engine_limits("llama_cpp") is LLAMA_CPP
 
 
 def test_limits_are_added_with_the_engine() -> None:

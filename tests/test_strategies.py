@@ -64,7 +64,8 @@ def test_an_unknown_name_is_one_line_with_the_nearest(registry: Registry) -> Non
     assert str(error.value) == "unknown strategy 'full_model_paralel': did you mean full_model_parallel?"
     with pytest.raises(
         UsageError,
-        match=r"there are ctranslate2, native, native-compiled, native-eager, transformers, transformers-eager$",
+        match=r"there are ctranslate2, llama_cpp, native, native-compiled, native-eager, transformers, "
+        r"transformers-eager$",
     ):
         registry.engine_path("zzz")
 

@@ -3,6 +3,8 @@
     python -m benchmarks.peers.run --output benchmarks/results/peers_cpu.json
     python -m benchmarks.peers.run --table benchmarks/results/peers_cpu.json
 
+    python -m benchmarks.peers.run --engines native,llama_cpp --models gpt2,smollm2-135m --output FILE
+
 Each configuration is one session of ``pytest benchmarks`` with all engines, so that everything that the plugin
 checks is checked here. A file that exists is continued: what it has is not measured again.
 """
@@ -10,9 +12,7 @@ checks is checked here. A file that exists is continued: what it has is not meas
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -20,11 +20,12 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from benchmarks.machine import describe_machine
+from benchmarks.machine import describe_machine, moment
 from benchmarks.session import run_session
 from tabulate import tabulate
 
 ENGINES = ("native", "transformers", "transformers-eager", "ctranslate2")
+MODELS = ("gpt2", "gpt2-medium")
 DEADLINE_S = 3600.0
 
 
@@ -41,15 +42,13 @@ class Configuration:
         return f"{self.model} {self.dtype} batch {self.batch_size} on {self.cores}"
 
 
-def configurations() -> Iterator[Configuration]:
-    """Those of the table, the smallest first."""
-    for model, cores, dtype, batch_size in product(
-        ("gpt2", "gpt2-medium"), (1, 2), ("float32", "bfloat16"), (1, 4)
-    ):
+def configurations(models: Sequence[str] = MODELS) -> Iterator[Configuration]:
+    """Those of the table, model after model."""
+    for model, cores, dtype, batch_size in product(models, (1, 2), ("float32", "bfloat16"), (1, 4)):
         yield Configuration(model, dtype, batch_size, cores)
 
 
-def measure(configuration: Configuration, launches: int) -> dict[str, Any]:
+def measure(configuration: Configuration, engines: Sequence[str], launches: int) -> dict[str, Any]:
     """One session: what each engine came to, by engine; engines that cannot do it are left out."""
     saved = run_session(
         (
@@ -60,7 +59,7 @@ def measure(configuration: Configuration, launches: int) -> dict[str, Any]:
             f"--gpt-model={configuration.model}",
             f"--gpt-dtype={configuration.dtype}",
             f"--gpt-threads-per-rank={configuration.cores}",
-            f"--gpt-engine={','.join(ENGINES)}",
+            f"--gpt-engine={','.join(engines)}",
             f"--gpt-launches={launches}",
             "--gpt-min-rounds=2",
             "--gpt-timeout=600",
@@ -70,12 +69,12 @@ def measure(configuration: Configuration, launches: int) -> dict[str, Any]:
     return {info["engine"]: info for info in saved.values()}
 
 
-def table(results: Sequence[dict[str, Any]]) -> str:
+def table(results: Sequence[dict[str, Any]], engines: Sequence[str] = ENGINES) -> str:
     """Markdown: one row for each configuration and engine, with the native engine's lead over it."""
     rows = []
     for result in results:
         ours = result["engines"]["native"]
-        for engine in ENGINES:
+        for engine in engines:
             info = result["engines"].get(engine)
             if info is None:
                 rows.append((*_name(result), engine, "cannot", *[""] * 5))
@@ -99,10 +98,10 @@ def table(results: Sequence[dict[str, Any]]) -> str:
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
-def summary(results: Sequence[dict[str, Any]]) -> str:
+def summary(results: Sequence[dict[str, Any]], engines: Sequence[str] = ENGINES) -> str:
     """The native engine's lead in time per token over each peer: the least, the median and the most."""
     lines = []
-    for engine in ENGINES[1:]:
+    for engine in engines[1:]:
         leads = sorted(
             result["engines"][engine]["tpot_s"]["mean"] / result["engines"]["native"]["tpot_s"]["mean"]
             for result in results
@@ -125,34 +124,42 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="file of the results, continued if it exists")
     parser.add_argument("--table", type=Path, help="print the table of a file of results")
     parser.add_argument("--launches", type=int, default=2)
+    parser.add_argument("--engines", default=",".join(ENGINES), help="native first, then its peers")
+    parser.add_argument("--models", default=",".join(MODELS), help="presets")
     parser.add_argument(
         "--only", default="", help="configurations whose name has this in it, such as 'gpt2 float32'"
     )
     given = parser.parse_args()
     if given.table:
-        results = json.loads(given.table.read_text())["results"]
-        print(table(results), summary(results), sep="\n\n")
+        saved = json.loads(given.table.read_text())
+        results, engines = saved["results"], saved["asked"]
+        print(table(results, engines), summary(results, engines), sep="\n\n")
         return
     if given.output is None:
         parser.error("--output or --table")
-    saved = json.loads(given.output.read_text()) if given.output.exists() else {"results": []}
+    engines = given.engines.split(",")
+    if engines[0] != "native":
+        parser.error("--engines: native comes first, because the others are compared with it")
+    saved = {"asked": engines, "results": []}
+    if given.output.exists():
+        saved = json.loads(given.output.read_text())
+        if saved["asked"] != engines:
+            parser.error(f"{given.output} is of the engines {','.join(saved['asked'])}; choose another file")
     known = [result["configuration"] for result in saved["results"]]
-    for configuration in configurations():
+    for configuration in configurations(given.models.split(",")):
         if given.only not in str(configuration) or asdict(configuration) in known:
             continue
         print(configuration, flush=True)
-        load = os.getloadavg()[0]
-        engines = measure(configuration, given.launches)
-        date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        date, load = moment()
+        found = measure(configuration, engines, given.launches)
         saved["results"].append(
-            {"configuration": asdict(configuration), "date": date, "load_before": load, "engines": engines}
+            {"configuration": asdict(configuration), "date": date, "load_before": load, "engines": found}
         )
         saved["machine"] = describe_machine()
         given.output.write_text(json.dumps(saved, indent=1) + "\n")
-        tokens = {name: round(info["tokens_per_s"], 1) for name, info in engines.items()}
-        print(
-            f"  tokens/s: {tokens}; rounds {fmean(len(info['launches'][0]) for info in engines.values()):.0f}"
-        )
+        tokens = {name: round(info["tokens_per_s"], 1) for name, info in found.items()}
+        rounds = fmean(len(info["launches"][0]) for info in found.values())
+        print(f"  tokens/s: {tokens}; rounds {rounds:.0f}")
 
 
 if __name__ == "__main__":

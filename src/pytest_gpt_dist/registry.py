@@ -182,6 +182,7 @@ def builtin(registry: Registry) -> None:
     registry.add_engine(
         "ctranslate2", f"{engines}.ctranslate2:CTranslate2Engine", f"{engines}.limits:CTRANSLATE2"
     )
+    registry.add_engine("llama_cpp", f"{engines}.llama_cpp:LlamaCppEngine", f"{engines}.limits:LLAMA_CPP")
     for name in (
         "gpt2-mini",
         "gpt2",

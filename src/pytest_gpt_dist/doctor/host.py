@@ -19,7 +19,7 @@ from pytest_gpt_dist.doctor.finding import Finding
 from pytest_gpt_dist.measure.processor import cpu_name
 
 _PACKAGES = ("torch", "transformers", "safetensors", "numpy", "scipy", "pytest", "pytest-benchmark")
-_PEERS = ("ctranslate2",)
+_PEERS = {"ctranslate2": "ctranslate2", "llama-cpp-python": "llama-cpp"}  # and the extra that installs each
 _GIB = 2**30
 _LEAST_DISK_BYTES = 5 * _GIB
 _LEAST_MEMORY_BYTES = 4 * _GIB
@@ -60,7 +60,7 @@ def _packages() -> Iterator[Finding]:
             yield Finding(name, "ok", version(name))
         except PackageNotFoundError:
             if name in _PEERS:
-                remedy = f"its cases are skipped: pip install pytest-gpt-dist[{name}]"
+                remedy = f"its cases are skipped: pip install pytest-gpt-dist[{_PEERS[name]}]"
                 yield Finding(name, "warning", "not installed", remedy)
             else:
                 yield Finding(name, "fault", "not installed", f"pip install {name}")

@@ -1,19 +1,25 @@
 """What engines cannot do: decided before any rank starts, without importing their libraries."""
 
+import ctypes
 import os
 import re
 import shutil
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from pathlib import Path
 
-from pytest_gpt_dist.engines.protocol import Task
+from pytest_gpt_dist.engines.protocol import ModelSource, Task
 from pytest_gpt_dist.topology import Dimensions
 
 _COMPARABLE = "pure_data_parallel is what it can be compared in"
 _DIVIDES_FROM = (5, 22)  # before, the embedding was whole everywhere, or compiled steps failed
 _CTRANSLATE2_DTYPES = {"cpu": ("float32",), "cuda": ("float32", "float16", "bfloat16")}
+_CTRANSLATE2_CUBLAS = "libcublas.so.12"  # what its wheels are built for
+_LLAMA_CPP_DTYPES = ("float32", "float16", "bfloat16")
+_LLAMA_CPP_ROWS = 256  # LLAMA_MAX_SEQ, which is compiled in
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,27 +27,32 @@ class Limits:
     """Where an engine ends.
 
     Attributes:
-        library: what it imports, also the name under which that is installed.
+        library: what it imports, also the name under which that is installed if ``package`` is None.
         install: the command that installs it.
         refuse: says why a task is beyond the engine, or None.
+        package: the name under which the library is installed.
+        besides: what else the engine imports that is no part of this package's own requirements.
     """
 
     library: str
     install: str
     refuse: Callable[[Task], str | None]
+    package: str | None = None
+    besides: tuple[str, ...] = ()
 
     @property
     def version(self) -> str | None:
         """Version of the library; None where it is not installed as a package."""
         try:
-            return version(self.library)
+            return version(self.package or self.library)
         except PackageNotFoundError:
             return None
 
     def lacks(self, task: Task) -> str | None:
         """Return why the engine cannot do a task on this machine, in one line, or None."""
-        if find_spec(self.library) is None:
-            return f"{self.library} is not installed: {self.install}"
+        for library in (self.library, *self.besides):
+            if find_spec(library) is None:
+                return f"{library} is not installed: {self.install}"
         return self.refuse(task)
 
 
@@ -86,6 +97,9 @@ def _refused_by_compiled_native(task: Task) -> str | None:
     compilers = [os.environ["CC"]] if "CC" in os.environ else ["gcc", "clang"]  # as triton looks for them
     if not any(map(shutil.which, compilers)):
         return f"native-compiled needs a C compiler ({' or '.join(compilers)}): install one, or take native"
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    if not header.exists():
+        return f"native-compiled needs {header}: install Python's headers, or take native"
     return None
 
 
@@ -132,12 +146,25 @@ def _refused_by_compiled_transformers(task: Task) -> str | None:
     return _refused_by_transformers(task)
 
 
+def _can_be_loaded(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
 def _refused_by_ctranslate2(task: Task) -> str | None:
     config, dtype, sampling = task.source.config, task.source.dtype, task.sampling
     size = config.dimensions
     dtypes = _CTRANSLATE2_DTYPES[task.device]
     if dtype not in dtypes:
         return f"ctranslate2 has no {dtype} on {task.device}, only {', '.join(dtypes)}"
+    if task.device == "cuda" and not _can_be_loaded(_CTRANSLATE2_CUBLAS):
+        return (
+            f"ctranslate2 needs {_CTRANSLATE2_CUBLAS}, and torch may bring that of another CUDA: pip install"
+            " nvidia-cublas-cu12, and name its folder in LD_LIBRARY_PATH"
+        )
     if sampling.on or sampling.repetition_penalty != 1:
         return "ctranslate2 draws and penalises tokens in ways of its own: leave out the sampling options"
     if config.architecture == "llama" and size.heads * size.head_dim != size.hidden:
@@ -152,7 +179,44 @@ def _refused_by_ctranslate2(task: Task) -> str | None:
     )
 
 
+def _refused_by_llama_cpp(task: Task) -> str | None:
+    if task.device != "cpu":
+        return f"llama_cpp runs on CPUs here, which is what pip builds its library for, and this is {task.device}"
+    if task.source.dtype not in _LLAMA_CPP_DTYPES:
+        return f"llama_cpp has no {task.source.dtype}, only {', '.join(_LLAMA_CPP_DTYPES)}"
+    rows = max(len(batch.requests) for batches in task.batches for batch in batches)
+    if rows > _LLAMA_CPP_ROWS:
+        return f"llama_cpp decodes at most {_LLAMA_CPP_ROWS} rows together, and a batch has {rows}"
+    return (
+        whole_models_only("llama_cpp", task)
+        or _computed_otherwise_by_llama_cpp(task.source)
+        or _ends_rows_together("llama_cpp", task)
+    )
+
+
+def _computed_otherwise_by_llama_cpp(source: ModelSource) -> str | None:
+    """What its own code of an architecture leaves no choice in; seen in llama-cpp-python 0.3.36."""
+    config = source.config
+    if config.architecture == "gpt2" and config.activation != "gelu_tanh":
+        return f"llama_cpp has GPT-2 with its own GELU alone, and this one has {config.activation}"
+    if config.architecture == "gpt2" and source.dtype == "float32":
+        return (
+            "llama_cpp looks GPT-2's GELU up in a table of 16-bit numbers, which makes other logits than "
+            "float32: choose bfloat16 or float16, or another model"
+        )
+    if config.architecture == "qwen3" and config.dimensions.attention_bias:
+        return "llama_cpp knows no bias of attention's output in Qwen3 models"
+    return None
+
+
 COMPILED_NATIVE = Limits("torch", "pip install pytest-gpt-dist", _refused_by_compiled_native)
 TRANSFORMERS = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_compiled_transformers)
 TRANSFORMERS_EAGER = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_transformers)
 CTRANSLATE2 = Limits("ctranslate2", "pip install pytest-gpt-dist[ctranslate2]", _refused_by_ctranslate2)
+LLAMA_CPP = Limits(
+    "llama_cpp",
+    "pip install pytest-gpt-dist[llama-cpp]",
+    _refused_by_llama_cpp,
+    package="llama-cpp-python",
+    besides=("gguf",),
+)
