@@ -31,6 +31,9 @@ class Figures:
             None for a library that communicates by itself.
         hops_per_step: sends and receives, likewise.
         marks: what makes the figures doubtful.
+        communication: share of the rounds in collectives, from when their last rank has come; None where not known.
+        bubble: likewise in sends and waiting for another stage.
+        imbalance: likewise waiting for the slowest rank.
     """
 
     engine: str
@@ -48,6 +51,9 @@ class Figures:
     collectives_per_step: int | None
     hops_per_step: int | None
     marks: tuple[str, ...]
+    communication: float | None = None
+    bubble: float | None = None
+    imbalance: float | None = None
 
     @classmethod
     def of(cls, info: dict[str, Any]) -> Figures:
@@ -76,6 +82,7 @@ class Figures:
             collectives_per_step=_most(traffic, "all_reduce", "all_gather"),
             hops_per_step=_most(traffic, "send", "recv"),
             marks=tuple(info["marks"]),
+            **{kind: info["lost"][kind] for kind in ("communication", "bubble", "imbalance")},
         )
 
     @classmethod

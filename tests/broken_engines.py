@@ -134,7 +134,7 @@ class Dying(NativeEngine):
 def _one_token(batch: Batch) -> Batch:
     return Batch(
         tuple(
-            Microbatch(tuple(replace(request, new_tokens=1) for request in microbatch.requests))
+            replace(microbatch, requests=tuple(replace(each, new_tokens=1) for each in microbatch.requests))
             for microbatch in batch.microbatches
         )
     )

@@ -5,6 +5,7 @@ from typing import Any
 from pytest_gpt_dist.report.saved import SavedCase
 
 LATENCY = {"mean": 0.4, "p50": 0.39, "p95": 0.45, "p99": 0.47}
+LOST = ("communication", "bubble", "imbalance", "host", "other")
 FINGERPRINT: dict[str, Any] = {
     "schema": 1,
     "cpu": "Test CPU",
@@ -47,6 +48,7 @@ INFO: dict[str, Any] = {
     "itl_s": {"mean": 0.006, "p50": 0.006, "p95": 0.007, "p99": 0.009},
     "speedup": 1.0,
     "efficiency": 1.0,
+    "lost": dict.fromkeys(LOST),
     "reference": {"engine": "native", "gpus": 1, "tokens_per_s": 100.0, "origin": "case of this session"},
     "bandwidth_fraction": 0.45,
     "compute_fraction": 0.6,
@@ -54,6 +56,7 @@ INFO: dict[str, Any] = {
     "energy_j_per_token": None,
     "peak_memory_bytes": [100 * 2**20],
     "parameter_bytes": [90 * 2**20],
+    "collectives_per_step": {"all_reduce": [0], "all_gather": [0], "send": [0], "recv": [0]},
     "matches_reference": True,
     "max_logit_error": 1e-7,
     "marks": [],
@@ -64,6 +67,13 @@ ALONE: dict[str, Any] = {
     **dict.fromkeys(("speedup", "efficiency", "reference")),
     "marks": ["no speed-up: fits on no device"],
 }
+
+
+def lost(
+    communication: float, bubble: float = 0.0, imbalance: float = 0.0, other: float | None = None
+) -> dict[str, float | None]:
+    """Shares of the ranks' time as a session saves them."""
+    return dict(zip(LOST, (communication, bubble, imbalance, None, other), strict=True))
 
 
 def saved_case(

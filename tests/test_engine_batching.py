@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.engines import Batch, Request, Scaling, plan
-from pytest_gpt_dist.engines.batching import padded_tokens, padding_fraction
+from pytest_gpt_dist.engines.batching import in_parts, padded_tokens, padding_fraction
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.topology import Layout
 
@@ -59,7 +59,30 @@ def test_strong_scaling_counts_rows_in_the_world() -> None:
 def test_a_batch_runs_as_long_as_its_microbatches_want() -> None:
     ((batch,),) = plan([Request(0, (1,), 3), Request(1, (1,), 9)], Layout(pp=2), 4)
     assert [microbatch.steps for microbatch in batch.microbatches] == [3, 9]
-    assert batch.passes == 12
+    assert batch.passes == batch.choices == 12
+
+
+def parts(layout: Layout, rows: int, prompt_tokens: int, device: str = "cpu") -> list[int]:
+    ((batch,),) = in_parts(
+        plan([Request(index, (1,) * prompt_tokens, 3) for index in range(rows)], layout, rows),
+        layout,
+        device,
+    )
+    assert batch.passes == batch.choices + sum(len(micro.rows) - 1 for micro in batch.microbatches)
+    return [micro.parts for micro in batch.microbatches]
+
+
+def test_prompts_pass_through_a_pipeline_in_parts() -> None:
+    assert parts(Layout(pp=2), 8, 64) == [4, 4]
+    assert parts(Layout(pp=2), 8, 32) == [2, 2]
+    assert parts(Layout(pp=2), 5, 100) == [3, 2]
+    assert parts(Layout(pp=2), 100, 1000) == [4, 4]
+    assert parts(Layout(pp=4), 4, 10) == [1, 1, 1, 1]
+
+
+def test_prompts_pass_whole_where_parts_gain_nothing() -> None:
+    assert parts(Layout(tp=2), 8, 64) == [1]
+    assert parts(Layout(pp=2), 8, 64, "cuda") == [1, 1]
 
 
 LONGEST, MOST_NEW = 20, 9

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 from pytest_gpt_dist.cluster.rank import this_rank
-from pytest_gpt_dist.engines import Microbatch, ModelSource, Request, Sampling, plan
+from pytest_gpt_dist.engines import Batch, Microbatch, ModelSource, Request, Sampling, plan
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.topology import Layout, Traffic, parameter_bytes, traffic
 
@@ -49,6 +49,7 @@ class RankRun:
     parameter_bytes: int
     traffic: Traffic
     passes: int
+    choices: int
 
 
 class Recorder:
@@ -78,6 +79,15 @@ def refer(folder: str, dtype: str) -> Reference:
     )
 
 
+def every_other_in_parts(batch: Batch) -> Batch:
+    return Batch(
+        tuple(
+            replace(micro, parts=len(micro.requests) if number % 2 else 1)
+            for number, micro in enumerate(batch.microbatches)
+        )
+    )
+
+
 def run_layouts(source: ModelSource, layouts: list[Layout]) -> list[RankRun]:
     from pytest_gpt_dist.cluster.mesh import Mesh  # noqa: PLC0415
     from pytest_gpt_dist.engines.choosers import make_chooser  # noqa: PLC0415
@@ -88,7 +98,7 @@ def run_layouts(source: ModelSource, layouts: list[Layout]) -> list[RankRun]:
     for layout in layouts:
         mesh = Mesh(layout, this_rank())
         engine = NativeEngine(source, mesh)
-        batches = plan(REQUESTS, layout, 2)[mesh.at.dp]
+        batches = [every_other_in_parts(batch) for batch in plan(REQUESTS, layout, 2)[mesh.at.dp]]
         recorder = Recorder(make_chooser(GREEDY, vocabulary, mesh))
         before = mesh.traffic
         greedy = engine.generate(batches, recorder)
@@ -105,6 +115,7 @@ def run_layouts(source: ModelSource, layouts: list[Layout]) -> list[RankRun]:
                 engine.parameter_bytes,
                 spent,
                 sum(batch.passes for batch in batches),
+                sum(batch.choices for batch in batches),
             )
         )
         engine.close()
@@ -185,7 +196,7 @@ def test_every_layout_is_exact(
             at = layout.coordinates(rank)
             size = source.config.dimensions
             assert run.parameter_bytes == parameter_bytes(size, layout, at, 8), layout.where(rank)
-            assert run.traffic == traffic(size, layout, at, run.passes), layout.where(rank)
+            assert run.traffic == traffic(size, layout, at, run.passes, run.choices), layout.where(rank)
 
 
 def test_the_references_tokens_vary(model: tuple[ModelSource, Reference, RankRun]) -> None:

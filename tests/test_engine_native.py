@@ -205,14 +205,14 @@ def communicate(
     gathered = mesh.all_gather(torch.tensor([float(me.rank), -1.0]))
     hidden = torch.empty(0)
     if not mesh.first:
-        hidden = mesh.recv_previous((2,), torch.float32)
+        hidden = mesh.expect_previous((2,), torch.float32).take()
     if not mesh.last:
         mesh.send_next(torch.tensor([float(me.rank), 0.5]))
     tokens = torch.empty(0, dtype=torch.int64)
     if layout.pp > 1 and mesh.last:
         mesh.send_tokens(torch.tensor([me.rank]))
     if layout.pp > 1 and mesh.first:
-        tokens = mesh.recv_tokens((1,))
+        tokens = mesh.expect_tokens((1,)).take()
     mesh.settle()
     return total.tolist(), gathered[:, 0].tolist(), hidden.tolist(), tokens.tolist(), mesh.traffic
 

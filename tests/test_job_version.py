@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import fields
 
+from pytest_gpt_dist.cluster.spent import Spent
 from pytest_gpt_dist.engines.protocol import Batch, Microbatch, ModelSource, Request, Sampling
 from pytest_gpt_dist.measure import job
 from pytest_gpt_dist.measure.entry import JOB_VERSION
@@ -13,10 +14,10 @@ from pytest_gpt_dist.topology import Dimensions, Layout, Traffic
 SPOKEN = (
     *(job.CaseJob, job.Check, job.ReferenceRow, job.Timing, job.RankReport, job.RankRound),
     *(Batch, Microbatch, ModelSource, Request, Sampling),
-    *(BatchTimes, DecoderConfig, Rotary, Dimensions, Layout, Traffic),
+    *(BatchTimes, DecoderConfig, Rotary, Dimensions, Layout, Spent, Traffic),
 )
 # When this changes, raise JOB_VERSION and put the new pair here.
-KNOWN = (5, "5ec14269c65637e8")
+KNOWN = (6, "dccccccffa3d3f59")
 
 
 def test_a_changed_field_has_raised_the_version() -> None:

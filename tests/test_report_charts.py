@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
-from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, WIDTH_IN, Panel, Theme, render
+from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, WIDTH_IN, Chart, Panel, Theme, render
+from pytest_gpt_dist.report.chart_losses import lost_efficiency
 from pytest_gpt_dist.report.chart_rows import cut
 from pytest_gpt_dist.report.charts import (
-    Chart,
     avg_throughput_per_gpu,
     charts,
     latency_comparison,
@@ -22,7 +23,7 @@ from pytest_gpt_dist.report.charts import (
     throughput_comparison,
 )
 from pytest_gpt_dist.report.findings import Group, find
-from saved_cases import ALONE, saved_case
+from saved_cases import ALONE, lost, saved_case
 
 LAUNCHES = [[0.01, 0.01], [0.008], [0.0125]]
 
@@ -62,6 +63,7 @@ def test_every_chart_has_its_file() -> None:
         "throughput_comparison",
         "latency_comparison",
         "parallel_efficiency",
+        "lost_efficiency",
         "avg_throughput_per_gpu",
         "scaling_curves",
         "memory_per_rank",
@@ -157,6 +159,81 @@ def test_a_latency_of_one_token_alone_says_so() -> None:
     assert "– only one token" in words(gaps)
 
 
+def losing(shares: dict[str, float | None], **changes: Any) -> Chart:
+    """The losses of a case on two devices, beside one on a single device."""
+    (found,) = find([saved_case(**changes), saved_case(2, speed=60.0, lost=shares, **changes)]).groups
+    return lost_efficiency(found)
+
+
+def test_a_stack_is_the_efficiency_and_each_kind_of_loss() -> None:
+    chart = losing(lost(0.5, 0.1, 0.02, 0.08))
+    (axes,) = drawn(chart)
+    assert bars(axes) == pytest.approx([0.3, 0.5, 0.1, 0.02, 0.08])
+    begins = [patch.get_x() for patch in axes.patches]  # type: ignore[attr-defined]
+    assert begins == pytest.approx([0, 0.3, 0.8, 0.9, 0.92])
+    assert axes.get_xlim()[1] == pytest.approx(1)
+    assert [key.label for key in chart.legend(LIGHT)] == [
+        "efficiency",
+        "communication",
+        "bubble",
+        "imbalance",
+        "other",
+    ]
+
+
+def test_shares_that_are_wide_enough_for_it_have_their_figure() -> None:
+    (axes,) = drawn(losing(lost(0.5, 0.041, 0.039, 0.12)))
+    assert [word for word in words(axes) if word.endswith("%")] == ["30%", "50%", "4%", "12%"]
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_kinds_of_loss_are_told_apart_without_colours(theme: Theme) -> None:
+    keys = losing(lost(0.5, 0.1, 0.02, 0.08)).legend(theme)
+    assert len({key.artist.get_hatch() for key in keys}) == len(keys)  # type: ignore[attr-defined]
+
+
+def test_one_device_loses_nothing_to_others_and_has_no_stack() -> None:
+    (axes,) = drawn(losing(lost(0.5)))
+    assert "2gpu-pure_data_parallel" in words(axes)
+    assert "1gpu-pure_data_parallel" not in words(axes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, "not measured"),
+        ({"device": "cuda"}, "not measured on GPUs"),
+        ({"collectives_per_step": None}, "the engine communicates by itself"),
+    ],
+)
+def test_losses_that_are_not_known_are_no_stack_but_the_reason(changes: dict[str, Any], why: str) -> None:
+    chart = losing(lost(0.5) | {"bubble": None}, **changes)
+    (axes,) = drawn(chart)
+    assert bars(axes) == []
+    assert f"– {why}" in words(axes)
+    assert chart.legend(LIGHT) == []
+
+
+def test_without_an_efficiency_the_rest_of_a_stack_is_open_and_the_caption_says_why() -> None:
+    chart = losing(lost(0.5, 0.1), efficiency=None, oversubscribed=True)
+    (axes,) = drawn(chart)
+    assert bars(axes) == pytest.approx([0.4, 0.5, 0.1, 0])
+    assert axes.patches[0].get_facecolor() == to_rgba(LIGHT.paper)
+    assert "not divided" in words(axes)
+    assert "40%" not in words(axes)
+    assert chart.legend(LIGHT)[-1].label == "not divided: no efficiency"
+    assert any("no efficiency (oversubscribed: ranks share cores)" in part for part in chart.caption)
+
+
+def test_a_share_below_nothing_is_not_drawn_and_the_axis_ends_where_the_stack_does() -> None:
+    chart = losing(lost(0.2, 0.0, -1e-18, -0.3), efficiency=1.1)
+    (axes,) = drawn(chart)
+    assert bars(axes) == pytest.approx([1.1, 0.2, 0, 0, 0])
+    assert axes.get_xlim()[1] == pytest.approx(1.3)
+    assert any(part.startswith("Beyond 100%") for part in chart.caption)
+    assert not any(part.startswith("Beyond 100%") for part in losing(lost(0.2, other=0.0)).caption)
+
+
 def test_names_differ_at_their_ends_so_they_are_cut_in_the_middle() -> None:
     assert cut("a" * 50 + "b" * 50, 11) == "aaaaa…bbbbb"
     assert cut("short") == "short"
@@ -178,10 +255,10 @@ def test_any_name_can_be_drawn() -> None:
     name = r"_x $\frac{1}{$ 模型 \undefined " + "long" * 40
     cases = [
         saved_case(strategy=name, model=name, device_name=name, test=name, launches=LAUNCHES),
-        saved_case(2, strategy=name, model=name, device_name=name, test=f"{name}2", **ALONE),
+        saved_case(2, strategy=name, model=name, device_name=name, test=f"{name}2", lost=lost(0.2), **ALONE),
     ]
     (found,) = find(cases).groups
-    for chart in (throughput_comparison(found), scaling_curves(found)):
+    for chart in (throughput_comparison(found), scaling_curves(found), lost_efficiency(found)):
         assert chart.png(LIGHT)
 
 

@@ -17,6 +17,7 @@ CHARTS = {
     "throughput_comparison.png",
     "latency_comparison.png",
     "parallel_efficiency.png",
+    "lost_efficiency.png",
     "avg_throughput_per_gpu.png",
     "scaling_curves.png",
     "memory_per_rank.png",

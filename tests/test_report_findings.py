@@ -13,7 +13,7 @@ from pytest_gpt_dist.report.figures import case_figures
 from pytest_gpt_dist.report.findings import Group, find
 from pytest_gpt_dist.report.saved import SavedCase
 from pytest_gpt_dist.report.wording import first_of, one_line
-from saved_cases import ALONE, INFO, saved_case
+from saved_cases import ALONE, INFO, lost, saved_case
 
 STRATEGIES = ("pure_data_parallel", "tensor_data_hybrid", "pipeline_data_hybrid")
 SPEEDS = st.floats(1e-3, 1e6)
@@ -176,6 +176,7 @@ def test_a_layout_given_by_its_degrees_is_missed_nowhere_else() -> None:
             {"efficiency": None, "oversubscribed": True},
             "no efficiency of 4gpu: oversubscribed: ranks share cores",
         ),
+        ({"collectives_per_step": None}, "no losses of 4gpu: the engine communicates by itself"),
         ({"efficiency": None, "shared_gpu": True}, "no efficiency of 4gpu: ranks share a GPU"),
         (
             {"speedup": None, "efficiency": None, "marks": ["no speed-up: fits on no device"]},
@@ -207,6 +208,9 @@ def test_a_gap_names_the_case_and_the_reason(changes: dict[str, Any], gap: str) 
         {"peak_memory_bytes": [True]},
         {"marks": 7},
         {"layout": None},
+        {"lost": None},
+        {"lost": lost(0.1) | {"bubble": "much"}},
+        {"lost": lost(0.1) | {"other": float("nan")}},
         {"sampling": None},
         {"fingerprint": []},
         {"model": ["a"]},
@@ -291,6 +295,47 @@ def test_efficiency_spread_and_ratings_are_said_by_device_count() -> None:
     rated = found["Efficiency of at least 80%"]
     assert rated == "1 of 2 cases; below it: test_generate[2gpu-tensor_data_hybrid]; unknown for 1"
     assert found["GPU utilisation of at least 90%"] == "not known: no GPU"
+
+
+def test_the_largest_loss_that_was_measured_is_said() -> None:
+    found = said(
+        saved_case(lost=lost(0.9)),
+        saved_case(2, speed=180.0, lost=lost(0.0, 0.0, 0.03, 0.07)),
+        saved_case(2, "tensor_data_hybrid", speed=60.0, lost=lost(0.14, 0.02, 0.01, 0.5)),
+        saved_case(4, "pipeline_data_hybrid", lost=lost(0.0, 0.2), efficiency=None, oversubscribed=True),
+        saved_case(4),
+    )
+    assert found["Largest loss"] == "test_generate[4gpu-pipeline_data_hybrid] loses 20% of its time to bubble"
+
+
+def test_of_a_degenerate_case_and_its_twin_the_twin_loses_most() -> None:
+    found = said(
+        saved_case(2, "tensor_data_hybrid", lost=lost(0.6)),
+        saved_case(2, "full_model_parallel", lost=lost(0.7), degenerate="tensor_data_hybrid"),
+    )
+    assert found["Largest loss"].startswith("test_generate[2gpu-tensor_data_hybrid] loses 60%")
+
+
+@pytest.mark.parametrize("shares", [lost(0.0), lost(0.004), dict.fromkeys(lost(0.0))])
+def test_no_loss_is_said_where_none_is_known_or_none_is_worth_a_word(shares: dict[str, Any]) -> None:
+    assert "Largest loss" not in said(saved_case(), saved_case(2, lost=shares))
+
+
+@pytest.mark.parametrize(
+    ("changes", "missing"),
+    [
+        ({"lost": lost(0.1, other=0.2)}, {}),
+        ({"lost": lost(0.1)}, {"lost_other": "no efficiency"}),
+        ({}, {"lost": "not measured", "lost_other": "not measured"}),
+        ({"device": "cuda"}, {"lost": "not measured on GPUs", "lost_other": "not measured on GPUs"}),
+    ],
+)
+def test_losses_of_several_devices_are_there_or_have_a_reason(
+    changes: dict[str, Any], missing: dict[str, str]
+) -> None:
+    several, alone = (case_figures(saved_case(gpus, **changes)).missing for gpus in (2, 1))
+    assert {each.figure: each.why for each in several if each.figure.startswith("lost")} == missing
+    assert not any(each.figure.startswith("lost") for each in alone)
 
 
 def test_what_is_not_in_the_answer_is_said_right_behind_it() -> None:

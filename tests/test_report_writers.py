@@ -17,7 +17,7 @@ from pytest_gpt_dist.report.page import Picture, page
 from pytest_gpt_dist.report.sections import Document, compose
 from pytest_gpt_dist.report.spreadsheet import summary_csv
 from pytest_gpt_dist.report.text import text_report
-from saved_cases import ALONE, saved_case
+from saved_cases import ALONE, lost, saved_case
 
 MADE_AT = datetime(2026, 11, 21, 12, 0, 5, tzinfo=UTC)
 HOSTILE = (
@@ -81,7 +81,7 @@ def findings() -> Findings:
     }  # fmt: skip
     cases = [
         saved_case(verdicts=(verdict,), telemetry={"alerts": ["very hot"]}),
-        saved_case(2, speed=170.0),
+        saved_case(2, speed=170.0, lost=lost(0.12, 0.25, -1e-18, -0.22)),
         saved_case(4, speed=200.0, efficiency=None, oversubscribed=True),
         saved_case(
             model="other", saved_at="2026-10-01", source="older.json", itl_s=None, tpot_s=None, **ALONE
@@ -106,7 +106,7 @@ def hostile(text: str) -> Findings:
                 telemetry={"alerts": [text]},
                 fingerprint={"torch": text},
             ),
-            saved_case(2, test=text),
+            saved_case(2, test=text, lost=lost(0.3), efficiency=None),
         ],
         [text],
     )
@@ -146,6 +146,14 @@ def test_what_is_missing_is_an_empty_cell_with_its_reason_and_never_a_zero() -> 
     assert "efficiency: oversubscribed: ranks share cores" in third["missing"]
     assert fourth["itl_mean_s"] == fourth["speedup"] == fourth["reference"] == ""
     assert "itl_s: only one token" in fourth["missing"]
+
+
+def test_the_csv_has_the_losses_and_leaves_those_empty_that_are_not_known() -> None:
+    first, second, third, _ = rows(findings())
+    kinds = ("communication", "bubble", "imbalance", "host", "other")
+    assert [second[f"lost_{kind}"] for kind in kinds] == ["0.12", "0.25", "-1e-18", "", "-0.22"]
+    assert {row[f"lost_{kind}"] for row in (first, third) for kind in kinds} == {""}
+    assert "lost: not measured; lost_other: not measured" in third["missing"]
 
 
 @pytest.mark.parametrize("mark", ["=", "+", "-", "@", "＝"])
@@ -188,6 +196,25 @@ def test_the_text_has_the_answer_before_the_tables() -> None:
     assert "Notes\n  a note\n" in text
 
 
+def test_the_tables_of_losses_have_the_cases_on_several_devices_and_no_zero_that_was_not_measured() -> None:
+    text = text_report(document(findings()))
+    table = text[text.index("Losses.") :].split("\n\n")[0].splitlines()
+    assert table[1].split() == ["case", "efficiency", "communication", "bubble", "imbalance", "other"]
+    assert [line.split() for line in table[3:]] == [
+        ["test_generate[2gpu-pure_data_parallel]", "85%", "12%", "25%", "0%", "-22%"],
+        ["test_generate[4gpu-pure_data_parallel]", "-", "-", "-", "-", "-"],
+    ]
+    assert text.count("Losses.") == 1
+    for written in (text, Reading(GITHUB.render(markdown(findings()))).text, html(findings()).text):
+        assert "test_generate[2gpu-pure_data_parallel] loses 25% of its time to bubble" in written
+        assert "no losses of test_generate[4gpu-pure_data_parallel]: not measured" in written
+
+
+def test_the_losses_of_the_page_have_their_reason_in_the_cell() -> None:
+    table = html(findings()).text.partition("Losses")[2].partition("Latencies")[0]
+    assert table.count("-not measured") == 4
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_the_text_sends_nothing_to_a_terminal_but_text(text: str) -> None:
     assert all(line.isprintable() for line in text_report(document(hostile(text))).split("\n"))
@@ -198,8 +225,9 @@ def test_the_markdown_shows_charts_tables_and_what_is_missing() -> None:
     shown = Reading(GITHUB.render(text))
     images = [attributes["src"] for tag, attributes in shown.elements if tag == "img"]
     assert images[0] == "throughput_comparison.png"
-    assert images[7] == "throughput_comparison_2.png"
-    assert [tag for tag, _ in shown.elements].count("table") == 7
+    assert images[8] == "throughput_comparison_2.png"
+    assert "lost_efficiency.png" in images
+    assert [tag for tag, _ in shown.elements].count("table") == 8
     assert "no efficiency of test_generate[4gpu-pure_data_parallel]" in shown.text
     assert text.index("### Key findings") < text.index("### Charts") < text.index("## Glossary")
 

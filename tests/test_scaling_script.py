@@ -1,4 +1,4 @@
-"""What several ranks gain against what they may, and where the time of traced rounds goes."""
+"""What several ranks gain against what they may, and where the time of their rounds goes."""
 
 import json
 from collections.abc import Callable
@@ -12,31 +12,15 @@ from benchmarks.scaling import run
 from benchmarks.scaling.ratios import allowed_speedup, balance, over_half, readers, speedup
 from benchmarks.scaling.results import Results, Session, Setting, read_results
 from benchmarks.scaling.table import gains, shares, summary
-from benchmarks.scaling.trace import (
-    FOLDER_VARIABLE,
-    Communication,
-    Generation,
-    communication,
-    read_trace,
-    trace_file,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_gpt_dist.cluster import Cluster, ClusterConfig
-from pytest_gpt_dist.cluster.rank import this_rank
-from pytest_gpt_dist.engines import ModelSource, Request, Sampling, plan
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.model.presets import GPT2, GPT2_MINI
-from pytest_gpt_dist.topology import Coordinates, Layout, Passes, decode_bytes, traffic
+from pytest_gpt_dist.topology import Coordinates, Layout, Passes, decode_bytes
 
 SAVED = Path(__file__).parents[1] / "benchmarks/results/inference_cpu.json"
 SETTING = Setting("gpt2", "float32", 4, 64, 64, (1, 2))
-CONFIG = DecoderConfig.from_hf(
-    {"model_type": "gpt2", "n_embd": 20, "n_head": 5, "n_layer": 4, "n_positions": 32, "vocab_size": 101},
-    "tiny",
-)
 SECONDS = st.floats(1e-6, 10)
 
 
@@ -53,13 +37,14 @@ def figures(layout: str = "dp1pp1tp1", engine: str = "native", **changed: object
 ALONE = figures()
 REPLICAS = figures("dp2pp1tp1", generated_tokens=200, flops_per_s=200.0, read_bytes_per_s=30.0)
 STAGES = replace(REPLICAS, layout="dp1pp2tp1", rounds_s=((1.6,),))
-TENSOR = figures("dp1pp1tp2", generated_tokens=200, rounds_s=((4.0,),), collectives_per_step=26)
-TRACED = replace(TENSOR, engine="traced", rounds_s=((4.2,),))
+TENSOR = figures(
+    "dp1pp1tp2", generated_tokens=200, rounds_s=((4.0,),), collectives_per_step=26,
+    communication=0.5, bubble=0.0, imbalance=0.1,
+)  # fmt: skip
 SESSION = Session(
     date="2026-11-21T00:00:00+00:00",
     load_before=0.5,
-    cases=(ALONE, REPLICAS, STAGES, TENSOR, TRACED),
-    communication=(Communication("dp1pp1tp2", 4.0, 2.0, 0.4, 0.0),),
+    cases=(ALONE, REPLICAS, STAGES, TENSOR),
     twice=replace(REPLICAS, rounds_s=((3.0,),)),
 )
 RESULTS = Results(SETTING, {"cpu": "made", "cores": 2}, (SESSION,))
@@ -158,71 +143,6 @@ def test_replicas_are_in_balance_and_stages_as_far_as_the_head_can_be_set_off_by
     assert 0.9 < balance(size, Layout(pp=2), 4, passes) < 1
 
 
-@given(st.lists(st.tuples(SECONDS, SECONDS), min_size=1, max_size=5), st.integers(1, 3))
-def test_a_collective_takes_what_its_last_rank_spends_in_it_and_the_rest_is_waiting(
-    calls: list[tuple[float, float]], rounds: int
-) -> None:
-    warmup = Generation(50.0, (1.0,), 5.0)
-    ranks = [
-        [warmup, *[Generation(100.0, tuple(call[rank] for call in calls), 2.0)] * rounds] for rank in (0, 1)
-    ]
-    found = communication(Layout(tp=2), ranks, rounds)
-    assert found.transfer_s == pytest.approx(sum(map(min, calls)))
-    assert found.waiting_s == pytest.approx(sum(abs(one - other) / 2 for one, other in calls), abs=1e-9)
-    assert found.round_s == pytest.approx(100)
-    assert found.outside_s == pytest.approx(100 - found.inside_s)
-    assert found.hops_s == 2
-
-
-def test_ranks_of_other_groups_do_not_wait_for_each_other() -> None:
-    ranks = [[Generation(9.0, (seconds,), 0.0)] for seconds in (1.0, 1.0, 3.0, 3.0)]
-    found = communication(Layout(dp=2, tp=2), ranks, 1)
-    assert (found.transfer_s, found.waiting_s) == (2, 0)
-
-
-def test_ranks_that_did_not_communicate_alike_are_no_trace() -> None:
-    ranks = [[Generation(9.0, (1.0,), 0.0)], [Generation(9.0, (1.0, 1.0), 0.0)]]
-    with pytest.raises(ValueError, match=r"shorter|longer"):
-        communication(Layout(tp=2), ranks, 1)
-
-
-def traced(layout: Layout) -> None:
-    from benchmarks.scaling.traced_engine import TracedEngine  # noqa: PLC0415
-
-    from pytest_gpt_dist.cluster.mesh import Mesh  # noqa: PLC0415
-    from pytest_gpt_dist.engines.choosers import make_chooser  # noqa: PLC0415
-
-    mesh = Mesh(layout, this_rank())
-    engine = TracedEngine(ModelSource(CONFIG, None, 1, "float32"), mesh)
-    requests = [Request(index, (1, 2, 3), 5) for index in range(4)]
-    batches = plan(requests, layout, 4, "strong")[mesh.at.dp]
-    for _ in range(2):
-        engine.generate(batches, make_chooser(Sampling(), 101, mesh))
-    engine.close()
-
-
-def test_each_rank_of_a_traced_case_leaves_every_collective_of_every_generation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path))
-    layouts = (Layout(tp=2), Layout(pp=2))
-    with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
-        for layout in layouts:
-            cluster.group(2).run(traced, layout)
-    divided, staged = (
-        [read_trace(trace_file(tmp_path, layout, rank)) for rank in (0, 1)] for layout in layouts
-    )
-    expected = traffic(CONFIG.dimensions, layouts[0], Coordinates(), 5)
-    for generations in divided:
-        assert [len(each.collectives_s) for each in generations] == [
-            expected.all_reduce + expected.all_gather
-        ] * 2
-    for generations in staged:
-        assert [each.collectives_s for each in generations] == [()] * 2
-    assert all(0 < each.hops_s < each.seconds for generations in staged for each in generations)
-    assert communication(layouts[0], divided, 1).outside_s > 0
-
-
 def test_a_layout_reaches_its_goal_by_its_share_of_what_is_allowed() -> None:
     table = gains(RESULTS)
     assert row(table, "dp2pp1tp1") == ["200.0", "2.00", "1.00", "1.50", "133%", "100%", ""]
@@ -237,19 +157,17 @@ def test_a_layout_reaches_its_goal_by_its_share_of_what_is_allowed() -> None:
 
 def test_several_sessions_show_their_median_and_how_far_they_are_apart() -> None:
     slower = replace(REPLICAS, rounds_s=((2.0,),), marks=("swapped",))
-    worse = replace(SESSION, cases=(ALONE, slower, STAGES, TENSOR, TRACED))
+    worse = replace(SESSION, cases=(ALONE, slower, STAGES, TENSOR))
     results = replace(RESULTS, sessions=(SESSION, worse, SESSION))
     cells = row(gains(results), "dp2pp1tp1")
     assert cells[1] == "2.00 (1.00 to 2.00)"
     assert cells[-1] == "swapped"
 
 
-def test_the_rounds_of_a_divided_model_are_told_apart_from_the_clock_and_from_half_of_the_work() -> None:
-    """By hand: 1.6 s outside of communication, where half of a replica's round of 3 s would do."""
-    assert row(shares(RESULTS), "dp1pp1tp2") == [
-        *("26", "0", "50%", "10%", "0%", "40%", "1.07", "1.05", ""),
-    ]
-    assert over_half(SESSION.communication[0], SESSION.twice) == pytest.approx(1.6 / 1.5)
+def test_the_rounds_of_a_divided_model_are_told_apart_from_half_of_the_work() -> None:
+    """By hand: 1.6 s at work, where half of a replica's round of 3 s would do."""
+    assert row(shares(RESULTS), "dp1pp1tp2") == ["26", "0", "50%", "0%", "10%", "40%", "1.07", ""]
+    assert over_half(TENSOR, SESSION.twice) == pytest.approx(1.6 / 1.5)
     assert speedup(ALONE, TENSOR) == pytest.approx(0.5)
 
 

@@ -12,6 +12,7 @@ from pytest_gpt_dist.cluster import RankGroupError
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.job import Timing
+from pytest_gpt_dist.measure.losses import lost
 from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.references import WrongResultError
 from pytest_gpt_dist.measure.result import Result
@@ -36,6 +37,7 @@ def timed(case: Case, *marks: str) -> Result:
     """A result of ten tokens a second and device, marked so."""
     info: dict[str, Any] = {
         "engine": case.engine, "oversubscribed": False, "shared_gpu": False, "marks": list(marks),
+        "lost": lost([], []),
     }  # fmt: skip
     return Result([[1, 2]], case.layout, info, tokens_per_s=10.0 * case.gpus)
 

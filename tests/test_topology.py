@@ -1,5 +1,6 @@
 """Layouts, shares, stages and requests: everything is given to exactly one."""
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import pytest
@@ -181,29 +182,31 @@ def test_the_ranks_bytes_add_up_to_the_model(layout: Layout, size: Dimensions) -
     assert world < held * layout.dp * layout.tp or layout.tp == 1
 
 
+GPT2 = Dimensions(
+    layers=12,
+    heads=12,
+    kv_heads=12,
+    head_dim=64,
+    hidden=768,
+    mlp=3072,
+    vocabulary=50257,
+    positions=1024,
+    learned_positions=True,
+    tied=True,
+    gated=False,
+    attention_bias=True,
+    mlp_bias=True,
+    norm_bias=True,
+)
+
+
 def test_parameter_bytes_of_gpt2() -> None:
-    gpt2 = Dimensions(
-        layers=12,
-        heads=12,
-        kv_heads=12,
-        head_dim=64,
-        hidden=768,
-        mlp=3072,
-        vocabulary=50257,
-        positions=1024,
-        learned_positions=True,
-        tied=True,
-        gated=False,
-        attention_bias=True,
-        mlp_bias=True,
-        norm_bias=True,
-    )
-    assert parameter_count(gpt2) == 124_439_808
+    assert parameter_count(GPT2) == 124_439_808
     layout = Layout(pp=2, tp=5)
     # By hand, for the last of five tensor-parallel ranks on the first of two stages: 2 heads, 614 columns,
-    # 10051 tokens, and 9 of the layers, because the head weighs as much as 5.4.
+    # 10051 tokens, and 8 of the layers, because the head is as dear as 4.1.
     layer = 3 * 128 * 769 + 128 * 768 + 768 + 614 * 769 + 614 * 768 + 768 + 4 * 768
-    assert parameter_bytes(gpt2, layout, Coordinates(0, 0, 4), 1) == 9 * layer + (10051 + 1024) * 768
+    assert parameter_bytes(GPT2, layout, Coordinates(0, 0, 4), 1) == 8 * layer + (10051 + 1024) * 768
 
 
 def test_traffic_of_a_stage() -> None:
@@ -225,3 +228,17 @@ def test_traffic_of_a_stage() -> None:
     assert traffic(size, Layout(pp=2), Coordinates(), 5) == Traffic(send=5, recv=5)
     assert traffic(size, Layout(pp=2, tp=2), Coordinates(pp=0), 5) == Traffic(25, 0, 5, 5)
     assert traffic(size, Layout(pp=2, tp=2), Coordinates(pp=1), 5) == Traffic(20, 5, 5, 5)
+
+
+def test_traffic_of_prompts_that_pass_in_parts() -> None:
+    size = replace(GPT2, layers=6, vocabulary=1)
+    layout = Layout(pp=3, tp=2)
+    # Hidden states go on with each pass, tokens back with each choice.
+    assert traffic(size, layout, Coordinates(pp=0), 7, 4) == Traffic(7 * 5, 0, send=7, recv=4)
+    assert traffic(size, layout, Coordinates(pp=1), 7, 4) == Traffic(7 * 4, 0, send=7, recv=7)
+    assert traffic(size, layout, Coordinates(pp=2), 7, 4) == Traffic(7 * 4, 4, send=4, recv=7)
+
+
+def test_the_head_is_a_load_of_its_own() -> None:
+    # 7.1 million parameters a layer, and three quarters of 38.6 million are as much as four of those.
+    assert [len(stage) for stage in stages(GPT2, 2)] == [8, 4]

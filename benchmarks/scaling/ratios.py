@@ -5,7 +5,6 @@ from __future__ import annotations
 from statistics import fmean
 
 from benchmarks.figures import Figures
-from benchmarks.scaling.trace import Communication
 
 from pytest_gpt_dist.topology import Dimensions, Layout, Passes, decode_bytes
 
@@ -56,10 +55,17 @@ def balance(size: Dimensions, layout: Layout, itemsize: int, passes: Passes) -> 
     return fmean(read) / max(read)
 
 
-def over_half(traced: Communication, twice: Figures) -> float:
-    """Time outside of communication of two ranks that share a model ÷ half a round of two that have one each.
+def at_work(case: Figures) -> float | None:
+    """Share of the rounds that is neither communication nor waiting; None where that is not known."""
+    lost = [share for share in (case.communication, case.bubble, case.imbalance) if share is not None]
+    return None if len(lost) < 3 else 1 - sum(lost)
+
+
+def over_half(case: Figures, twice: Figures) -> float | None:
+    """Time at work of two ranks that share a model ÷ half a round of two that have one each.
 
     ``twice`` has on each rank the batch that the other two have together. So half of its round is the same
     work, beside the same neighbour: what is above 1 is lost to something else than communication.
     """
-    return traced.outside_s / (twice.round_s / 2)
+    share = at_work(case)
+    return None if share is None else share * case.round_s / (twice.round_s / 2)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.figures import Figures
-from benchmarks.scaling.trace import Communication
 
 from pytest_gpt_dist.errors import UsageError
 
@@ -32,20 +31,18 @@ class Session:
     Attributes:
         date: when it began, in UTC.
         load_before: runnable processes in the minute before.
-        cases: of the engines ``native`` and ``traced``.
-        communication: of each traced case.
+        cases: of each layout.
         twice: two replicas with twice the batch.
     """
 
     date: str
     load_before: float
     cases: tuple[Figures, ...]
-    communication: tuple[Communication, ...]
     twice: Figures
 
-    def case(self, layout: str, engine: str = "native") -> Figures:
-        """The case of that layout and engine."""
-        (found,) = (case for case in self.cases if (case.layout, case.engine) == (layout, engine))
+    def case(self, layout: str) -> Figures:
+        """The case of that layout."""
+        (found,) = (case for case in self.cases if case.layout == layout)
         return found
 
 
@@ -73,6 +70,5 @@ def _session(saved: dict[str, Any]) -> Session:
         date=saved["date"],
         load_before=saved["load_before"],
         cases=tuple(map(Figures.read, saved["cases"])),
-        communication=tuple(Communication(**entry) for entry in saved["communication"]),
         twice=Figures.read(saved["twice"]),
     )

@@ -4,19 +4,13 @@
     python -m benchmarks.scaling.run --table benchmarks/results/scaling_cpu.json
 
 Each session measures every layout once, so that the launches of all of them take turns, and the limits of one, two
-and four ranks beside them. A second engine, the native one with a clock around its communication, runs in turns with
-it where a model is divided. A file that exists is continued.
-
-A session of gpt2 takes some ten minutes on two cores, less than half of that without four ranks (`--ranks 1,2`).
+and four ranks beside them. A file that exists is continued.
 """
 
 from __future__ import annotations
 
 import sys
-import tempfile
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from benchmarks.figures import Figures
 from benchmarks.machine import describe_machine, moment
@@ -24,36 +18,26 @@ from benchmarks.preset import preset_dimensions
 from benchmarks.results_file import continued, results_parser, write_results
 from benchmarks.scaling.results import Results, Session, Setting, read_results
 from benchmarks.scaling.table import gains, shares, summary
-from benchmarks.scaling.trace import FOLDER_VARIABLE, Communication, communication, read_trace, trace_file
 from benchmarks.session import run_session
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.topology import Layout
 
 DEADLINE_S = 3600.0
-# On two devices full_model_parallel is tensor_data_hybrid again; replicas communicate nothing.
-_CASES = "test_generate and not (2gpu and full_model_parallel) and not (traced and pure_data_parallel)"
+# On two devices full_model_parallel is tensor_data_hybrid again.
+_CASES = "test_generate and not (2gpu and full_model_parallel)"
 
 
 def measure(setting: Setting) -> Session:
     """Run one session of all layouts, and one of two replicas with twice the batch."""
     date, load = moment()
-    with tempfile.TemporaryDirectory() as folder:
-        saved = run_session(
-            (
-                *_workload(setting, setting.batch_size),
-                *("-k", _CASES, "-p", "benchmarks.scaling.traced_plugin", "--gpt-engine=native,traced"),
-                f"--gpt-gpus={','.join(map(str, setting.ranks))}",
-            ),
-            deadline_s=DEADLINE_S,
-            environment={FOLDER_VARIABLE: folder},
-        )
-        traced = [_communication(info, Path(folder)) for info in saved.values() if info["engine"] == "traced"]
+    counts = f"--gpt-gpus={','.join(map(str, setting.ranks))}"
+    saved = run_session(
+        (*_workload(setting, setting.batch_size), "-k", _CASES, counts), deadline_s=DEADLINE_S
+    )
     (twice,) = run_session(
         (*_workload(setting, 2 * setting.batch_size), "--gpt-data-parallel=2"), deadline_s=DEADLINE_S
     ).values()
-    cases = tuple(map(Figures.of, saved.values()))
-    return Session(date, load, cases, tuple(traced), Figures.of(twice))
+    return Session(date, load, tuple(map(Figures.of, saved.values())), Figures.of(twice))
 
 
 def _workload(setting: Setting, batch_size: int) -> tuple[str, ...]:
@@ -66,12 +50,6 @@ def _workload(setting: Setting, batch_size: int) -> tuple[str, ...]:
         "--gpt-min-rounds=2",
         "--gpt-timeout=600",
     )
-
-
-def _communication(info: dict[str, Any], folder: Path) -> Communication:
-    layout = Layout(**info["layout"])
-    ranks = [read_trace(trace_file(folder, layout, rank)) for rank in range(layout.world_size)]
-    return communication(layout, ranks, len(info["launches"][0]))
 
 
 def main() -> None:

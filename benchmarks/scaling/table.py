@@ -7,9 +7,8 @@ from statistics import median
 
 from benchmarks.figures import Figures
 from benchmarks.preset import preset_dimensions
-from benchmarks.scaling.ratios import allowed_speedup, balance, over_half, readers, speedup
-from benchmarks.scaling.results import Results, Session
-from benchmarks.scaling.trace import Communication
+from benchmarks.scaling.ratios import allowed_speedup, at_work, balance, over_half, readers, speedup
+from benchmarks.scaling.results import Results
 from tabulate import tabulate
 
 from pytest_gpt_dist.model.dtypes import itemsize
@@ -45,30 +44,26 @@ def shares(results: Results) -> str:
     """One row a divided layout: the shares of its rounds that are communication, and what is lost besides."""
     rows = []
     for layout in _layouts(results):
-        traced = _traced(results, layout)
-        if not traced:
+        if (parsed := Layout.parse(layout)).pp * parsed.tp == 1:
             continue
-        ours = [communication for _, _, communication in traced]
-        cases = [case for _, case, _ in traced]
+        cases = [session.case(layout) for session in results.sessions]
+        halves = [over_half(session.case(layout), session.twice) for session in results.sessions]
         rows.append(
             (
                 layout,
                 str(cases[-1].collectives_per_step),
                 str(cases[-1].hops_per_step),
-                _spread([each.transfer_s / each.round_s for each in ours], "{:.0%}"),
-                _spread([each.waiting_s / each.round_s for each in ours], "{:.0%}"),
-                _spread([each.hops_s / each.round_s for each in ours], "{:.0%}"),
-                _spread([each.outside_s / each.round_s for each in ours], "{:.0%}"),
-                _spread([over_half(each, session.twice) for session, _, each in traced], "{:.2f}")
-                if layout == TENSOR
-                else "",
-                _spread([_cost_of_tracing(session, case) for session, case, _ in traced], "{:.2f}"),
+                _spread([case.communication for case in cases], "{:.0%}"),
+                _spread([case.bubble for case in cases], "{:.0%}"),
+                _spread([case.imbalance for case in cases], "{:.0%}"),
+                _spread([at_work(case) for case in cases], "{:.0%}"),
+                _spread(halves, "{:.2f}") if layout == TENSOR else "",
                 _remarks(cases),
             )
         )
     headers = (
-        *("layout", "collectives", "hops", "transfer", "waiting", "in hops", "the rest"),
-        *("rest ÷ half", "traced ÷ native", "marks"),
+        *("layout", "collectives", "hops", "communication", "bubble", "imbalance", "at work"),
+        *("at work ÷ half", "marks"),
     )
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
@@ -101,16 +96,6 @@ def _cases(results: Results, layout: str) -> list[tuple[Figures, Figures]]:
     return [(session.case(ALONE), session.case(layout)) for session in results.sessions]
 
 
-def _traced(results: Results, layout: str) -> list[tuple[Session, Figures, Communication]]:
-    """Of each session the traced case of the layout, and where its rounds went; [] where it was not traced."""
-    return [
-        (session, session.case(layout, "traced"), communication)
-        for session in results.sessions
-        for communication in session.communication
-        if communication.layout == layout
-    ]
-
-
 def _of_allowed(alone: Figures, case: Figures) -> float | None:
     allowed = allowed_speedup(alone, case)
     return None if allowed is None else speedup(alone, case) / allowed
@@ -121,10 +106,6 @@ def _balance(results: Results, layout: str) -> float:
     # The first of two tokens is the prefill's, so that there is a step that reads.
     passes = Passes([setting.prompt_tokens] * setting.batch_size, max(2, setting.new_tokens))
     return balance(preset_dimensions(setting.model), Layout.parse(layout), itemsize(setting.dtype), passes)
-
-
-def _cost_of_tracing(session: Session, traced: Figures) -> float:
-    return traced.round_s / session.case(traced.layout).round_s
 
 
 def _remarks(cases: Sequence[Figures]) -> str:

@@ -16,7 +16,7 @@ def test_case(gpt_dist):
     gpt_dist.run()
 
 def test_slow(gpt_dist):
-    assert gpt_dist.run().tokens_per_s < 0
+    assert gpt_dist.run(gpus=2, strategy="tensor_data_hybrid").tokens_per_s < 0
 
 def test_wrong(gpt_dist):
     gpt_dist.run(strategy="no such strategy")
@@ -59,7 +59,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 def test_the_session_says_where_its_report_is(session: Session) -> None:
     assert session.status == 1
-    assert "gpt-dist report: 11 files in " in session.output, session.output
+    assert "gpt-dist report: 12 files in " in session.output, session.output
     assert (session.folder / "out" / "report.html").is_file()
 
 
@@ -69,6 +69,16 @@ def test_the_report_has_the_case_its_verdict_and_the_file_that_it_is_saved_in(se
     assert float(row["tokens_per_s"]) > 0
     assert row["file"] == "saved.json"
     assert row["verdicts"] == "seconds_per_token no-baseline"
+
+
+def test_the_report_says_what_the_divided_case_lost(session: Session) -> None:
+    alone, divided = csv.DictReader(
+        (session.folder / "out" / "performance_summary.csv").read_text().splitlines()
+    )
+    assert float(alone["lost_communication"]) == 0
+    assert 0 < float(divided["lost_communication"]) < 1
+    text = (session.folder / "out" / "performance_report.txt").read_text()
+    assert "Largest loss: test_slow loses " in text
 
 
 def test_tests_without_figures_are_named_with_the_reason(session: Session) -> None:

@@ -203,7 +203,26 @@ def test_a_figure_that_could_not_be_measured_is_null(timed: Session, name: str) 
     assert info["gpu_utilization"] is None
     if info["telemetry"]["host"]["energy_j"] is None:  # most kernels show it to root alone
         assert info["energy_j_per_token"] is None
-    assert info["lost"] == dict.fromkeys(("communication", "bubble", "imbalance", "host", "other"))
+    assert info["lost"]["host"] is None
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_lost_and_what_is_gained_make_up_the_whole(timed: Session, name: str) -> None:
+    info, lost = timed.info(name), timed.info(name)["lost"]
+    measured = [lost[kind] for kind in ("communication", "bubble", "imbalance")]
+    assert all(0 <= share < 1 for share in measured)
+    if info["efficiency"] is None:  # more ranks than cores
+        assert lost["other"] is None
+    else:
+        assert info["efficiency"] + sum(measured) + lost["other"] == pytest.approx(1)
+
+
+def test_each_way_to_divide_a_model_loses_in_its_own_way(timed: Session) -> None:
+    tensor, pipeline = timed.info(TENSOR)["lost"], timed.info(PIPELINE)["lost"]
+    assert tensor["communication"] > 0
+    assert tensor["bubble"] == 0
+    assert pipeline["communication"] == 0
+    assert pipeline["bubble"] > 0
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 import torch
 import torch.distributed as dist
 
+from pytest_gpt_dist.cluster.arrival import Arrival
 from pytest_gpt_dist.cluster.rank import RankInfo
+from pytest_gpt_dist.cluster.spent import CommunicationClock, Spent
 from pytest_gpt_dist.cluster.subgroups import make_subgroups
 from pytest_gpt_dist.topology import Layout, Traffic
 
@@ -46,6 +48,7 @@ class Mesh:
         self._previous, self._next = lane[self.at.pp - 1], lane[(self.at.pp + 1) % layout.pp]
         self._outbox: deque[tuple[dist.Work, torch.Tensor]] = deque()
         self._all_reduce = self._all_gather = self._send = self._recv = 0
+        self._clock = CommunicationClock()
         if self.device.type == "cuda" and not self.staged:
             self._connect()
 
@@ -63,6 +66,14 @@ class Mesh:
     def traffic(self) -> Traffic:
         """What this rank has communicated since the mesh was made."""
         return Traffic(self._all_reduce, self._all_gather, self._send, self._recv)
+
+    def spent(self) -> Spent | None:
+        """Return what this rank spent in communication since it was last asked.
+
+        None on a GPU: the host only starts there what the device does later.
+        """
+        spent = self._clock.read()
+        return spent if self.device.type == "cpu" else None
 
     def count(self, traffic: Traffic) -> None:
         """Count communication that did not go through these methods: what a recorded graph did on the device."""
@@ -99,62 +110,68 @@ class Mesh:
         if self._tensor is None:
             return
         self._all_reduce += 1
-        if not self.staged:
-            dist.all_reduce(x, group=self._tensor)
-            return
-        host = x.cpu()
-        dist.all_reduce(host, group=self._tensor)
-        x.copy_(host)
+        with self._clock.collective():
+            if not self.staged:
+                dist.all_reduce(x, group=self._tensor)
+                return
+            host = x.cpu()
+            dist.all_reduce(host, group=self._tensor)
+            x.copy_(host)
 
     def all_gather(self, x: torch.Tensor) -> torch.Tensor:
-        """Return ``x`` of every tensor-parallel rank, ``[tp, *x.shape]``; shapes must be equal."""
+        """Return ``x`` of every tensor-parallel rank, ``[tp, *x.shape]``; shapes are equal, not of scalars."""
         if self._tensor is None:
             return x.unsqueeze(0)
         self._all_gather += 1
-        own = (x.cpu() if self.staged else x).contiguous()
-        gathered = own.new_empty((self.layout.tp, *own.shape))
-        dist.all_gather(list(gathered.unbind()), own, group=self._tensor)
-        return gathered.to(x.device)
+        with self._clock.collective():
+            own = (x.cpu() if self.staged else x).contiguous()
+            gathered = own.new_empty((self.layout.tp * own.shape[0], *own.shape[1:]))
+            dist.all_gather_into_tensor(gathered, own, group=self._tensor)
+            return gathered.view(self.layout.tp, *own.shape).to(x.device)
 
     def send_next(self, x: torch.Tensor) -> None:
         """Send hidden states to the next stage of this lane; ``x`` must not change before it is settled."""
         self._post(x, self._next, self._hidden)
 
-    def recv_previous(self, shape: Sequence[int], dtype: torch.dtype) -> torch.Tensor:
-        """Receive hidden states from the previous stage of this lane."""
-        return self._receive(shape, dtype, self._previous, self._hidden)
+    def expect_previous(self, shape: Sequence[int], dtype: torch.dtype) -> Arrival:
+        """Be ready for the next hidden states from the previous stage of this lane."""
+        return self._expect(shape, dtype, self._previous, self._hidden)
 
     def send_tokens(self, tokens: torch.Tensor) -> None:
         """Send chosen tokens from the last stage to the first; they must not change before settled."""
         self._post(tokens, self._first, self._tokens)
 
-    def recv_tokens(self, shape: Sequence[int]) -> torch.Tensor:
-        """Receive the tokens, int64, that the last stage chose."""
-        return self._receive(shape, torch.int64, self._last, self._tokens)
+    def expect_tokens(self, shape: Sequence[int]) -> Arrival:
+        """Be ready for the next tokens, int64, that the last stage chooses."""
+        return self._expect(shape, torch.int64, self._last, self._tokens)
 
     def settle(self, keep: int = 0) -> None:
         """Wait until at most ``keep`` sends are under way, oldest first, and free the others' buffers."""
-        while len(self._outbox) > keep:
-            work, _ = self._outbox[0]
-            work.wait()
-            self._outbox.popleft()
+        if len(self._outbox) <= keep:
+            return
+        with self._clock.hop():
+            while len(self._outbox) > keep:
+                work, _ = self._outbox[0]
+                work.wait()
+                self._outbox.popleft()
 
     def _post(self, x: torch.Tensor, to: int, group: dist.ProcessGroup | None) -> None:
         self._send += 1
-        buffer = (x.cpu() if self.staged else x).contiguous()
-        work = dist.isend(buffer, to, group=group)
+        with self._clock.hop():
+            buffer = (x.cpu() if self.staged else x).contiguous()
+            work = dist.isend(buffer, to, group=group)
         if work is not None:
             self._outbox.append((work, buffer))
 
-    def _receive(
+    def _expect(
         self, shape: Sequence[int], dtype: torch.dtype, source: int, group: dist.ProcessGroup | None
-    ) -> torch.Tensor:
+    ) -> Arrival:
         self._recv += 1
         buffer = torch.empty(tuple(shape), dtype=dtype, device="cpu" if self.staged else self.device)
-        work = dist.irecv(buffer, source, group=group)
-        if work is not None:
-            work.wait()
-        return buffer.to(self.device)
+        arrival = Arrival(buffer, source, group, self.device, self._clock)
+        if buffer.device.type == "cpu":
+            arrival.post()
+        return arrival
 
 
 def _done(work: dist.Work | None) -> None:

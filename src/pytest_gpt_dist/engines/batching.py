@@ -1,6 +1,7 @@
 """Which requests are worked on together."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from pytest_gpt_dist.choices import Batching
@@ -9,6 +10,9 @@ from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.topology import Dimensions, Layout, deal, split
 
 Scaling = Literal["weak", "strong"]
+
+_MOST_PARTS = 4
+_TOKENS_OF_A_PART = 64
 
 
 def plan(
@@ -57,6 +61,28 @@ def plan(
             for part in _cut(_ordered([requests[index] for index in hand], batching), rows, budget)
         )
         for hand in hands
+    )
+
+
+def in_parts(
+    replicas: Sequence[Sequence[Batch]], layout: Layout, device: str
+) -> tuple[tuple[Batch, ...], ...]:
+    """Have prompts go through a pipeline in parts, so that a later stage does not wait for all of a microbatch.
+
+    With ``m`` microbatches on ``p`` stages the stages stand still for ``(p - 1) / (m + p - 1)`` of a prefill;
+    parts take the place of microbatches in that fraction (Huang et al. 2019, GPipe, section 2.3). On a CPU 64
+    tokens already keep the arithmetic busy. On a GPU each part would launch all kernels again, which a prefill
+    of this size is bound by, so there a microbatch stays whole.
+
+    Args:
+        replicas: the batches of each replica.
+        layout: degrees of the world.
+        device: ``cpu`` or ``cuda``.
+    """
+    if layout.pp == 1 or device != "cpu":
+        return tuple(map(tuple, replicas))
+    return tuple(
+        tuple(Batch(tuple(map(_parted, batch.microbatches))) for batch in batches) for batches in replicas
     )
 
 
@@ -113,6 +139,12 @@ def _cut(requests: Iterable[Request], rows: int, budget: int | None) -> list[lis
         else:
             batches.append([request])
     return batches
+
+
+def _parted(microbatch: Microbatch) -> Microbatch:
+    rows = len(microbatch.requests)
+    most = rows * microbatch.prompt_tokens // _TOKENS_OF_A_PART
+    return replace(microbatch, parts=max(1, min(rows, most, _MOST_PARTS)))
 
 
 def _batch(requests: Sequence[Request], microbatches: int) -> Batch:

@@ -70,7 +70,7 @@ class FixedStep:
         window = self._window()
         # The layers write into their input.
         x = stage.embed(self._inputs, window) if mesh.first else self._inputs.clone()
-        x = stage.forward(x, window, self._cache, self._run)
+        x = stage.forward(x, window, self._cache.layers, self._run)
         # A row that has all its tokens may run on beyond the context while others still want some.
         self._columns.add_(1).clamp_(max=self._last_position)
         return stage.logits(x[:, -1]) if mesh.last else x

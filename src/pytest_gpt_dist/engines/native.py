@@ -1,17 +1,19 @@
 """The native engine: prefill, decode and the microbatch schedule of a pipeline, in one loop."""
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from pytest_gpt_dist.cluster.arrival import Arrival
 from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.engines.batching import check_requests
 from pytest_gpt_dist.engines.decode_step import FixedStep, RecordedStep, Step
 from pytest_gpt_dist.engines.protocol import Batch, Chooser, Microbatch, ModelSource, Stopwatch
 from pytest_gpt_dist.model.attention import takes_masks
-from pytest_gpt_dist.model.cache import KVCache, Prompts
+from pytest_gpt_dist.model.cache import KVCache, Prompts, Window
 from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.decoder import Stage, compile_layers, run_layer
 from pytest_gpt_dist.model.dtypes import torch_dtype
@@ -23,6 +25,7 @@ from pytest_gpt_dist.model.upload import upload
 from pytest_gpt_dist.model.weights import CheckpointWeights, RandomWeights
 from pytest_gpt_dist.topology import Span
 
+_ALL = slice(None)
 _CACHE_COLUMNS = 16
 """Recorded steps read whole caches, for which attention wants a multiple of this many columns."""
 
@@ -48,14 +51,17 @@ class _Lane:
         microbatch: its requests.
         prompts: where its tokens stand.
         slot: its cache on this stage, and its recorded step.
-        inputs: first stage alone: what the next pass embeds, ``[rows, tokens]``.
+        tokens: what the next pass embeds, ``[rows, tokens]``; on other stages than the first, the prompts.
+        arrivals: what the next pass waits for: on the first stage the tokens that the last one chooses, ``[rows]``,
+            elsewhere hidden states, of each part of the prompts or of all rows.
         chosen: last stage alone: the tokens so far, each ``[rows]``.
     """
 
     microbatch: Microbatch
     prompts: Prompts
     slot: _Slot
-    inputs: torch.Tensor | None
+    tokens: torch.Tensor
+    arrivals: deque[Arrival]
     chosen: list[torch.Tensor]
 
 
@@ -156,9 +162,10 @@ class EagerNativeEngine:
             for lane in lanes:
                 steps = lane.microbatch.steps
                 if mesh.first and 0 < step <= steps:
-                    lane.inputs = self._last_tokens(lane)
+                    lane.tokens = self._last_tokens(lane)
                 if step < steps:
                     self._pass(lane, step, chooser, stopwatch)
+                    self._expect(lane, step + 1)
                     mesh.settle(keep=len(lanes))
         mesh.settle()
         return lanes
@@ -166,38 +173,68 @@ class EagerNativeEngine:
     def _pass(self, lane: _Lane, step: int, chooser: Chooser, stopwatch: Stopwatch | None) -> None:
         """Take a microbatch through this stage once."""
         mesh = self._mesh
-        x = self._forward(lane, step)
-        if not mesh.last:
-            # A recorded step writes into the same memory the next time, before this is settled.
-            mesh.send_next(x.clone() if step and lane.slot.decode is not None else x)
+        logits = self._decode(lane, step) if step else self._prefill(lane)
+        if logits is None:
             return
-        chosen = chooser(lane.microbatch, step, x)
+        chosen = chooser(lane.microbatch, step, logits)
         lane.chosen.append(chosen)
         if stopwatch is not None:
             stopwatch.token(lane.microbatch)
         if not mesh.first:
             mesh.send_tokens(chosen)
 
-    def _forward(self, lane: _Lane, step: int) -> torch.Tensor:
-        """Return the hidden states for the next stage, or logits."""
-        mesh, stage, decode = self._mesh, self._stage, lane.slot.decode
-        x = lane.inputs
-        if x is None:
-            rows, tokens = len(lane.microbatch.requests), 1 if step else lane.prompts.longest
-            x = mesh.recv_previous((rows, tokens, self._size.hidden), self._dtype)
-        if step and decode is not None:
-            if step == 1:
-                decode.begin(lane.prompts.lengths)
-            return decode(x)
-        window = lane.prompts.window(step)
+    def _prefill(self, lane: _Lane) -> torch.Tensor | None:
+        """Take the prompts through this stage, part by part; return logits, on the last stage alone."""
+        mesh, stage, window = self._mesh, self._stage, lane.prompts.window(0)
+        ends: list[torch.Tensor] = []
+        for rows in (part.slice for part in lane.microbatch.rows):
+            x = self._input(lane, window, rows)
+            x = stage.forward(x, window, [cache.of(rows) for cache in lane.slot.cache.layers])
+            if mesh.last:
+                ends.append(lane.prompts.last(x, rows))
+            else:
+                mesh.send_next(x)
+        return stage.logits(torch.cat(ends)) if mesh.last else None
+
+    def _decode(self, lane: _Lane, step: int) -> torch.Tensor | None:
+        """Take one token of each row through this stage; return logits, on the last stage alone."""
+        mesh, stage, recorded = self._mesh, self._stage, lane.slot.decode
+        if recorded is None:
+            window = lane.prompts.window(step)
+            x = stage.forward(self._input(lane, window), window, lane.slot.cache.layers)
+            if mesh.last:
+                return stage.logits(x[:, -1])
+            mesh.send_next(x)
+            return None
+        if step == 1:
+            recorded.begin(lane.prompts.lengths)
+        x = recorded(lane.tokens if mesh.first else lane.arrivals.popleft().take())
+        if mesh.last:
+            return x
+        # The next replay writes into the same memory, before this is settled.
+        mesh.send_next(x.clone())
+        return None
+
+    def _input(self, lane: _Lane, window: Window, rows: slice = _ALL) -> torch.Tensor:
+        """Return the hidden states that a pass begins with; they may be overwritten."""
+        if self._mesh.first:
+            return self._stage.embed(lane.tokens[rows], window)
+        return lane.arrivals.popleft().take()
+
+    def _expect(self, lane: _Lane, step: int) -> None:
+        """Be ready for what another stage makes for a step, so that it never waits for this one to be."""
+        mesh, microbatch = self._mesh, lane.microbatch
+        rows = len(microbatch.requests)
         if mesh.first:
-            x = stage.embed(x, window)
-        x = stage.forward(x, window, lane.slot.cache)
-        return stage.logits(lane.prompts.last(x, window)) if mesh.last else x
+            if step and not mesh.last:
+                lane.arrivals.append(mesh.expect_tokens((rows,)))
+        elif step < microbatch.steps:
+            tokens = 1 if step else lane.prompts.longest
+            for part in [rows] if step else map(len, microbatch.rows):
+                lane.arrivals.append(mesh.expect_previous((part, tokens, self._size.hidden), self._dtype))
 
     def _last_tokens(self, lane: _Lane) -> torch.Tensor:
-        rows = len(lane.microbatch.requests)
-        tokens = lane.chosen[-1] if self._mesh.last else self._mesh.recv_tokens((rows,))
+        tokens = lane.chosen[-1] if self._mesh.last else lane.arrivals.popleft().take()
         return tokens[:, None]
 
     def _lane(self, slot: int, microbatch: Microbatch) -> _Lane:
@@ -212,7 +249,9 @@ class EagerNativeEngine:
             del kept
             self._slots.pop(key, None)
             kept = self._slots[key] = self._slot(rows, columns)
-        return _Lane(microbatch, prompts, kept, self._prompt_tokens(microbatch), [])
+        lane = _Lane(microbatch, prompts, kept, self._prompt_tokens(microbatch), deque(), [])
+        self._expect(lane, 0)
+        return lane
 
     def _slot(self, rows: int, columns: int) -> _Slot:
         if not self._records:
@@ -221,9 +260,7 @@ class EagerNativeEngine:
         step = FixedStep(self._stage, self._mesh, cache, rows, self._run_layer)
         return _Slot(cache, RecordedStep(step, self._mesh))
 
-    def _prompt_tokens(self, microbatch: Microbatch) -> torch.Tensor | None:
-        if not self._mesh.first:
-            return None
+    def _prompt_tokens(self, microbatch: Microbatch) -> torch.Tensor:
         width = microbatch.prompt_tokens
         padded = [request.prompt + (0,) * (width - len(request.prompt)) for request in microbatch.requests]
         return upload(torch.tensor(padded), self._mesh.device)

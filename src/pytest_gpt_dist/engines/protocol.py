@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.config import DecoderConfig
-from pytest_gpt_dist.topology import Layout, Span
+from pytest_gpt_dist.topology import Layout, Span, split
 
 if TYPE_CHECKING:
     import torch
@@ -77,9 +77,20 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Microbatch:
-    """Requests that pass through a stage together."""
+    """Requests that pass through a stage together.
+
+    Attributes:
+        requests: one a row.
+        parts: in how many parts, by rows, the prompts go from stage to stage; after them all rows go together.
+    """
 
     requests: tuple[Request, ...]
+    parts: int = 1
+
+    @property
+    def rows(self) -> tuple[Span, ...]:
+        """Which rows each part of the prompts has."""
+        return split(len(self.requests), self.parts)
 
     @property
     def prompt_tokens(self) -> int:
@@ -88,7 +99,7 @@ class Microbatch:
 
     @property
     def steps(self) -> int:
-        """Forward passes, the prefill included: the most new tokens that one of its requests wants."""
+        """Steps, the prefill included: the most new tokens that one of its requests wants."""
         return max(request.new_tokens for request in self.requests)
 
 
@@ -105,7 +116,12 @@ class Batch:
 
     @property
     def passes(self) -> int:
-        """Forward passes in all: the steps of its microbatches, summed."""
+        """Forward passes of all its microbatches: one for each part of the prompts and each step after them."""
+        return sum(microbatch.parts + microbatch.steps - 1 for microbatch in self.microbatches)
+
+    @property
+    def choices(self) -> int:
+        """How often tokens are chosen: the steps of its microbatches, summed."""
         return sum(microbatch.steps for microbatch in self.microbatches)
 
     @property

@@ -16,7 +16,7 @@ from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.fractions import DeviceLimits
 from pytest_gpt_dist.measure.job import CaseJob, OracleJob, RankReport, ReferenceJob, ReferenceReport
 
-JOB_VERSION = 5
+JOB_VERSION = 6
 """Of what controller and ranks tell each other about cases; raised when a field of theirs changes."""
 
 

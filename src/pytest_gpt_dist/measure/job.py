@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from pytest_gpt_dist.cluster.spent import Spent
 from pytest_gpt_dist.engines.protocol import Batch, ModelSource, Sampling
 from pytest_gpt_dist.measure.times import BatchTimes
 from pytest_gpt_dist.topology import Layout, Traffic
@@ -57,10 +58,17 @@ class CaseJob:
 
 @dataclass(frozen=True)
 class RankRound:
-    """A round on one rank: its own seconds; batch times on the rank that speaks for its replica."""
+    """A round on one rank.
+
+    Attributes:
+        seconds: its own, from when all ranks were ready.
+        batches: when tokens came, on the rank that speaks for its replica.
+        spent: in communication; None where that is not known.
+    """
 
     seconds: float
     batches: tuple[BatchTimes, ...]
+    spent: Spent | None = None
 
 
 @dataclass(frozen=True)

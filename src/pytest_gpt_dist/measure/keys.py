@@ -67,7 +67,7 @@ KEYS = (
     Key("speedup", "ratio", "throughput over that of the reference"),
     Key("efficiency", "share", "speed-up over the number of devices; null where ranks share one"),
     Key("reference", "", "what the speed-up refers to: one device, the same engine and workload"),
-    Key("lost", "share", "where the missing efficiency went; not measured yet"),
+    Key("lost", "share", "where the missing efficiency went, by kind, as shares of the rounds"),
     Key("bandwidth_fraction", "share", "how near decoding came to the limit of memory"),
     Key("compute_fraction", "share", "how near the prefill came to the limit of arithmetic"),
     Key("limits", "bytes/s, 1/s", "what those two are divided by, by rank, measured in the session"),

@@ -14,6 +14,7 @@ import torch.distributed as dist
 
 from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
+from pytest_gpt_dist.cluster.spent import Spent
 from pytest_gpt_dist.engines.choosers import make_chooser
 from pytest_gpt_dist.engines.protocol import (
     Batch,
@@ -21,7 +22,6 @@ from pytest_gpt_dist.engines.protocol import (
     CommunicatesItself,
     Engine,
     EngineFactory,
-    Microbatch,
     Sampling,
 )
 from pytest_gpt_dist.measure.exactness import Exactness
@@ -98,10 +98,25 @@ class _RunningCase:
         """Whether a round communicated other than the layout says."""
         job, at = self._job, self._mesh.at
         passes = sum(batch.passes for batch in self._batches)
-        expected = traffic(job.source.config.dimensions, job.layout, at, passes)
+        choices = sum(batch.choices for batch in self._batches)
+        expected = traffic(job.source.config.dimensions, job.layout, at, passes, choices)
         if counted == expected:
             return None
         return f"{self._who()} communicated {counted} in a round, its layout says {expected}"
+
+    def _per_step(self, counted: Traffic) -> Traffic:
+        """A step's share of what a round communicated.
+
+        Prompts that go through at once communicate as a decode step does; what further parts of them cost is none
+        of a step's.
+        """
+        job, at, batches = self._job, self._mesh.at, self._batches
+        further = sum(batch.passes - batch.choices for batch in batches)
+        alike = counted - traffic(job.source.config.dimensions, job.layout, at, further, choices=0)
+        steps = sum(batch.steps for batch in batches) or 1
+        return Traffic(
+            alike.all_reduce // steps, alike.all_gather // steps, alike.send // steps, alike.recv // steps
+        )
 
     def _who(self) -> str:
         rank = this_rank().rank
@@ -154,10 +169,14 @@ class _RunningCase:
         return replace(
             report,
             problem=next((problem for problem in wrong if problem is not None), None),
-            traffic_per_step=_per_step(rounds[0].traffic, self._batches) if counted else None,
+            traffic_per_step=self._per_step(rounds[0].traffic) if counted else None,
             tokens=rounds[-1].tokens,
             tokens_vary=any(each.tokens != rounds[0].tokens for each in rounds),
-            rounds=tuple(RankRound(each.seconds, each.batches) for each in rounds) if timing else (),
+            rounds=tuple(
+                RankRound(each.seconds, each.batches, each.spent if counted else None) for each in rounds
+            )
+            if timing
+            else (),
             timed_span_s=(started_s, time.monotonic()),
         )
 
@@ -166,6 +185,7 @@ class _RunningCase:
         chooser = make_chooser(self._job.sampling, self._vocabulary, mesh)
         stopwatch = RoundStopwatch(mesh.device)
         before = mesh.traffic
+        mesh.spent()
         gc.collect()
         synchronize(mesh.device)
         _largest(0.0)  # every rank starts when the last one is ready
@@ -173,12 +193,11 @@ class _RunningCase:
         tokens = engine.generate(self._batches, chooser, stopwatch)
         synchronize(mesh.device)
         seconds = time.perf_counter() - start_s
-        counted = mesh.traffic - before
+        counted, spent = mesh.traffic - before, mesh.spent()
         if mesh.at.tp > 0:  # the first tensor-parallel rank speaks for all
-            return _Round(seconds, (), {}, counted)
-        return _Round(
-            seconds, stopwatch.read(), {index: tuple(ids) for index, ids in tokens.items()}, counted
-        )
+            return _Round(seconds, (), {}, counted, spent)
+        made = {index: tuple(ids) for index, ids in tokens.items()}
+        return _Round(seconds, stopwatch.read(), made, counted, spent)
 
 
 @dataclass(frozen=True)
@@ -187,25 +206,20 @@ class _Round:
     batches: tuple[BatchTimes, ...]
     tokens: dict[int, tuple[int, ...]]
     traffic: Traffic
+    spent: Spent | None
 
 
 def _with_new_tokens(batches: Sequence[Batch], new_tokens: int) -> tuple[Batch, ...]:
     return tuple(
         Batch(
             tuple(
-                Microbatch(tuple(replace(request, new_tokens=new_tokens) for request in micro.requests))
+                replace(
+                    micro, requests=tuple(replace(each, new_tokens=new_tokens) for each in micro.requests)
+                )
                 for micro in batch.microbatches
             )
         )
         for batch in batches
-    )
-
-
-def _per_step(counted: Traffic, batches: Sequence[Batch]) -> Traffic:
-    """Prefill and decode communicate alike, so a step's share is the round's total over its steps."""
-    steps = sum(max(micro.steps for micro in batch.microbatches) for batch in batches) or 1
-    return Traffic(
-        counted.all_reduce // steps, counted.all_gather // steps, counted.send // steps, counted.recv // steps
     )
 
 

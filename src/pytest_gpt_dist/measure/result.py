@@ -14,6 +14,7 @@ from pytest_gpt_dist.measure.drift import drift
 from pytest_gpt_dist.measure.fingerprint import SCHEMA, fingerprint
 from pytest_gpt_dist.measure.fractions import DeviceLimits, bandwidth_fraction, compute_fraction
 from pytest_gpt_dist.measure.job import RankReport
+from pytest_gpt_dist.measure.losses import lost, other
 from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.metrics import (
     MOST_UNACCOUNTED,
@@ -90,7 +91,13 @@ class Result:
             "tokens_per_s": alone_tokens_per_s,
             "origin": origin,
         }
-        info = self.extra_info | {"speedup": gain, "efficiency": share, "reference": reference}
+        shares = self.extra_info["lost"]
+        info = self.extra_info | {
+            "speedup": gain,
+            "efficiency": share,
+            "reference": reference,
+            "lost": shares | {"other": other(shares, share)},
+        }
         return replace(self, speedup=gain, efficiency=share, extra_info=info)
 
 
@@ -149,7 +156,7 @@ def make_result(
         "shared_gpu": machine.shares_gpu(case.gpus),
         "device": machine.device,
         "device_name": machine.device_name,
-        "backend": machine.backend,
+        "backend": machine.backend_of(case.gpus),
         "machines": 1,
         "threads_per_rank": machine.threads_per_rank,
         "attention": machine.attention,
@@ -173,7 +180,7 @@ def make_result(
         "speedup": None,
         "efficiency": None,
         "reference": None,
-        "lost": dict.fromkeys(("communication", "bubble", "imbalance", "host", "other")),
+        "lost": lost([round.seconds for round in rounds], [round.losses for round in rounds]),
         "bandwidth_fraction": bandwidth_fraction(case, figures, limits) if figures else None,
         "compute_fraction": compute_fraction(case, figures, limits) if figures else None,
         "limits": {

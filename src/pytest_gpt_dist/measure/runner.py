@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_gpt_dist.cluster import OWN, Progress, RankGroup, RankGroupError, Side
+from pytest_gpt_dist.engines.batching import in_parts
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import measure_limits, run_case
@@ -16,6 +17,7 @@ from pytest_gpt_dist.measure.exactness import EXACT_TOKENS
 from pytest_gpt_dist.measure.fractions import DeviceLimits
 from pytest_gpt_dist.measure.job import CaseJob, RankReport, Timing
 from pytest_gpt_dist.measure.keeping import Keeping
+from pytest_gpt_dist.measure.losses import losses
 from pytest_gpt_dist.measure.machine import Machine
 from pytest_gpt_dist.measure.references import Reference, References, WrongResultError
 from pytest_gpt_dist.measure.result import Launch, Result, make_result
@@ -255,7 +257,7 @@ class CaseRunner:
             engine=case.engine_path,
             source=self._keeping.for_launch(case.source, case.layout, timing.launches if timing else 1),
             layout=case.layout,
-            batches=case.batches,
+            batches=in_parts(case.batches, case.layout, self._machine.device),
             sampling=case.workload.sampling,
             check=reference.check if reference else None,
             timing=timing,
@@ -377,10 +379,11 @@ def _rounds(case: Case, reports: Sequence[RankReport]) -> list[Round]:
     speakers = [lane[-1] for lane in case.layout.pipelines if case.layout.coordinates(lane[-1]).tp == 0]
     return [
         Round(
-            max(report.rounds[number].seconds for report in reports),
-            tuple(reports[rank].rounds[number].batches for rank in speakers),
+            max(each.seconds for each in ranks),
+            tuple(ranks[speaker].batches for speaker in speakers),
+            losses(case.layout, [each.seconds for each in ranks], [each.spent for each in ranks]),
         )
-        for number in range(len(reports[0].rounds))
+        for ranks in zip(*(report.rounds for report in reports), strict=True)
     ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_gpt_dist.measure.losses import Losses
+
 
 @dataclass(frozen=True)
 class BatchTimes:
@@ -18,10 +20,11 @@ class BatchTimes:
 
 @dataclass(frozen=True)
 class Round:
-    """One timed round of the whole world: its slowest rank, and the batches of each replica."""
+    """One timed round of the whole world: its slowest rank, the batches of each replica, and what was lost."""
 
     seconds: float
     replicas: tuple[tuple[BatchTimes, ...], ...]
+    losses: Losses | None = None
 
 
 class Summary(float):

@@ -70,10 +70,10 @@ class Prompts:
         seen = torch.arange(start + 1, device=columns.device) <= columns[:, None]
         return Window(start, start + 1, self._rows, columns, seen[:, None, None, :])
 
-    def last(self, hidden: torch.Tensor, window: Window) -> torch.Tensor:
-        """Return of ``[rows, tokens, hidden]`` what each row's last token has: ``[rows, hidden]``."""
-        if window.prefill and self._ragged:
-            return hidden[self._rows, self.lengths - 1]
+    def last(self, hidden: torch.Tensor, rows: slice) -> torch.Tensor:
+        """Return of some rows' prefill, ``[rows, tokens, hidden]``, what their last tokens have: ``[rows, hidden]``."""
+        if self._ragged:
+            return hidden[self._rows[: len(hidden)], self.lengths[rows] - 1]
         return hidden[:, -1]
 
 
@@ -100,6 +100,10 @@ class LayerCache:
             self.keys[window.rows, :, window.columns] = keys
             self.values[window.rows, :, window.columns] = values
         return self.keys[:, :, : window.stop], self.values[:, :, : window.stop]
+
+    def of(self, rows: slice) -> "LayerCache":
+        """Return that of some rows, in the same memory."""
+        return LayerCache(self.keys[rows], self.values[rows])
 
 
 class KVCache:

@@ -5,7 +5,7 @@
 each, and sum their parts twice a layer and once for the embedding. A run may be of any length, even none.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F  # noqa: N812  as everybody calls it
@@ -209,7 +209,10 @@ def compile_layers() -> RunLayer:
 
     Each number of rows and columns is compiled anew; one too many would run as it is, so that is an error.
     """
+    from torch._inductor import config as inductor  # noqa: PLC0415  every rank imports this file, few compile
+
     torch._dynamo.config.recompile_limit = _MOST_SHAPES
+    inductor.compile_threads = 1  # no pool of processes beside the ranks
     return torch.compile(run_layer, dynamic=False, fullgraph=True)
 
 
@@ -274,14 +277,14 @@ class Stage:
         return x if self.positions is None else x.add_(window.take(self.positions))
 
     def forward(
-        self, x: torch.Tensor, window: Window, cache: KVCache, run: RunLayer = run_layer
+        self, x: torch.Tensor, window: Window, caches: Sequence[LayerCache], run: RunLayer = run_layer
     ) -> torch.Tensor:
-        """Run the stage's layers over ``x`` ``[rows, tokens, hidden]``, in place, each by ``run``."""
+        """Run the stage's layers over ``x`` ``[rows, tokens, hidden]``, in place, each by ``run`` with its cache."""
         rotary = None
         if self.rotary is not None:
             cosine, sine = (window.take(table).unsqueeze(2) for table in self.rotary)
             rotary = cosine, sine
-        for layer, kept in zip(self.layers, cache.layers, strict=True):
+        for layer, kept in zip(self.layers, caches, strict=True):
             x = run(layer, x, window, kept, rotary)
         return x
 

@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gpt_dist.report.figures import CaseFigures, devices
-from pytest_gpt_dist.report.findings import AtCount, Group, Rating
+from pytest_gpt_dist.report.findings import AtCount, Group, Loss, Rating
 from pytest_gpt_dist.report.verdicts import verdict_name
 from pytest_gpt_dist.report.wording import first_of
 
+_WORTH_SAYING = 0.005
+"""Share below which a loss would be said to be 0%."""
 _RATED = {"efficiency": "Efficiency", "gpu_utilization": "GPU utilisation"}
 
 
@@ -24,7 +26,7 @@ class KeyFinding:
 def key_findings(group: Group, failed: int = 0, left_out: int = 0) -> tuple[KeyFinding, ...]:
     """The fastest case, what it was not compared with, its distance to the limit, verdicts, efficiency, ratings.
 
-    ``failed`` and ``left_out`` count what no group has figures of.
+    Where losses are known, the largest is said. ``failed`` and ``left_out`` count what no group has figures of.
     """
     engines = len({case.engine for case in group.cases})
     return (
@@ -34,6 +36,7 @@ def key_findings(group: Group, failed: int = 0, left_out: int = 0) -> tuple[KeyF
         KeyFinding("Against the limit", _limit(group.fastest)),
         KeyFinding("Verdicts", _verdicts(group.cases)),
         *_efficiency(group, engines),
+        *_loss(group.largest_loss),
         *_spread(group.by_count, engines),
         *(KeyFinding(*_rated(rating)) for rating in group.ratings),
     )
@@ -92,6 +95,13 @@ def _efficiency(group: Group, engines: int) -> Iterator[KeyFinding]:
             there = [case for case in group.cases if (case.engine, case.gpus) == (at.engine, at.gpus)]
             text = f"not known: {', '.join(dict.fromkeys(case.why_missing('efficiency') for case in there))}"
         yield KeyFinding(f"Mean efficiency on {_place(at, engines)}", text)
+
+
+def _loss(loss: Loss | None) -> Iterator[KeyFinding]:
+    if loss is not None and loss.share > _WORTH_SAYING:
+        yield KeyFinding(
+            "Largest loss", f"{loss.case.case} loses {loss.share:.0%} of its time to {loss.kind}"
+        )
 
 
 def _spread(by_count: Sequence[AtCount], engines: int) -> Iterator[KeyFinding]:

@@ -43,7 +43,7 @@ class Theme:
 
 # Okabe and Ito's palette, which readers of any colour vision can tell apart; their black is a theme's ink.
 _OKABE_ITO = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442")
-BLUE, ORANGE, GREEN, VERMILLION, _, SKY, _ = _OKABE_ITO
+BLUE, ORANGE, GREEN, VERMILLION, PINK, SKY, _ = _OKABE_ITO
 LIGHT = Theme(paper="#ffffff", text="#1a1a1a", muted="#595959", grid="#dddddd", ink="#000000")
 DARK = Theme(paper="#16181d", text="#ececec", muted="#a9b0ba", grid="#3a3e47", ink="#ffffff")
 
@@ -63,6 +63,21 @@ class Key:
 
     label: str
     artist: Artist
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture, not yet drawn. ``name`` is that of its file without the suffix."""
+
+    name: str
+    title: str
+    caption: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    legend: Callable[[Theme], Sequence[Key]]
+
+    def png(self, theme: Theme) -> bytes:
+        """Draw it."""
+        return render(self.title, self.caption, self.panels, self.legend, theme)
 
 
 def render(

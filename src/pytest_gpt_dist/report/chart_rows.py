@@ -12,10 +12,11 @@ from matplotlib.ticker import StrMethodFormatter
 
 from pytest_gpt_dist.report.chart_canvas import PLOT_IN, Panel, Theme
 
+BAR_HEIGHT = 0.36
 _ROW_IN = 0.46
 _CHARACTER_IN = 0.085
 _LONGEST_LABEL = 62
-_BAR, _BAR_HEIGHT = 0.64, 0.36
+_BAR = 0.64
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,12 @@ def rows_panel(rows: Sequence[Row], axis: str, title: str = "", target: float | 
         _draw(axes, theme, rows, target)
         axes.set_xlabel(axis)
 
-    return Panel(_ROW_IN * max(1, len(rows)), draw, title)
+    return Panel(rows_in(len(rows)), draw, title)
+
+
+def rows_in(rows: int) -> float:
+    """The height of so many rows, in inches."""
+    return _ROW_IN * max(1, rows)
 
 
 def cut(text: str, longest: int = _LONGEST_LABEL) -> str:
@@ -68,11 +74,26 @@ def plain_axes(axes: Axes) -> None:
     axes.tick_params(length=0)
 
 
-def _draw(axes: Axes, theme: Theme, rows: Sequence[Row], target: float | None) -> None:
+def name_rows(axes: Axes, theme: Theme, labels: Sequence[str]) -> list[float]:
+    """Room for a bar below each name; returns where their middles are."""
     plain_axes(axes)
     axes.grid(axis="x", linewidth=0.8)
-    axes.set_ylim(max(1, len(rows)), 0)
+    axes.set_ylim(max(1, len(labels)), 0)
     axes.set_yticks([])
+    if not labels:
+        axes.text(0, 0.5, "no such case", color=theme.muted, style="italic", va="center")
+    for place, label in enumerate(labels):
+        axes.text(0, place + 0.41, cut(label), va="bottom", transform=axes.get_yaxis_transform())
+    return [place + _BAR for place in range(len(labels))]
+
+
+def write_why(axes: Axes, theme: Theme, middle: float, why: str, beside: float = 0.0) -> None:
+    """Why there is no bar, in its place."""
+    _write(axes, beside, middle, cut(f"– {why}"), color=theme.muted, style="italic")
+
+
+def _draw(axes: Axes, theme: Theme, rows: Sequence[Row], target: float | None) -> None:
+    middles = name_rows(axes, theme, [row.label for row in rows])
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,g}"))
     largest = max((row.end for row in rows), default=0.0) or 1.0
     largest = max(largest, target or 0.0)
@@ -80,15 +101,11 @@ def _draw(axes: Axes, theme: Theme, rows: Sequence[Row], target: float | None) -
     axes.set_xlim(0, largest / (1 - min(0.5, behind * _CHARACTER_IN / PLOT_IN)))
     if target is not None:
         axes.axvline(target, color=theme.muted, linestyle="--", linewidth=1.2, zorder=1)
-    if not rows:
-        axes.text(0, 0.5, "no such case", color=theme.muted, style="italic", va="center")
-    for place, row in enumerate(rows):
-        _draw_row(axes, theme, place, row)
+    for middle, row in zip(middles, rows, strict=True):
+        _draw_row(axes, theme, middle, row)
 
 
-def _draw_row(axes: Axes, theme: Theme, place: int, row: Row) -> None:
-    middle = place + _BAR
-    axes.text(0, place + 0.41, cut(row.label), va="bottom", transform=axes.get_yaxis_transform())
+def _draw_row(axes: Axes, theme: Theme, middle: float, row: Row) -> None:
     if row.points:
         axes.plot(
             row.points,
@@ -100,12 +117,11 @@ def _draw_row(axes: Axes, theme: Theme, place: int, row: Row) -> None:
             clip_on=False,
         )
     if row.value is None:
-        beside = max(row.points, default=0.0)
-        _write(axes, beside, middle, cut(f"– {row.text}"), color=theme.muted, style="italic")
+        write_why(axes, theme, middle, row.text, beside=max(row.points, default=0.0))
         return
-    axes.barh(middle, row.value, height=_BAR_HEIGHT, color=row.colour(theme))
+    axes.barh(middle, row.value, height=BAR_HEIGHT, color=row.colour(theme))
     if row.inner is not None:
-        axes.barh(middle, row.inner, height=_BAR_HEIGHT, color=row.inner_colour)
+        axes.barh(middle, row.inner, height=BAR_HEIGHT, color=row.inner_colour)
     if row.span is not None:
         low, high = sorted(row.span)
         line = axes.errorbar(
@@ -114,7 +130,7 @@ def _draw_row(axes: Axes, theme: Theme, place: int, row: Row) -> None:
         for part in line.get_children():
             part.set_path_effects(_outlined(theme))
     if row.mark is not None:
-        half = _BAR_HEIGHT / 2 + 0.02
+        half = BAR_HEIGHT / 2 + 0.02
         axes.plot(
             [row.mark] * 2,
             [middle - half, middle + half],

@@ -1,9 +1,8 @@
-"""The seven charts of a group: what each shows, against what, and measured with what."""
+"""The charts of a group: what each shows, against what, and measured with what."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import log2
 from statistics import fmean
 
@@ -12,29 +11,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import StrMethodFormatter
 
-from pytest_gpt_dist.report.chart_canvas import BLUE, SKY, Key, Panel, Theme, render
+from pytest_gpt_dist.report.chart_canvas import BLUE, SKY, Chart, Key, Panel, Theme
+from pytest_gpt_dist.report.chart_losses import lost_efficiency
 from pytest_gpt_dist.report.chart_rows import Row, cut, plain_axes, rows_panel
-from pytest_gpt_dist.report.figures import CaseFigures, Figure, Latency, devices
+from pytest_gpt_dist.report.chart_words import label, launches, measured, not_shown, referred
+from pytest_gpt_dist.report.figures import CaseFigures, Figure, Latency
 from pytest_gpt_dist.report.findings import EFFICIENCY_TARGET, Group, Series, series_of
-from pytest_gpt_dist.report.wording import first_of
 
 _MIB = 2**20
 _MARKERS = "osD^vP*X"
-
-
-@dataclass(frozen=True)
-class Chart:
-    """A picture, not yet drawn. ``name`` is that of its file without the suffix."""
-
-    name: str
-    title: str
-    caption: tuple[str, ...]
-    panels: tuple[Panel, ...]
-    legend: Callable[[Theme], Sequence[Key]]
-
-    def png(self, theme: Theme) -> bytes:
-        """Draw it."""
-        return render(self.title, self.caption, self.panels, self.legend, theme)
 
 
 def charts(group: Group) -> tuple[Chart, ...]:
@@ -43,6 +28,7 @@ def charts(group: Group) -> tuple[Chart, ...]:
         throughput_comparison(group),
         latency_comparison(group),
         parallel_efficiency(group),
+        lost_efficiency(group),
         avg_throughput_per_gpu(group),
         scaling_curves(group),
         memory_per_rank(group),
@@ -54,7 +40,7 @@ def throughput_comparison(group: Group) -> Chart:
     """Tokens per second of every case."""
     rows = [
         Row(
-            label=_label(group, case),
+            label=label(group, case),
             colour=_colour(group, series_of(case)),
             value=case.tokens_per_s,
             text=f"{case.tokens_per_s:,.1f}",
@@ -66,8 +52,8 @@ def throughput_comparison(group: Group) -> Chart:
         "throughput_comparison",
         "Throughput of the whole world",
         (
-            f"Generated tokens of all devices together, mean over the rounds. {_launches(group)}",
-            *_measured(group),
+            f"Generated tokens of all devices together, mean over the rounds. {launches(group)}",
+            *measured(group),
         ),
         (rows_panel(rows, "tokens/s"),),
         _series_keys(group, group.cases),
@@ -78,7 +64,7 @@ def latency_comparison(group: Group) -> Chart:
     """Where the time of a request goes."""
     rows = [
         Row(
-            label=_label(group, case),
+            label=label(group, case),
             colour=lambda _: SKY,
             value=case.latency.mean_s * 1e3,
             text=f"{case.latency.mean_s * 1e3:,.1f} ms",
@@ -93,7 +79,7 @@ def latency_comparison(group: Group) -> Chart:
         "Latency of a request",
         (
             "From the start of its batch to its last token: bar and figure are the mean over requests and rounds.",
-            *_measured(group),
+            *measured(group),
         ),
         (rows_panel(rows, "milliseconds"),),
         lambda theme: [
@@ -109,7 +95,7 @@ def parallel_efficiency(group: Group) -> Chart:
     several = [case for case in group.cases if case.gpus > 1]
     rows = [
         Row(
-            label=_label(group, case),
+            label=label(group, case),
             colour=_colour(group, series_of(case)),
             value=case.efficiency,
             text=_or_why(case, "efficiency", case.efficiency, "{:.0%}"),
@@ -121,9 +107,9 @@ def parallel_efficiency(group: Group) -> Chart:
         "parallel_efficiency",
         "Parallel efficiency",
         (
-            f"Speed-up ÷ devices. {_launches(group)}",
-            _referred(group),
-            *_measured(group),
+            f"Speed-up ÷ devices. {launches(group)}",
+            referred(group),
+            *measured(group),
         ),
         (rows_panel(rows, "share of a linear speed-up", target=EFFICIENCY_TARGET),),
         lambda theme: [
@@ -163,7 +149,7 @@ def avg_throughput_per_gpu(group: Group) -> Chart:
             f"Bars: the mean over the device counts that all strategies of an engine have ({over}). In brackets, and as"
             " circles: each count."
             + (" Oversubscribed ranks share cores, and count as devices nevertheless." if crowded else ""),
-            *_measured(group),
+            *measured(group),
         ),
         (rows_panel(rows, "tokens/s of a device"),),
         lambda theme: [Key("one device count", _circle(theme))],
@@ -177,10 +163,10 @@ def scaling_curves(group: Group) -> Chart:
         "scaling_curves",
         "Speed-up with the number of devices",
         (
-            f"Hollow: ranks share cores or a GPU. {_launches(group)}",
-            _referred(group),
-            *([_not_shown(absent, "speedup")] if absent else []),
-            *_measured(group),
+            f"Hollow: ranks share cores or a GPU. {launches(group)}",
+            referred(group),
+            *([not_shown(absent, "speedup")] if absent else []),
+            *measured(group),
         ),
         (Panel(3.4, lambda axes, theme: _draw_curves(axes, theme, group)),),
         lambda theme: [
@@ -199,7 +185,7 @@ def memory_per_rank(group: Group) -> Chart:
         largest = max(ranks, default=None)
         rows.append(
             Row(
-                label=_label(group, case),
+                label=label(group, case),
                 colour=_colour(group, series_of(case)),
                 value=largest,
                 text=_or_why(case, "peak_memory_bytes", largest, "{:,.0f} MiB"),
@@ -212,7 +198,7 @@ def memory_per_rank(group: Group) -> Chart:
         "Peak memory of a rank",
         (
             "The bar is the largest rank's; the stroke is the largest rank's share of the weights.",
-            *_measured(group),
+            *measured(group),
         ),
         (rows_panel(rows, "MiB"),),
         lambda theme: [
@@ -231,7 +217,7 @@ def latency_distribution(group: Group) -> Chart:
         (
             "Over requests, rounds and launches: the bar ends at the median, the line at the 99th percentile;"
             " behind them median, 95th and 99th percentile.",
-            *_measured(group),
+            *measured(group),
         ),
         (
             rows_panel(
@@ -252,10 +238,10 @@ def latency_distribution(group: Group) -> Chart:
 def _distribution(group: Group, case: CaseFigures, latency: Latency | None) -> Row:
     if latency is None:
         why = case.why_missing("itl_s")
-        return Row(_label(group, case), _colour(group, series_of(case)), None, why)
+        return Row(label(group, case), _colour(group, series_of(case)), None, why)
     median, p95, p99 = (1e3 * seconds for seconds in (latency.p50_s, latency.p95_s, latency.p99_s))
     return Row(
-        label=_label(group, case),
+        label=label(group, case),
         colour=_colour(group, series_of(case)),
         value=median,
         text=f"{median:,.1f} / {p95:,.1f} / {p99:,.1f}",
@@ -308,9 +294,9 @@ def _draw_curves(axes: Axes, theme: Theme, group: Group) -> None:
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}×"))
     axes.set_xlabel("devices")
     axes.tick_params(axis="y", direction="in", pad=-2)
-    for label in axes.get_yticklabels():
-        label.set_horizontalalignment("left")
-        label.set_verticalalignment("bottom")
+    for tick in axes.get_yticklabels():
+        tick.set_horizontalalignment("left")
+        tick.set_verticalalignment("bottom")
 
 
 def _curve(
@@ -366,14 +352,6 @@ def _common_counts(group: Group, engine: str) -> list[int]:
     return sorted(set.intersection(*ran))
 
 
-def _label(group: Group, case: CaseFigures) -> str:
-    """The test's name, or where all cases are of one function what stands in its brackets."""
-    functions = {each.case.partition("[")[0] for each in group.cases}
-    inside = case.case.partition("[")[2]
-    name = inside[:-1] if inside.endswith("]") and len(functions) == 1 else case.case
-    return f"{name} · oversubscribed" if case.oversubscribed else name
-
-
 def _or_why(case: CaseFigures, figure: Figure, value: float | None, form: str) -> str:
     return case.why_missing(figure) if value is None else form.format(value)
 
@@ -385,33 +363,3 @@ def _relative_range(case: CaseFigures, of: int) -> tuple[float, float] | None:
         return None
     low, high = (figure / case.reference.tokens_per_s / of for figure in found)
     return low, high
-
-
-def _launches(group: Group) -> str:
-    counts = {len(case.launches_tokens_per_s) for case in group.cases if case.launches_tokens_per_s}
-    if max(counts, default=0) < 2:
-        return "No error bars: one launch a case."
-    of = f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
-    return f"Lines: slowest to fastest of {of} launches, each by the median of its rounds."
-
-
-def _referred(group: Group) -> str:
-    references = dict.fromkeys(
-        f"{case.reference.engine} on {devices(case.reference.gpus)}, {case.reference.tokens_per_s:,.1f} tokens/s"
-        f" ({case.reference.origin})"
-        for case in group.cases
-        if case.reference is not None
-    )
-    if not references:
-        return "There is no reference."
-    lines = any(case.launch_range_tokens_per_s for case in group.cases)
-    spread = " Its own spread is not in the lines." if lines else ""
-    return f"Reference: {first_of(list(references), '; ')}.{spread}"
-
-
-def _not_shown(cases: Sequence[CaseFigures], figure: Figure) -> str:
-    return f"Not shown: {first_of([f'{case.case} ({case.why_missing(figure)})' for case in cases])}."
-
-
-def _measured(group: Group) -> tuple[str, str]:
-    return group.heading, f"{group.machine} · {group.dates}"

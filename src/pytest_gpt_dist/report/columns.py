@@ -56,6 +56,11 @@ def verdict_rows(group: Group) -> list[VerdictRow]:
     ]
 
 
+def _lost(kind: str) -> Callable[[CaseFigures], str]:
+    """The share of that kind; what is next to nothing has no sign."""
+    return lambda case: number(None if case.lost is None else getattr(case.lost, kind), "{:z.0%}")
+
+
 def _launches(case: CaseFigures) -> str:
     found = case.launch_range_tokens_per_s
     count = len(case.launches_tokens_per_s)
@@ -78,6 +83,16 @@ FIGURES = (
     Column("notes", "left", lambda case: ", ".join(case.notes)),
 )
 """Throughput, what became of the devices, and whether the result is right."""
+
+LOSSES = (
+    Column("case", "left", lambda case: case.case),
+    Column("efficiency", "right", lambda case: number(case.efficiency, "{:.0%}"), "efficiency"),
+    Column("communication", "right", _lost("communication"), "lost"),
+    Column("bubble", "right", _lost("bubble"), "lost"),
+    Column("imbalance", "right", _lost("imbalance"), "lost"),
+    Column("other", "right", _lost("other"), "lost_other"),
+)
+"""What became of the ranks' time, as shares of it."""
 
 LATENCIES = (
     Column("case", "left", lambda case: case.case),

@@ -24,6 +24,8 @@ Figure = Literal[
     "gpu_utilization",
     "peak_memory_bytes",
     "itl_s",
+    "lost",
+    "lost_other",
 ]
 _OF_SCALING: tuple[Figure, ...] = ("speedup", "efficiency")
 
@@ -49,6 +51,25 @@ class Reference:
 
     def __str__(self) -> str:
         return f"{self.engine} on {devices(self.gpus)}, {self.tokens_per_s:,.1f} tokens/s, {self.origin}"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """Shares of the ranks' time that were lost, by kind; ``host`` and ``other`` are None where they are not known.
+
+    ``other`` is what was not measured, below 0 where ranks do their share of the work faster than one device would.
+    """
+
+    communication: float
+    bubble: float
+    imbalance: float
+    host: float | None
+    other: float | None
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """The three that ranks have clocks for, by name."""
+        return {"communication": self.communication, "bubble": self.bubble, "imbalance": self.imbalance}
 
 
 @dataclass(frozen=True)
@@ -102,6 +123,7 @@ class CaseFigures:
     itl: Latency | None
     speedup: float | None
     efficiency: float | None
+    lost: Lost | None
     reference: Reference | None
     bandwidth_fraction: float | None
     compute_fraction: float | None
@@ -164,6 +186,7 @@ def case_figures(saved: SavedCase) -> CaseFigures:
             itl=_maybe(_latency, info["itl_s"]),
             speedup=_maybe(_positive, info["speedup"]),
             efficiency=_maybe(_positive, info["efficiency"]),
+            lost=_lost(info["lost"]),
             reference=_maybe(_reference, info["reference"]),
             bandwidth_fraction=_maybe(_number, info["bandwidth_fraction"]),
             compute_fraction=_maybe(_number, info["compute_fraction"]),
@@ -212,6 +235,8 @@ def _missing(info: Mapping[str, Any]) -> Iterator[Missing]:
         elif info["shared_gpu"]:
             why = "ranks share a GPU"
         yield Missing("efficiency", why)
+    if info["gpus"] > 1:
+        yield from _missing_losses(info)
     if info["bandwidth_fraction"] is None:
         undecoded = info["decode_tokens_per_s"] is None
         yield Missing(
@@ -223,6 +248,19 @@ def _missing(info: Mapping[str, Any]) -> Iterator[Missing]:
         yield Missing("peak_memory_bytes", "the system did not tell")
     if info["itl_s"] is None:
         yield Missing("itl_s", "only one token")
+
+
+def _missing_losses(info: Mapping[str, Any]) -> Iterator[Missing]:
+    if _lost(info["lost"]) is None:
+        why = "not measured"
+        if info["device"] != "cpu":
+            why = "not measured on GPUs"
+        elif info["collectives_per_step"] is None:
+            why = "the engine communicates by itself"
+        yield Missing("lost", why)
+        yield Missing("lost_other", why)
+    elif info["lost"]["other"] is None:
+        yield Missing("lost_other", "no efficiency")
 
 
 def _maybe(read: Callable[[Any], T], value: Any) -> T | None:
@@ -253,6 +291,15 @@ def _by_rank(values: Any) -> tuple[int | None, ...]:
 
 def _latency(entries: Mapping[str, Any]) -> Latency:
     return Latency(*(_number(entries[name]) for name in ("mean", "p50", "p95", "p99")))
+
+
+def _lost(entries: Mapping[str, Any]) -> Lost | None:
+    """None where the ranks did not tell: they know the three that they have clocks for together, or none."""
+    measured = [entries[kind] for kind in ("communication", "bubble", "imbalance")]
+    if None in measured:
+        return None
+    unmeasured = (_maybe(_number, entries[kind]) for kind in ("host", "other"))
+    return Lost(*map(_number, measured), *unmeasured)
 
 
 def _reference(entries: Mapping[str, Any]) -> Reference:

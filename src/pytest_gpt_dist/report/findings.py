@@ -63,6 +63,15 @@ class AtCount:
 
 
 @dataclass(frozen=True)
+class Loss:
+    """The share of a case's time that one kind of loss takes."""
+
+    case: CaseFigures
+    kind: str
+    share: float
+
+
+@dataclass(frozen=True)
 class Rating:
     """Which cases reach a target; ``unknown`` are those without the figure."""
 
@@ -106,6 +115,17 @@ class Group:
         for case in self.distinct:
             there.setdefault((case.engine, case.gpus), []).append(case)
         return tuple(_at_count(engine, gpus, cases) for (engine, gpus), cases in there.items())
+
+    @property
+    def largest_loss(self) -> Loss | None:
+        """The largest that was measured of a case on several devices; None where none was."""
+        losses = [
+            Loss(case, kind, share)
+            for case in self.distinct
+            if case.gpus > 1 and case.lost is not None
+            for kind, share in case.lost.measured.items()
+        ]
+        return max(losses, key=attrgetter("share"), default=None)
 
     @property
     def ratings(self) -> tuple[Rating, Rating]:
@@ -295,6 +315,7 @@ def _gaps(cases: Sequence[CaseFigures]) -> Iterator[str]:
             yield f"no case: {engine} on one device"
     for figure, name in (
         ("efficiency", "efficiency"),
+        ("lost", "losses"),
         ("bandwidth_fraction", "share of the limit"),
         ("gpu_utilization", "GPU utilisation"),
         ("peak_memory_bytes", "memory"),

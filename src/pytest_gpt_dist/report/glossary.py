@@ -14,6 +14,10 @@ GLOSSARY = (
         "dp·pp·tp",
         "how devices are divided: replicas of the model · stages of its layers · parts of each layer",
     ),
+    ("communication", "time that collectives between ranks take, once the last of their ranks has come"),
+    ("bubble", "time in sends between the stages of a pipeline, and in waiting for another stage"),
+    ("imbalance", "time in which ranks wait for the slowest: in collectives, and at the end of a round"),
+    ("other", "what is left of the ranks' time beside efficiency, communication, bubble and imbalance"),
     ("oversubscribed", "more ranks × threads than cores on the CPU: a speed-up, but no efficiency"),
 )
 """Word and meaning."""

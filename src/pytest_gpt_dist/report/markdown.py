@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from tabulate import tabulate
 
-from pytest_gpt_dist.report.charts import Chart
+from pytest_gpt_dist.report.chart_canvas import Chart
 from pytest_gpt_dist.report.glossary import GLOSSARY
 from pytest_gpt_dist.report.sections import TITLE, Document, Section, Table
 

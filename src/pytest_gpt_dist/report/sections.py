@@ -6,11 +6,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pytest_gpt_dist.report.answer import KeyFinding, key_findings
-from pytest_gpt_dist.report.columns import FIGURES, LATENCIES, SOURCES, Column, VerdictRow, verdict_rows
+from pytest_gpt_dist.report.columns import (
+    FIGURES,
+    LATENCIES,
+    LOSSES,
+    SOURCES,
+    Column,
+    VerdictRow,
+    verdict_rows,
+)
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Findings, Group
 
 TITLE = "Performance of distributed GPT inference"
+_LOSSES = (
+    "What became of the ranks' time: shares that make up the whole."
+    " Other is below 0 where ranks do their share faster than one device would."
+)
 
 
 @dataclass(frozen=True)
@@ -75,6 +87,7 @@ def compose(findings: Findings, made_at: datetime) -> Document:
 
 
 def _section(number: int, group: Group, findings: Findings) -> Section:
+    several = tuple(case for case in group.cases if case.gpus > 1)
     return Section(
         number=number,
         group=group,
@@ -83,6 +96,7 @@ def _section(number: int, group: Group, findings: Findings) -> Section:
         alerts=tuple(KeyFinding(case.case, alert) for case in group.cases for alert in case.alerts),
         tables=(
             Table("Figures", "Of the whole world; memory is that of the largest rank.", FIGURES, group.cases),
+            *([Table("Losses", _LOSSES, LOSSES, several)] if several else []),
             Table("Latencies", "Milliseconds: mean / p50 / p95 / p99.", LATENCIES, group.cases),
             Table("Sources", "Where each case's figures are saved.", SOURCES, group.cases),
         ),

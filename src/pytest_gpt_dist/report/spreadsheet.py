@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import re
+from dataclasses import fields
 from io import StringIO
 
-from pytest_gpt_dist.report.figures import CaseFigures, Latency
+from pytest_gpt_dist.report.figures import CaseFigures, Latency, Lost
 from pytest_gpt_dist.report.findings import Findings, Group
 
 Cell = str | float | None
@@ -63,6 +64,7 @@ def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]
         ("efficiency", case.efficiency),
         ("reference", None if reference is None else str(reference)),
         ("reference_tokens_per_s", None if reference is None else reference.tokens_per_s),
+        *_lost(case.lost),
         ("bandwidth_fraction", case.bandwidth_fraction),
         ("compute_fraction", case.compute_fraction),
         ("gpu_utilization", case.gpu_utilization),
@@ -82,6 +84,12 @@ def _latency(name: str, latency: Latency | None) -> list[tuple[str, Cell]]:
     return [
         (f"{name}_{part}_s", None if latency is None else getattr(latency, f"{part}_s"))
         for part in ("mean", "p50", "p95", "p99")
+    ]
+
+
+def _lost(lost: Lost | None) -> list[tuple[str, Cell]]:
+    return [
+        (f"lost_{kind.name}", None if lost is None else getattr(lost, kind.name)) for kind in fields(Lost)
     ]
 
 

@@ -125,7 +125,13 @@ def parameter_count(dimensions: Dimensions) -> int:
 
 
 def traffic(
-    dimensions: Dimensions, layout: Layout, at: Coordinates, passes: int, gathers: int = 1
+    dimensions: Dimensions,
+    layout: Layout,
+    at: Coordinates,
+    passes: int,
+    choices: int | None = None,
+    *,
+    gathers: int = 1,
 ) -> Traffic:
     """Return what the rank at ``at`` communicates while its replica makes some forward passes.
 
@@ -136,15 +142,19 @@ def traffic(
         dimensions: sizes of the model.
         layout: degrees of the world.
         at: where the rank stands.
-        passes: forward passes of a microbatch, prefills included: one for each token that its longest request
-            wants, summed over microbatches.
+        passes: forward passes through the stages, those of prompts included.
+        choices: how often tokens are chosen, for all rows of a microbatch at once; with each pass if None.
         gathers: all-gathers that choosing a token takes: 1 for greedy (the best of each rank) and for
             sampling (the logits), 0 for a chooser that knows its tokens.
     """
     first, last = at.pp == 0, at.pp == layout.pp - 1
+    choices = passes if choices is None else choices
     all_reduce = all_gather = 0
     if layout.tp > 1:
         all_reduce = passes * (2 * len(stages(dimensions, layout.pp)[at.pp]) + (1 if first else 0))
-        all_gather = passes * gathers if last else 0
-    hops = passes if layout.pp > 1 else 0
-    return Traffic(all_reduce, all_gather, send=hops, recv=hops)
+        all_gather = choices * gathers if last else 0
+    if layout.pp == 1:
+        return Traffic(all_reduce, all_gather)
+    return Traffic(
+        all_reduce, all_gather, send=choices if last else passes, recv=choices if first else passes
+    )

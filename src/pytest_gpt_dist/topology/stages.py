@@ -12,7 +12,8 @@ def stages(dimensions: Dimensions, count: int) -> tuple[Span, ...]:
 
     The cost of a stage is the number of parameters that a decode step reads there, because decoding is bound
     by memory: those of its layers, a row of each embedding table on the first stage, and the whole head on
-    the last.
+    the last. A parameter of the head counts three quarters: it is read in one product, by one row of a prompt,
+    where a layer has small ones between which it reads its cache, and all of the prompt to go through.
 
     Raises:
         UsageError: when there are more stages than layers.
@@ -23,9 +24,9 @@ def stages(dimensions: Dimensions, count: int) -> tuple[Span, ...]:
     return balance(
         size.layers,
         count,
-        layer=attention + mlp,
-        embedding=size.hidden * (2 if size.learned_positions else 1),
-        head=size.hidden * size.vocabulary,
+        layer=4 * (attention + mlp),
+        embedding=4 * size.hidden * (2 if size.learned_positions else 1),
+        head=3 * size.hidden * size.vocabulary,
     )
 
 
