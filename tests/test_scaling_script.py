@@ -234,6 +234,7 @@ def test_wrong_usage_is_one_line(
 
 def test_the_document_shows_the_committed_figures() -> None:
     root = Path(__file__).parents[1]
-    results = read_results(root / "benchmarks/results/scaling_cpu.json")
     document = (root / "docs/performance.md").read_text()
-    assert all(table(results) in document for table in (gains, shares, summary))
+    for name in ("scaling_cpu", "scaling_gpt2_cpu"):
+        results = read_results(root / f"benchmarks/results/{name}.json")
+        assert all(table(results) in document for table in (gains, shares, summary)), name

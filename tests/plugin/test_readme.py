@@ -1,5 +1,6 @@
 """What the README and the pages under docs/ show is what happens."""
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -102,3 +103,19 @@ def test_every_key_that_is_saved_is_documented() -> None:
     documented = set(re.findall(r"`([a-z_]+)`", (ROOT / "docs" / "metrics.md").read_text()))
     assert saved
     assert saved <= documented
+
+
+def test_the_table_of_the_readme_shows_the_committed_results() -> None:
+    readme = (ROOT / "README.md").read_text()
+    saved = json.loads((ROOT / "benchmarks" / "results" / "inference_cpu.json").read_text())
+    lost = {}
+    for entry in saved["benchmarks"]:
+        info = entry["extra_info"]
+        (row,) = (line for line in readme.splitlines() if line.startswith(f"{entry['name']} "))
+        assert f" {info['tokens_per_s']:,.1f} " in row
+        assert f" {info['speedup']:.2f}× " in row
+        lost[info["strategy"], info["gpus"]] = info["lost"]
+    said = " ".join(readme.split())
+    tensor, pipeline = lost["tensor_data_hybrid", 2], lost["pipeline_data_hybrid", 2]
+    assert f"tensor-parallel ranks spend {tensor['communication']:.0%} of their time" in said
+    assert f"two stages {pipeline['bubble']:.0%} waiting for each other" in said
