@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.engines import Batch, Request, Scaling, plan
-from pytest_gpt_dist.engines.batching import in_parts, padded_tokens, padding_fraction
+from pytest_gpt_dist.engines.batching import padded_tokens, padding_fraction, prompts_in_parts
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.topology import Layout
 
@@ -63,7 +63,7 @@ def test_a_batch_runs_as_long_as_its_microbatches_want() -> None:
 
 
 def parts(layout: Layout, rows: int, prompt_tokens: int, device: str = "cpu") -> list[int]:
-    ((batch,),) = in_parts(
+    ((batch,),) = prompts_in_parts(
         plan([Request(index, (1,) * prompt_tokens, 3) for index in range(rows)], layout, rows),
         layout,
         device,
@@ -82,6 +82,7 @@ def test_prompts_pass_through_a_pipeline_in_parts() -> None:
 
 def test_prompts_pass_whole_where_parts_gain_nothing() -> None:
     assert parts(Layout(tp=2), 8, 64) == [1]
+    assert parts(Layout(pp=2, tp=2), 8, 64) == [1, 1]
     assert parts(Layout(pp=2), 8, 64, "cuda") == [1, 1]
 
 

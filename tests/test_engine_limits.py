@@ -158,7 +158,10 @@ def test_16_bits_are_for_gpus_with_ctranslate2(dtype: str, monkeypatch: pytest.M
 
 def test_ctranslate2_needs_the_cublas_that_it_was_built_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pytest_gpt_dist.engines.limits._CTRANSLATE2_CUBLAS", "libno-such-cublas.so.12")
+    monkeypatch.setattr("pytest_gpt_dist.engines.limits.requires", lambda _: ["nvidia-cublas>=13"])
     assert "pip install nvidia-cublas-cu12" in (CTRANSLATE2.refuse(task(device="cuda")) or "")
+    monkeypatch.setattr("pytest_gpt_dist.engines.limits.requires", lambda _: ["nvidia-cublas-cu12==12.8.4.1"])
+    assert CTRANSLATE2.refuse(task(device="cuda")) is None
     assert CTRANSLATE2.refuse(task()) is None
 
 

@@ -297,7 +297,7 @@ def test_efficiency_spread_and_ratings_are_said_by_device_count() -> None:
     assert found["GPU utilisation of at least 90%"] == "not known: no GPU"
 
 
-def test_the_largest_loss_that_was_measured_is_said() -> None:
+def test_the_largest_loss_of_ranks_with_cores_of_their_own_is_said() -> None:
     found = said(
         saved_case(lost=lost(0.9)),
         saved_case(2, speed=180.0, lost=lost(0.0, 0.0, 0.03, 0.07)),
@@ -305,7 +305,10 @@ def test_the_largest_loss_that_was_measured_is_said() -> None:
         saved_case(4, "pipeline_data_hybrid", lost=lost(0.0, 0.2), efficiency=None, oversubscribed=True),
         saved_case(4),
     )
-    assert found["Largest loss"] == "test_generate[4gpu-pipeline_data_hybrid] loses 20% of its time to bubble"
+    assert (
+        found["Largest loss"]
+        == "test_generate[2gpu-tensor_data_hybrid] loses 14% of its time to communication"
+    )
 
 
 def test_of_a_degenerate_case_and_its_twin_the_twin_loses_most() -> None:

@@ -8,7 +8,7 @@ from statistics import median
 from benchmarks.figures import Figures
 from benchmarks.preset import preset_dimensions
 from benchmarks.scaling.ratios import allowed_speedup, at_work, balance, over_half, readers, speedup
-from benchmarks.scaling.results import Results
+from benchmarks.scaling.results import Results, Session
 from tabulate import tabulate
 
 from pytest_gpt_dist.model.dtypes import itemsize
@@ -24,11 +24,13 @@ def gains(results: Results) -> str:
     rows = []
     for layout in _layouts(results):
         cases = _cases(results, layout)
+        pairs = list(zip(results.sessions, cases, strict=True))
         rows.append(
             (
                 layout,
                 _spread([case.tokens_per_s for _, case in cases], "{:.1f}"),
                 _spread([speedup(alone, case) for alone, case in cases], "{:.2f}"),
+                _spread([_of_replicas(session, case) for session, (_, case) in pairs], "{:.0%}"),
                 _spread([readers(alone, case) for alone, case in cases], "{:.2f}"),
                 _spread([allowed_speedup(alone, case) for alone, case in cases], "{:.2f}"),
                 _spread([_of_allowed(alone, case) for alone, case in cases], "{:.0%}"),
@@ -36,7 +38,10 @@ def gains(results: Results) -> str:
                 _remarks([case for _, case in cases]),
             )
         )
-    headers = ("layout", "tokens/s", "speed-up", "readers", "allowed", "of allowed", "balance", "marks")
+    headers = (
+        *("layout", "tokens/s", "speed-up", "÷ replicas", "readers", "allowed", "of allowed"),
+        *("balance", "marks"),
+    )
     return tabulate(rows, headers=headers, tablefmt="github", disable_numparse=True)
 
 
@@ -94,6 +99,13 @@ def _layouts(results: Results) -> list[str]:
 def _cases(results: Results, layout: str) -> list[tuple[Figures, Figures]]:
     """Of each session the case of one rank, and that of the layout."""
     return [(session.case(ALONE), session.case(layout)) for session in results.sessions]
+
+
+def _of_replicas(session: Session, case: Figures) -> float | None:
+    """Tokens per second ÷ those of two replicas of the same session; None of a layout of another size."""
+    if Layout.parse(case.layout).world_size != 2:
+        return None
+    return case.tokens_per_s / session.case(REPLICAS).tokens_per_s
 
 
 def _of_allowed(alone: Figures, case: Figures) -> float | None:

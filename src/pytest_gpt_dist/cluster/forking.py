@@ -1,5 +1,6 @@
 """What the server does: it forks, signals, reaps and buries ranks, in one thread and one loop."""
 
+import math
 import os
 import selectors
 import signal
@@ -27,6 +28,8 @@ from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, Frame
 TERMINATE_S = 0.3
 """How long a rank has between SIGTERM and SIGKILL."""
 LOOK_AGAIN_S = 0.01
+AT_THE_END_S = 1.2
+"""How long killed ranks get to be gone when the controller is."""
 
 Life = Callable[[RankSpec, int, tuple[int, ...]], NoReturn]
 """What a forked process does: (what it is, the server's pid, the descriptors that came for it)."""
@@ -59,7 +62,8 @@ class ForkServer:
         except ChannelClosed:
             pass
         finally:
-            self._bury(tuple(self._pidfds))
+            # Nobody waits for what a driver still has to let go of.
+            self._bury(tuple(self._pidfds), AT_THE_END_S)
 
     def _serve_once(self) -> bool:
         for key, _ in self._selector.select():
@@ -143,10 +147,10 @@ class ForkServer:
         os.killpg(pid, signal.SIGTERM)
         self._channel.send(Exited(pid, result.si_status if exited else -result.si_status))
 
-    def _bury(self, pids: tuple[int, ...]) -> set[int]:
+    def _bury(self, pids: tuple[int, ...], most_s: float = math.inf) -> set[int]:
         """End ranks and all that they started, remove their shared memory; return what does not die."""
         shared_memory = {path for pid in pids for path in mapped_shared_memory(pid)}
-        death_s = max((self._death_s[pid] for pid in pids), default=0.0)
+        death_s = min(most_s, max((self._death_s[pid] for pid in pids), default=0.0))
         for signum, patience_s in ((signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, death_s)):
             for pid in pids:
                 os.killpg(pid, signum)

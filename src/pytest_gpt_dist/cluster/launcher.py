@@ -174,7 +174,7 @@ class LocalServer:
         self._channel.close()
         self._process.terminate()  # it buries its ranks and ends; still importing, it ends at once
         try:
-            self._process.wait(self._bury_s)
+            self._process.wait(ANSWER_S)
         except subprocess.TimeoutExpired:
             self._process.kill()  # its ranks end with it: the kernel sees to that
             self._process.wait(ANSWER_S)

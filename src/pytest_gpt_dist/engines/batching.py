@@ -64,22 +64,22 @@ def plan(
     )
 
 
-def in_parts(
+def prompts_in_parts(
     replicas: Sequence[Sequence[Batch]], layout: Layout, device: str
 ) -> tuple[tuple[Batch, ...], ...]:
     """Have prompts go through a pipeline in parts, so that a later stage does not wait for all of a microbatch.
 
     With ``m`` microbatches on ``p`` stages the stages stand still for ``(p - 1) / (m + p - 1)`` of a prefill;
-    parts take the place of microbatches in that fraction (Huang et al. 2019, GPipe, section 2.3). On a CPU 64
-    tokens already keep the arithmetic busy. On a GPU each part would launch all kernels again, which a prefill
-    of this size is bound by, so there a microbatch stays whole.
+    parts take the place of microbatches in that fraction (Huang et al. 2019, GPipe, section 2.3). A microbatch
+    stays whole where each part would pay again for what is dear there: on a GPU for the launch of all kernels,
+    in a stage that several ranks share for all its all-reduces.
 
     Args:
         replicas: the batches of each replica.
         layout: degrees of the world.
         device: ``cpu`` or ``cuda``.
     """
-    if layout.pp == 1 or device != "cpu":
+    if layout.pp == 1 or layout.tp > 1 or device != "cpu":
         return tuple(map(tuple, replicas))
     return tuple(
         tuple(Batch(tuple(map(_parted, batch.microbatches))) for batch in batches) for batches in replicas

@@ -7,7 +7,7 @@ import shutil
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -146,9 +146,12 @@ def _refused_by_compiled_transformers(task: Task) -> str | None:
     return _refused_by_transformers(task)
 
 
-def _can_be_loaded(library: str) -> bool:
+def _finds_cublas() -> bool:
+    """Whether a rank would: torch's wheels for that CUDA bring it, and load it where it lies."""
+    if any(each.startswith("nvidia-cublas-cu12") for each in requires("torch") or ()):
+        return True
     try:
-        ctypes.CDLL(library)
+        ctypes.CDLL(_CTRANSLATE2_CUBLAS)
     except OSError:
         return False
     return True
@@ -160,7 +163,7 @@ def _refused_by_ctranslate2(task: Task) -> str | None:
     dtypes = _CTRANSLATE2_DTYPES[task.device]
     if dtype not in dtypes:
         return f"ctranslate2 has no {dtype} on {task.device}, only {', '.join(dtypes)}"
-    if task.device == "cuda" and not _can_be_loaded(_CTRANSLATE2_CUBLAS):
+    if task.device == "cuda" and not _finds_cublas():
         return (
             f"ctranslate2 needs {_CTRANSLATE2_CUBLAS}, and torch may bring that of another CUDA: pip install"
             " nvidia-cublas-cu12, and name its folder in LD_LIBRARY_PATH"

@@ -151,8 +151,8 @@ class EagerNativeEngine:
         """Let a batch through: microbatch after microbatch, so that each stage has one while the others work.
 
         The last stage hands every token back, the final ones too, so that the first begins no batch before
-        the one ahead has ended. A send is waited for when its microbatch comes round again, by when it has
-        long arrived.
+        the one ahead has ended. A send is waited for when as many came after it as there are microbatches, by when
+        it has long arrived.
         """
         mesh = self._mesh
         if mesh.last and stopwatch is not None:

@@ -228,6 +228,9 @@ class Engine(Protocol):
     ) -> dict[int, list[int]]:
         """Generate tokens for this replica's batches, one batch after the other.
 
+        Through the stages of a pipeline the prompts of a microbatch pass in its ``parts``: what a round
+        communicates is counted, and must be what the layout and the batches say.
+
         Args:
             batches: the same on all ranks of the replica.
             chooser: called on the last stage; but an engine may take the largest logit itself where

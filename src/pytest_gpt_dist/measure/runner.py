@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_gpt_dist.cluster import OWN, Progress, RankGroup, RankGroupError, Side
-from pytest_gpt_dist.engines.batching import in_parts
+from pytest_gpt_dist.engines.batching import prompts_in_parts
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import measure_limits, run_case
@@ -233,7 +233,12 @@ class CaseRunner:
         return result.marked("reference not compared with transformers: no memory")
 
     def _limits_of(self, case: Case) -> tuple[DeviceLimits, ...]:
-        """What as many ranks can do at once, measured once a session; () where that was impossible."""
+        """What as many ranks can do at once, measured once a session; () where that was impossible.
+
+        Of ranks that share cores each is as fast as it happens to be scheduled, so that there is no limit.
+        """
+        if self._machine.oversubscribed(case.gpus):
+            return ()
         key = (case.gpus, case.workload.dtype)
         if key not in self._limits:
             try:
@@ -257,7 +262,7 @@ class CaseRunner:
             engine=case.engine_path,
             source=self._keeping.for_launch(case.source, case.layout, timing.launches if timing else 1),
             layout=case.layout,
-            batches=in_parts(case.batches, case.layout, self._machine.device),
+            batches=prompts_in_parts(case.batches, case.layout, self._machine.device),
             sampling=case.workload.sampling,
             check=reference.check if reference else None,
             timing=timing,

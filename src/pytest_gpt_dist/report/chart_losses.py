@@ -89,7 +89,7 @@ def lost_efficiency(group: Group) -> Chart:
         )
         for case in several
     ]
-    drawn = {kind for stack in stacks for kind, _ in stack.parts}
+    drawn = {kind for stack in stacks for kind, share in stack.parts if share > 0}
     return Chart(
         "lost_efficiency",
         "Where the lost efficiency goes",

@@ -238,10 +238,12 @@ def _missing(info: Mapping[str, Any]) -> Iterator[Missing]:
     if info["gpus"] > 1:
         yield from _missing_losses(info)
     if info["bandwidth_fraction"] is None:
-        undecoded = info["decode_tokens_per_s"] is None
-        yield Missing(
-            "bandwidth_fraction", "nothing is decoded" if undecoded else "the limit was not measured"
-        )
+        why = "the limit was not measured"
+        if info["decode_tokens_per_s"] is None:
+            why = "nothing is decoded"
+        elif info["oversubscribed"]:
+            why = "oversubscribed: ranks share cores"
+        yield Missing("bandwidth_fraction", why)
     if info["gpu_utilization"] is None:
         yield Missing("gpu_utilization", "no GPU" if info["device"] == "cpu" else "NVML did not tell")
     if all(size is None for size in info["peak_memory_bytes"]):

@@ -118,11 +118,11 @@ class Group:
 
     @property
     def largest_loss(self) -> Loss | None:
-        """The largest that was measured of a case on several devices; None where none was."""
+        """The largest of a case on several devices that share no core; None where none was measured."""
         losses = [
             Loss(case, kind, share)
             for case in self.distinct
-            if case.gpus > 1 and case.lost is not None
+            if case.gpus > 1 and case.lost is not None and not case.oversubscribed
             for kind, share in case.lost.measured.items()
         ]
         return max(losses, key=attrgetter("share"), default=None)

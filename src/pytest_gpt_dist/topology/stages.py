@@ -12,8 +12,8 @@ def stages(dimensions: Dimensions, count: int) -> tuple[Span, ...]:
 
     The cost of a stage is the number of parameters that a decode step reads there, because decoding is bound
     by memory: those of its layers, a row of each embedding table on the first stage, and the whole head on
-    the last. A parameter of the head counts three quarters: it is read in one product, by one row of a prompt,
-    where a layer has small ones between which it reads its cache, and all of the prompt to go through.
+    the last. A parameter of the head counts three quarters, as measured on a CPU in float32: the head is one
+    product, a layer small ones with attention between them, and a prefill has one token of a prompt for the head.
 
     Raises:
         UsageError: when there are more stages than layers.
