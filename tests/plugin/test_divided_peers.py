@@ -2,27 +2,9 @@
 
 import pytest
 
-from plugin.sessions import TESTS, TINY, Session, run_session
+from plugin.peers import TINY_LLAMA, name, run_beside_native
+from plugin.sessions import Session
 
-MODEL = """
-from pytest_gpt_dist.model.config import DecoderConfig
-from pytest_gpt_dist.model.presets import Preset
-
-CONFIG = DecoderConfig.from_hf(
-    {
-        "model_type": "llama",
-        "hidden_size": 24,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "num_hidden_layers": 2,
-        "intermediate_size": 51,
-        "max_position_embeddings": 64,
-        "vocab_size": 307,
-    },
-    "tiny",
-)
-TINY = Preset("tiny", CONFIG, "nobody/tiny", pretrained=False)
-"""
 CONFTEST = """
 def pytest_gpt_dist_register(registry):
     registry.add_model("tiny", "tiny_model:TINY")
@@ -68,27 +50,17 @@ ALONE, TENSOR = "1gpu-pure_data_parallel", "2gpu-tensor_data_hybrid"
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    return run_session(
+    return run_beside_native(
         tmp_path_factory.mktemp("divided"),
         {
             "conftest.py": CONFTEST,
-            "tiny_model.py": MODEL,
+            "tiny_model.py": TINY_LLAMA,
             "my_engines.py": ENGINES,
-            "test_inference.py": (TESTS.parent / "benchmarks" / "test_inference.py").read_text(),
             "test_own.py": OWN,
         },
-        *TINY,
-        "--gpt-engine=native,transformers-eager",
-        "--gpt-gpus=1,2",
-        "--gpt-device=cpu",
-        "--benchmark-autosave",
-        "-k",
+        "transformers-eager",
         "test_own or 1gpu or tensor_data_hybrid",
     )
-
-
-def name(case: str, engine: str) -> str:
-    return f"test_generate[{case}-tiny.b2.p6.n8{'' if engine == 'native' else f'-{engine}'}]"
 
 
 def test_the_divided_model_has_its_row_beside_the_native_one(session: Session) -> None:

@@ -4,25 +4,11 @@ from importlib.util import find_spec
 
 import pytest
 
-from plugin.sessions import TESTS, TINY, Session, run_session
+from plugin.peers import TINY_LLAMA, name, run_beside_native
+from plugin.sessions import Session
 
-MODELS = """
-from pytest_gpt_dist.model.config import DecoderConfig
-from pytest_gpt_dist.model.presets import Preset
-
-LLAMA = {
-    "model_type": "llama",
-    "hidden_size": 24,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "num_hidden_layers": 2,
-    "intermediate_size": 51,
-    "max_position_embeddings": 64,
-    "vocab_size": 307,
-}
+TINY_GPT2 = """
 GPT2 = {"model_type": "gpt2", "n_embd": 24, "n_head": 3, "n_layer": 2, "n_positions": 64, "vocab_size": 307}
-
-TINY = Preset("tiny", DecoderConfig.from_hf(LLAMA, "tiny"), "nobody/tiny", pretrained=False)
 TINY_GPT2 = Preset("tiny-gpt2", DecoderConfig.from_hf(GPT2, "tiny"), "nobody/tiny", pretrained=False)
 """
 CONFTEST = """
@@ -68,27 +54,17 @@ ALONE, REPLICAS = "1gpu-pure_data_parallel", "2gpu-pure_data_parallel"
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    return run_session(
+    return run_beside_native(
         tmp_path_factory.mktemp("llama_cpp"),
         {
             "conftest.py": CONFTEST,
-            "tiny_model.py": MODELS,
+            "tiny_model.py": TINY_LLAMA + TINY_GPT2,
             "my_llama_cpp.py": CORRUPT,
-            "test_inference.py": (TESTS.parent / "benchmarks" / "test_inference.py").read_text(),
             "test_own.py": OWN,
         },
-        *TINY,
-        "--gpt-engine=native,llama_cpp",
-        "--gpt-gpus=1,2",
-        "--gpt-device=cpu",
-        "--benchmark-autosave",
-        "-k",
+        "llama_cpp",
         "test_own or pure_data_parallel or (tensor_data_hybrid and llama_cpp)",
     )
-
-
-def name(case: str, engine: str) -> str:
-    return f"test_generate[{case}-tiny.b2.p6.n8{'' if engine == 'native' else f'-{engine}'}]"
 
 
 @NEEDS_LLAMA_CPP

@@ -4,7 +4,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from plugin.sessions import TESTS, TINY, Session, run_session
+from plugin.peers import name, run_beside_native
+from plugin.sessions import Session
 
 CONFTEST = """
 def pytest_gpt_dist_register(registry):
@@ -86,28 +87,18 @@ WHOLE = "ctranslate2 runs whole models here"
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    return run_session(
+    return run_beside_native(
         tmp_path_factory.mktemp("peers"),
         {
             "conftest.py": CONFTEST,
             "my_limits.py": LIMITS,
             "my_engines.py": ENGINES,
             "my_ctranslate2.py": CTRANSLATE2,
-            "test_inference.py": (TESTS.parent / "benchmarks" / "test_inference.py").read_text(),
             "test_own.py": OWN,
         },
-        *TINY,
-        "--gpt-engine=native,transformers-eager,ctranslate2",
-        "--gpt-gpus=1,2",
-        "--gpt-device=cpu",
-        "--benchmark-autosave",
-        "-k",
+        "transformers-eager,ctranslate2",
         "test_own or pure_data_parallel or transformers or ctranslate2",
     )
-
-
-def name(case: str, engine: str) -> str:
-    return f"test_generate[{case}-tiny.b2.p6.n8{'' if engine == 'native' else f'-{engine}'}]"
 
 
 @pytest.mark.parametrize("engine", PEERS)
