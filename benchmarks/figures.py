@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from pytest_gpt_dist.measure.losses import MEASURED
 from pytest_gpt_dist.topology import Layout
 
 
@@ -82,7 +83,7 @@ class Figures:
             collectives_per_step=_most(traffic, "all_reduce", "all_gather"),
             hops_per_step=_most(traffic, "send", "recv"),
             marks=tuple(info["marks"]),
-            **{kind: info["lost"][kind] for kind in ("communication", "bubble", "imbalance")},
+            **{kind: info["lost"][kind] for kind in MEASURED},
         )
 
     @classmethod

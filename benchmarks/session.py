@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
 
 
-def run_session(
-    arguments: Sequence[str], *, deadline_s: float, environment: Mapping[str, str] | None = None
-) -> dict[str, dict[str, Any]]:
+def run_session(arguments: Sequence[str], *, deadline_s: float) -> dict[str, dict[str, Any]]:
     """The ``extra_info`` of every case that was measured, by the name of its test, in their order.
 
     Nothing is left in the repository's storage. A session that fails, or takes longer than ``deadline_s``, ends
@@ -25,7 +22,6 @@ def run_session(
     Args:
         arguments: pytest's, besides the folder.
         deadline_s: seconds after which the session is given up.
-        environment: variables that it has besides those of this process.
     """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "session.json")
@@ -39,7 +35,6 @@ def run_session(
                 command,
                 check=False,
                 cwd=ROOT,
-                env=os.environ | (environment or {}),
                 timeout=deadline_s,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,

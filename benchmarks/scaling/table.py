@@ -24,13 +24,12 @@ def gains(results: Results) -> str:
     rows = []
     for layout in _layouts(results):
         cases = _cases(results, layout)
-        pairs = list(zip(results.sessions, cases, strict=True))
         rows.append(
             (
                 layout,
                 _spread([case.tokens_per_s for _, case in cases], "{:.1f}"),
                 _spread([speedup(alone, case) for alone, case in cases], "{:.2f}"),
-                _spread([_of_replicas(session, case) for session, (_, case) in pairs], "{:.0%}"),
+                _spread([_of_replicas(session, layout) for session in results.sessions], "{:.0%}"),
                 _spread([readers(alone, case) for alone, case in cases], "{:.2f}"),
                 _spread([allowed_speedup(alone, case) for alone, case in cases], "{:.2f}"),
                 _spread([_of_allowed(alone, case) for alone, case in cases], "{:.0%}"),
@@ -101,11 +100,11 @@ def _cases(results: Results, layout: str) -> list[tuple[Figures, Figures]]:
     return [(session.case(ALONE), session.case(layout)) for session in results.sessions]
 
 
-def _of_replicas(session: Session, case: Figures) -> float | None:
+def _of_replicas(session: Session, layout: str) -> float | None:
     """Tokens per second ÷ those of two replicas of the same session; None of a layout of another size."""
-    if Layout.parse(case.layout).world_size != 2:
+    if Layout.parse(layout).world_size != 2:
         return None
-    return case.tokens_per_s / session.case(REPLICAS).tokens_per_s
+    return speedup(session.case(REPLICAS), session.case(layout))
 
 
 def _of_allowed(alone: Figures, case: Figures) -> float | None:

@@ -30,17 +30,15 @@ class Arrival:
     device: torch.device
     clock: CommunicationClock
     _work: dist.Work | None = None
-    _posted: bool = False
 
     def post(self) -> None:
         """Tell the backend that the buffer is ready."""
         self._work = dist.irecv(self.buffer, self.source, group=self.group)
-        self._posted = True
 
     def take(self) -> torch.Tensor:
         """Wait for the tensor, at the longest for the timeout of the process group, and return it."""
         with self.clock.hop():
-            if not self._posted:
+            if self._work is None:
                 self.post()
             if self._work is not None:
                 self._work.wait()

@@ -1,14 +1,15 @@
 """A model as a GGUF file, the format that llama.cpp reads, laid out as its own converters do it."""
 
-import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, GGUFWriter, get_tensor_name_map
 from transformers import PreTrainedModel
 
-from pytest_gpt_dist.model.config import DecoderConfig, Llama3Scaling
+from pytest_gpt_dist.model.config import DecoderConfig, Rotary
+from pytest_gpt_dist.model.rotary import frequencies
 
 _ARCHITECTURES: Mapping[str, MODEL_ARCH] = {
     "gpt2": MODEL_ARCH.GPT2,
@@ -34,8 +35,7 @@ def write_gguf(file: Path, config: DecoderConfig, model: PreTrainedModel) -> Non
         assert own is not None
         _add(writer, own, _arranged(config, name, parameter.detach()))
     if config.rotary is not None and config.rotary.scaling is not None:
-        stretches = _stretches(config.rotary.theta, config.rotary.scaling, config.dimensions.head_dim)
-        _add(writer, "rope_freqs.weight", stretches)
+        _add(writer, "rope_freqs.weight", _stretches(config.rotary, config.dimensions.head_dim))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -80,14 +80,9 @@ def _paired(values: torch.Tensor, heads: int) -> torch.Tensor:
     return halves.transpose(1, 2).reshape(values.shape)
 
 
-def _stretches(theta: float, scaling: Llama3Scaling, head_dim: int) -> torch.Tensor:
-    """Return by how much Llama 3.1's rule stretches each wavelength, ``[head_dim / 2]``."""
-    wavelengths = 2 * math.pi * theta ** (torch.arange(0, head_dim, 2) / head_dim)
-    smooth = (scaling.original_positions / wavelengths - scaling.low_freq_factor) / (
-        scaling.high_freq_factor - scaling.low_freq_factor
-    )
-    smooth = smooth.clamp(0, 1)  # 0 stretches in full, 1 not at all
-    return 1 / ((1 - smooth) / scaling.factor + smooth)
+def _stretches(rotary: Rotary, head_dim: int) -> torch.Tensor:
+    """Return by how much a rule of scaling stretches each wavelength, ``[head_dim / 2]``."""
+    return frequencies(replace(rotary, scaling=None), head_dim) / frequencies(rotary, head_dim)
 
 
 def _add(writer: GGUFWriter, name: str, values: torch.Tensor) -> None:

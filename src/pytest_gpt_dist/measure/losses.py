@@ -9,7 +9,9 @@ from statistics import fmean
 from pytest_gpt_dist.cluster.spent import Spent
 from pytest_gpt_dist.topology import Layout
 
-LOST = ("communication", "bubble", "imbalance", "host", "other")
+MEASURED = ("communication", "bubble", "imbalance")
+"""Each a field of ``Losses``, in seconds, and a key of what is saved, as a share."""
+LOST = (*MEASURED, "host", "other")
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,7 @@ def lost(rounds_s: Sequence[float], found: Sequence[Losses | None]) -> dict[str,
     shares: dict[str, float | None] = dict.fromkeys(LOST)
     if known and len(known) == len(rounds_s):
         total_s = sum(rounds_s)
-        shares["communication"] = sum(each.communication_s for each in known) / total_s
-        shares["bubble"] = sum(each.bubble_s for each in known) / total_s
-        shares["imbalance"] = sum(each.imbalance_s for each in known) / total_s
+        shares |= {kind: sum(getattr(each, f"{kind}_s") for each in known) / total_s for kind in MEASURED}
     return shares
 
 
@@ -80,6 +80,5 @@ def other(shares: dict[str, float | None], efficiency: float | None) -> float | 
     Negative where ranks do their work faster than one device does. None where a share or the efficiency is not
     known.
     """
-    measured = [shares[kind] for kind in ("communication", "bubble", "imbalance")]
-    known = [share for share in measured if share is not None]
-    return None if efficiency is None or len(known) < len(measured) else 1 - efficiency - sum(known)
+    known = [share for share in map(shares.get, MEASURED) if share is not None]
+    return None if efficiency is None or len(known) < len(MEASURED) else 1 - efficiency - sum(known)

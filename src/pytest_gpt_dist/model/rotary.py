@@ -15,15 +15,18 @@ def rotary_table(
     Angles are computed in float32 whatever the dtype, on the CPU, as the published models have been trained
     with.
     """
-    frequencies = 1.0 / (rotary.theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim))
-    if rotary.scaling is not None:
-        frequencies = _stretch(frequencies, rotary.scaling)
-    angles = torch.arange(positions, dtype=torch.float32)[:, None] * frequencies
+    angles = torch.arange(positions, dtype=torch.float32)[:, None] * frequencies(rotary, head_dim)
     cosine, sine = angles.cos(), angles.sin()
     return (
         torch.cat((cosine, cosine), dim=-1).to(device, dtype),
         torch.cat((-sine, sine), dim=-1).to(device, dtype),
     )
+
+
+def frequencies(rotary: Rotary, head_dim: int) -> torch.Tensor:
+    """Return by how much each pair of a head turns from one position to the next, ``[head_dim / 2]``, float32."""
+    plain = 1.0 / (rotary.theta ** (torch.arange(0, head_dim, 2, dtype=torch.float32) / head_dim))
+    return plain if rotary.scaling is None else _stretch(plain, rotary.scaling)
 
 
 def _stretch(frequencies: torch.Tensor, scaling: Llama3Scaling) -> torch.Tensor:

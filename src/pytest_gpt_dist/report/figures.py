@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.measure.launches import launch_datum
+from pytest_gpt_dist.measure.losses import MEASURED
 from pytest_gpt_dist.measure.telemetry.alerts import Alert
 from pytest_gpt_dist.report.saved import SavedCase
 from pytest_gpt_dist.report.table import layout, notes
@@ -297,7 +298,7 @@ def _latency(entries: Mapping[str, Any]) -> Latency:
 
 def _lost(entries: Mapping[str, Any]) -> Lost | None:
     """None where the ranks did not tell: they know the three that they have clocks for together, or none."""
-    measured = [entries[kind] for kind in ("communication", "bubble", "imbalance")]
+    measured = [entries[kind] for kind in MEASURED]
     if None in measured:
         return None
     unmeasured = (_maybe(_number, entries[kind]) for kind in ("host", "other"))
