@@ -11,7 +11,7 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,14 +58,16 @@ def measure(options: Options, gpus: int, pairs: int) -> tuple[list[Pair], float]
                 measured.append(Pair(by_side[0], by_side[1]))
                 sys.stderr.write(f"\rpair {number + 1} of {pairs}: {measured[-1].log_ratio:+.2%} \x1b[K")
             sys.stderr.write("\n")
-            return measured, look_s(bench.group(gpus).pids, bench.machine.gpus[:gpus])
+            return measured, look_s(
+                bench.group(gpus).pids, bench.machine.gpus[:gpus], bench.machine.cores_of(gpus)
+            )
         finally:
             bench.close()
 
 
-def look_s(pids: Sequence[int], gpus: Sequence[Gpu], repeats: int = 50) -> float:
+def look_s(pids: Sequence[int], gpus: Sequence[Gpu], cores: Set[int], repeats: int = 50) -> float:
     """The median time of one look, in processor seconds of this process."""
-    source = MachineSource(pids, gpus)
+    source = MachineSource(pids, gpus, cores)
     seconds = []
     for _ in range(repeats):
         start_s = time.process_time()

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pytest_gpt_dist.cluster.cores import Cores
 from pytest_gpt_dist.cluster.devices import Gpu
 from pytest_gpt_dist.measure.machine import Machine
 
@@ -13,11 +14,11 @@ def test_ranks_that_share_a_gpu_go_through_the_host_and_no_others(
     gpus: int, backend: str, staged: bool
 ) -> None:
     both = tuple(Gpu(index, f"GPU-{index}", "H200", 2**37) for index in range(2))
-    machine = Machine("cuda", both, "570", "nccl", 1, share_gpu=True, cores=(0, 1))
+    machine = Machine("cuda", both, "570", "nccl", 1, share_gpu=True, cores=Cores((0, 1)))
     assert machine.lacks(gpus) is None
     assert (machine.backend_of(gpus), machine.staged(gpus)) == (backend, staged)
 
 
 def test_cores_are_not_shared_through_the_host() -> None:
-    machine = Machine("cpu", (), None, "gloo", 1, share_gpu=False, cores=(0, 1))
+    machine = Machine("cpu", (), None, "gloo", 1, share_gpu=False, cores=Cores((0, 1)))
     assert (machine.backend_of(4), machine.staged(4)) == ("gloo", False)

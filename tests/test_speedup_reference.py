@@ -9,6 +9,7 @@ import pytest
 
 from made_case import CASE
 from pytest_gpt_dist.cluster import RankGroupError
+from pytest_gpt_dist.cluster.cores import Cores
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.job import Timing
@@ -22,7 +23,13 @@ from pytest_gpt_dist.topology import Layout
 HEAT = "throttled: thermal"
 DOUBT = f"speed-up refers to a disturbed run: {HEAT}, swapped"
 MACHINE = Machine(
-    device="cpu", gpus=(), driver=None, backend="gloo", threads_per_rank=1, share_gpu=False, cores=(0, 1)
+    device="cpu",
+    gpus=(),
+    driver=None,
+    backend="gloo",
+    threads_per_rank=1,
+    share_gpu=False,
+    cores=Cores((0, 1)),
 )
 
 

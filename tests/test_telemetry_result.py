@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import made_case
+from pytest_gpt_dist.cluster.cores import Cores
 from pytest_gpt_dist.cluster.devices import Gpu
 from pytest_gpt_dist.engines.protocol import Request
 from pytest_gpt_dist.measure.fingerprint import fingerprint
@@ -24,7 +25,7 @@ MACHINE = Machine(
     backend="gloo",
     threads_per_rank=1,
     share_gpu=False,
-    cores=(0, 1),
+    cores=Cores((0, 1)),
 )
 ROUND = Round(1.0, ((BatchTimes(((0,),), ((0.2, 0.4, 0.6, 0.8, 1.0),)),),))
 

@@ -75,6 +75,24 @@ def test_the_host_tells_of_itself() -> None:
     assert 0 < before.memory_share < 1
 
 
+def test_the_cores_of_ranks_are_counted_by_their_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hundredth_s = 1 / os.sysconf("SC_CLK_TCK")
+    stat = tmp_path / "stat"
+    stat.write_text(
+        "cpu  9 9 9 9 9 9 9 9 9 9\n"
+        "cpu0 1 2 4 1000 1000 8 16 32 1000 1000\n"
+        "cpu3 100 0 0 1000 0 0 0 0 0 0\n"  # 1 and 2 are offline
+        "intr 5\n"
+    )
+    monkeypatch.setattr(host, "_STAT", stat)
+    assert Host({0}).read().owned_busy_s == pytest.approx(63 * hundredth_s)
+    assert Host({0, 3}).read().owned_busy_s == pytest.approx(163 * hundredth_s)
+    assert Host({0, 1}).read().owned_busy_s is None
+    assert Host().read().owned_busy_s is None
+
+
 @pytest.mark.parametrize("error", [NotImplementedError, RuntimeError, RuntimeWarning, PermissionError])
 def test_what_the_host_does_not_show_is_missing_on_its_own(
     monkeypatch: pytest.MonkeyPatch, error: type[Exception]
@@ -290,7 +308,7 @@ def test_without_a_driver_there_are_no_figures(nvml: pytest.MonkeyPatch) -> None
 
 def test_on_the_cpu_nobody_asks_for_gpus(nvml: pytest.MonkeyPatch) -> None:
     nvml.setattr(pynvml, "nvmlInit", lambda: pytest.fail("asked NVML"))
-    source = MachineSource([os.getpid()], [])
+    source = MachineSource([os.getpid()], [], {0})
     found = source.read()
     source.close()
     assert found.gpus == ()

@@ -45,6 +45,14 @@ def test_a_ranks_processor_time_is_in_cores_and_the_rest_is_of_others() -> None:
     assert found.host.cpu_others == Extent(0.25, 0.25)
 
 
+def test_what_others_took_of_the_ranks_own_cores_is_apart_from_the_rest() -> None:
+    busy = [{"busy_s": 2.0 * at, "owned_busy_s": 0.75 * at, "owned_cores": 1} for at in range(3)]
+    found = summed(on_host(*busy, cpu_s=(0.0, 0.5, 1.0)))
+    assert found.host.cpu_others == Extent(0.75, 0.75)
+    assert found.host.owned_others == Extent(0.25, 0.25)
+    assert summed(on_host({}, {}, {})).host.owned_others is None
+
+
 def test_loading_before_the_rounds_does_not_count() -> None:
     cpu_s = (0.0, 4.0, 4.5, 5.0)
     readings = tuple(reading(float(at_s), [rank(taken)]) for at_s, taken in enumerate(cpu_s))
@@ -131,6 +139,23 @@ def test_heat_before_the_rounds_is_no_mark() -> None:
 def test_a_stranger_on_the_gpu_is_marked_by_name() -> None:
     seen = on_gpu({"strangers": (Stranger(123, "python"), Stranger(124, None))}, {})
     assert disturbance_marks([seen]) == ["shared device: pid 123 (python)", "shared device: pid 124"]
+
+
+@pytest.mark.parametrize(("taken", "marks"), [(0.09, []), (0.25, ["shared device: others took 25%"])])
+def test_cores_that_others_took_are_marked_with_the_worst_launch(taken: float, marks: list[str]) -> None:
+    def launch(share: float) -> Observation:
+        busy = [{"owned_busy_s": (1 + share) * at, "owned_cores": 1} for at in range(3)]
+        return on_host(*busy, cpu_s=(0.0, 1.0, 2.0))
+
+    assert disturbance_marks([launch(taken), launch(0.0)]) == marks
+    assert disturbance_marks([replace(launch(taken), end_s=0.9)]) == []  # mostly what surrounded the rounds
+
+
+@pytest.mark.parametrize(("held_s", "marks"), [(0.0, []), (0.01, []), (0.5, ["throttled: processor limit"])])
+def test_a_limit_that_held_threads_back_is_marked(held_s: float, marks: list[str]) -> None:
+    seen = on_host({"throttled_s": 5.0}, {"throttled_s": 5.0 + held_s}, {"throttled_s": 5.0 + held_s})
+    assert disturbance_marks([seen]) == marks
+    assert summed(seen).host.throttled_s == pytest.approx(held_s)
 
 
 @settings(deadline=None)

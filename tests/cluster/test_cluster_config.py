@@ -1,26 +1,7 @@
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pytest_gpt_dist.cluster import ClusterConfig
-from pytest_gpt_dist.cluster.config import cores_of, oversubscribed
 from pytest_gpt_dist.errors import UsageError
-
-CORES = st.sets(st.integers(0, 200), min_size=1, max_size=24).map(lambda cores: tuple(sorted(cores)))
-
-
-@given(available=CORES, threads=st.integers(1, 8), world_size=st.integers(1, 12))
-def test_ranks_share_no_core_until_there_are_too_few(
-    available: tuple[int, ...], threads: int, world_size: int
-) -> None:
-    owned = [cores_of(rank, threads, available) for rank in range(world_size)]
-    assert all(set(cores) <= set(available) for cores in owned)
-    disjoint = len({core for cores in owned for core in cores}) == world_size * threads
-    assert disjoint == (not oversubscribed(world_size, threads, available))
-
-
-def test_neighbouring_ranks_sit_on_neighbouring_cores() -> None:
-    assert [cores_of(rank, 2, (4, 5, 6, 7)) for rank in range(3)] == [(4, 5), (6, 7), (4, 5)]
 
 
 @pytest.mark.parametrize(

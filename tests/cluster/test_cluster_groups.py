@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, Progress, RankGroupError
+from pytest_gpt_dist.cluster.cores import own_cores
 from pytest_gpt_dist.cluster.devices import installed_gpus
 from pytest_gpt_dist.cluster.rank import RankInfo, report_progress, this_rank
 from pytest_gpt_dist.cluster.subgroups import make_subgroups
@@ -149,7 +150,7 @@ def test_a_rank_owns_its_cores_and_says_what_it_is(cluster: Cluster) -> None:
         assert interface == "lo"
         assert (info.rank, info.world_size, info.device, info.backend) == (rank, 3, "cpu", "gloo")
         assert not info.staged
-        assert info.oversubscribed == (len(cores) < 3)
+        assert info.oversubscribed == own_cores().oversubscribed(3, threads=1)
     assert [info.rank for info in cluster.group(3).infos] == [0, 1, 2]
 
 
@@ -159,7 +160,7 @@ def test_threads_and_pinning_follow_the_configuration(tmp_path: Path) -> None:
         [(affinity, threads, _, info)] = cluster.group(1).run(seen)
     assert affinity == os.sched_getaffinity(0)
     assert (threads, info.threads) == (2, 2)
-    assert info.oversubscribed == (len(affinity) < 2)
+    assert info.oversubscribed == own_cores().oversubscribed(1, threads=2)
 
 
 def test_ranks_inherit_nothing_but_their_own(cluster: Cluster, tmp_path: Path) -> None:

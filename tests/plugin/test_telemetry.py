@@ -1,5 +1,8 @@
 """What a real session on this machine sees beside its rounds."""
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -9,8 +12,9 @@ from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
 
 CASE = """
 def test_case(gpt_dist):
-    gpt_dist.run(gpus=1, new_tokens=32, rounds=60)
+    gpt_dist.run(gpus=1, new_tokens=32, rounds=80)
 """
+NEIGHBOUR = "import os; os.sched_setaffinity(0, {%d})\nwhile True: pass"
 # One byte in use is more than this share of any memory, so that there is an alert on every machine.
 ALERT = "--gpt-alert=host_memory=0.0,cpu=100"
 
@@ -19,7 +23,12 @@ ALERT = "--gpt-alert=host_memory=0.0,cpu=100"
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     folder = tmp_path_factory.mktemp("telemetry")
     flags = ("--gpt-device=cpu", "--benchmark-autosave", ALERT)
-    return run_session(folder, {"test_case.py": CASE}, *TINY, *flags)
+    first = min(os.sched_getaffinity(0))  # the core of the only rank
+    with subprocess.Popen([sys.executable, "-c", NEIGHBOUR % first]) as neighbour:
+        try:
+            return run_session(folder, {"test_case.py": CASE}, *TINY, *flags)
+        finally:
+            neighbour.kill()
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +53,13 @@ def test_the_machine_was_looked_at(telemetry: dict[str, Any]) -> None:
     assert telemetry["span_s"] > 0
 
 
-def test_a_machine_that_only_works_is_not_marked(session: Session) -> None:
-    assert disturbing(session.info("test_case")["marks"]) == ()
+def test_a_neighbour_on_the_core_of_a_rank_is_marked_and_nothing_else_is(
+    session: Session, telemetry: dict[str, Any]
+) -> None:
+    (mark,) = disturbing(session.info("test_case")["marks"])
+    assert mark.startswith("shared device: others took")
+    assert mark in session.output
+    assert telemetry["host"]["owned_others"]["mean"] > 0.1
 
 
 def test_an_alert_is_saved_and_printed(session: Session, telemetry: dict[str, Any]) -> None:

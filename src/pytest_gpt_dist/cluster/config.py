@@ -1,4 +1,4 @@
-"""What a cluster runs on, and which cores each of its ranks owns."""
+"""What a cluster runs on."""
 
 import math
 from dataclasses import dataclass
@@ -57,14 +57,3 @@ class ClusterConfig:
             raise UsageError(f"the memory limit must be at least 1 byte, not {self.memory_limit_bytes}")
         if not 0 < self.timeout_s < math.inf:
             raise UsageError(f"the timeout must be a number of seconds above 0, not {self.timeout_s}")
-
-
-def cores_of(rank: int, threads: int, available: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the cores of one CPU rank: `threads` neighbours each, starting over when they run out."""
-    first = rank * threads
-    return tuple(sorted({available[core % len(available)] for core in range(first, first + threads)}))
-
-
-def oversubscribed(world_size: int, threads: int, available: tuple[int, ...]) -> bool:
-    """Return whether the ranks together want more cores than there are."""
-    return world_size * threads > len(available)

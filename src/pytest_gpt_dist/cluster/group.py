@@ -1,7 +1,6 @@
 """A live group of ranks as the controller sees it: start it, run functions on it, end or bury it."""
 
 import logging
-import os
 import pickle
 import select
 import shutil
@@ -14,7 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pytest_gpt_dist.cluster.config import ClusterConfig, cores_of, oversubscribed
+from pytest_gpt_dist.cluster.config import ClusterConfig
+from pytest_gpt_dist.cluster.cores import Cores, own_cores
 from pytest_gpt_dist.cluster.failure import (
     Died,
     Finished,
@@ -158,11 +158,11 @@ class RankGroup:
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def _start(self) -> None:
-        available = tuple(sorted(os.sched_getaffinity(0)))
+        cores = own_cores()
         with socket.create_server(("127.0.0.1", 0), backlog=max(128, self.world_size)) as store:
             port = store.getsockname()[1]
             for rank in range(self.world_size):
-                spec = self._spec(rank, available, port)
+                spec = self._spec(rank, cores, port)
                 mine, its = socket.socketpair()
                 channel = Channel(mine)
                 try:
@@ -173,7 +173,7 @@ class RankGroup:
                     raise
                 self._ranks.append(RankProcess(rank, pid, channel, Path(spec.log), Path(spec.stack)))
 
-    def _spec(self, rank: int, available: tuple[int, ...], store_port: int) -> RankSpec:
+    def _spec(self, rank: int, cores: Cores, store_port: int) -> RankSpec:
         config = self._config
         on_cpu = config.device == "cpu"
         return RankSpec(
@@ -183,8 +183,8 @@ class RankGroup:
             backend=config.backend,
             share_gpu=config.share_gpu,
             threads=config.threads_per_rank,
-            cpus=cores_of(rank, config.threads_per_rank, available) if on_cpu and config.pin_cpus else (),
-            oversubscribed=on_cpu and oversubscribed(self.world_size, config.threads_per_rank, available),
+            cpus=cores.of_rank(rank, config.threads_per_rank) if on_cpu and config.pin_cpus else (),
+            oversubscribed=on_cpu and cores.oversubscribed(self.world_size, config.threads_per_rank),
             memory_limit_bytes=config.memory_limit_bytes,
             collective_timeout_s=max(START_TIMEOUT_S, config.timeout_s) + COLLECTIVE_MARGIN_S,
             store_port=store_port,

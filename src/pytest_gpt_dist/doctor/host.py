@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pytest_gpt_dist import __version__
+from pytest_gpt_dist.cluster.cores import own_cores
 from pytest_gpt_dist.doctor.finding import Finding
 from pytest_gpt_dist.measure.processor import cpu_name
 
@@ -67,16 +68,11 @@ def _packages() -> Iterator[Finding]:
 
 
 def _cores() -> Finding:
-    cores = len(os.sched_getaffinity(0))
-    seen = f"{cores} of {os.cpu_count()} for this process, {cpu_name()}"
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return Finding("cores", "ok", seen)
-    if quota != "max" and int(quota) < cores * int(period):
-        share = int(quota) / int(period)
+    cores = own_cores()
+    seen = f"{len(cores.numbers)} of {os.cpu_count()} for this process, {cpu_name()}"
+    if cores.usable < len(cores.numbers):
         remedy = "ranks wait for each other's share: lift the limit, or pin the container to whole cores"
-        return Finding("cores", "warning", f"{seen}, but a limit of {share:g}", remedy)
+        return Finding("cores", "warning", f"{seen}, but a limit of {cores.usable:g}", remedy)
     return Finding("cores", "ok", seen)
 
 

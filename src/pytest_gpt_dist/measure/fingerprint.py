@@ -28,7 +28,7 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
         "device_names": [gpu.name for gpu in machine.gpus[: case.gpus]],
         "driver": machine.driver,
         "cpu": cpu_name(),
-        "cores": len(machine.cores),
+        "cores": machine.cores.usable,
         "backend": machine.backend_of(case.gpus),
         "nccl": nccl_version() if machine.backend_of(case.gpus) == "nccl" else None,
         "interconnect": interconnect(machine.gpus[: case.gpus]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from pytest_gpt_dist.cluster.config import oversubscribed
+from pytest_gpt_dist.cluster.cores import Cores, own_cores
 from pytest_gpt_dist.cluster.devices import Gpu, driver_version, installed_gpus, visible_gpus
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.processor import cpu_name
@@ -25,7 +25,7 @@ class Machine:
     backend: str
     threads_per_rank: int
     share_gpu: bool
-    cores: tuple[int, ...]
+    cores: Cores
     attention: str = "auto"
 
     @property
@@ -56,7 +56,11 @@ class Machine:
 
     def oversubscribed(self, gpus: int) -> bool:
         """Whether that many ranks want more cores than there are; GPUs are never oversubscribed, but shared."""
-        return self.device == "cpu" and oversubscribed(gpus, self.threads_per_rank, self.cores)
+        return self.device == "cpu" and self.cores.oversubscribed(gpus, self.threads_per_rank)
+
+    def cores_of(self, gpus: int) -> frozenset[int]:
+        """The cores that so many ranks own; none where they own GPUs."""
+        return self.cores.of_ranks(gpus, self.threads_per_rank) if self.device == "cpu" else frozenset()
 
 
 def find_machine(options: Options) -> Machine:
@@ -73,7 +77,7 @@ def find_machine(options: Options) -> Machine:
         backend=options.backend if options.backend != "auto" else "nccl" if gpus else "gloo",
         threads_per_rank=options.threads_per_rank,
         share_gpu=options.share_gpu,
-        cores=tuple(sorted(os.sched_getaffinity(0))),
+        cores=own_cores(),
         attention=options.attention,
     )
 

@@ -296,7 +296,8 @@ class CaseRunner:
 
     def _sampler(self, group: RankGroup, case: Case) -> Sampler:
         pids, gpus = group.pids, self._machine.gpus[: case.gpus]
-        return Sampler(lambda: MachineSource(pids, gpus), self._watching.thresholds)
+        cores = self._machine.cores_of(case.gpus)
+        return Sampler(lambda: MachineSource(pids, gpus, cores), self._watching.thresholds)
 
 
 @dataclass(frozen=True)

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Set
 from pathlib import Path
 
 import psutil
 
+from pytest_gpt_dist.cluster.control_groups import throttled_s
 from pytest_gpt_dist.measure.telemetry.rapl import PackageEnergy
 from pytest_gpt_dist.measure.telemetry.reading import HostReading
 from pytest_gpt_dist.measure.telemetry.told import told
 
+_STAT = Path("/proc/stat")
+_BUSY = (0, 1, 2, 5, 6, 7)
+"""Which figures of a core are not idle: user, nice, system, irq, softirq, steal. Guests are in the first two."""
 _VMSTAT = Path("/proc/vmstat")
 _INTERFACES = Path("/sys/class/net")
 _LOOPBACK = "lo"
 
 
 class Host:
-    """Reads this machine; what a kernel or a sandbox does not show is None, each figure on its own."""
+    """Reads this machine; what a kernel or a sandbox does not show is None, each figure on its own.
 
-    def __init__(self) -> None:
+    ``owned`` are the numbers of the cores that ranks own, if they do.
+    """
+
+    def __init__(self, owned: Set[int] = frozenset()) -> None:
+        self._owned = owned
         self._packages = PackageEnergy()
         self._cores = psutil.cpu_count() or 1
 
@@ -31,6 +40,9 @@ class Host:
         return HostReading(
             cores=self._cores,
             busy_s=told(_busy_s),
+            owned_cores=len(self._owned),
+            owned_busy_s=told(_owned_busy_s, self._owned),
+            throttled_s=told(throttled_s),
             memory_share=told(_memory_share),
             swapped_in_bytes=swapped_in,
             swapped_out_bytes=swapped_out,
@@ -45,6 +57,14 @@ class Host:
 def _busy_s() -> float:
     times = psutil.cpu_times()
     return times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+
+
+def _owned_busy_s(owned: Set[int]) -> float | None:
+    """As ``_busy_s``, of some cores; psutil does not tell which core a figure is of where some are offline."""
+    fields = [line.split() for line in _STAT.read_text().splitlines()]
+    ticks = {name: list(map(int, counted)) for name, *counted in fields if name.startswith("cpu")}
+    busy = [sum(ticks[f"cpu{core}"][place] for place in _BUSY) for core in owned]
+    return sum(busy) / os.sysconf("SC_CLK_TCK") if busy else None
 
 
 def _memory_share() -> float:

@@ -22,12 +22,17 @@ class RankReading:
 class HostReading:
     """The machine with ``cores`` cores: the share of its memory in use, and counters since some time past.
 
-    ``busy_s`` adds up the cores, time that a hypervisor took from them included; ``energy_j`` is that of the
-    processors' packages; the network is that of cards, or of all interfaces but loopback where there are none.
+    ``busy_s`` adds up the cores, time that a hypervisor took from them included; ``owned_busy_s`` the
+    ``owned_cores`` alone, those of the ranks. For ``throttled_s`` a container's limit kept threads from cores.
+    ``energy_j`` is that of the processors' packages; the network is that of cards, or of all interfaces but
+    loopback where there are none.
     """
 
     cores: int
     busy_s: float | None = None
+    owned_cores: int = 0
+    owned_busy_s: float | None = None
+    throttled_s: float | None = None
     memory_share: float | None = None
     swapped_in_bytes: int | None = None
     swapped_out_bytes: int | None = None

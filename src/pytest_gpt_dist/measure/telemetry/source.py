@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Protocol
 
 from pytest_gpt_dist.cluster.devices import Gpu
@@ -26,10 +26,10 @@ class Source(Protocol):
 
 
 class MachineSource:
-    """This machine, the processes of ranks, and the GPUs that they own; none on the CPU."""
+    """This machine, the processes of ranks, and the GPUs or the cores that they own."""
 
-    def __init__(self, pids: Sequence[int], gpus: Sequence[Gpu]) -> None:
-        self._host = Host()
+    def __init__(self, pids: Sequence[int], gpus: Sequence[Gpu], cores: Set[int]) -> None:
+        self._host = Host(cores)
         self._processes = Processes(pids)
         self._gpus = Gpus(gpus, session_pids) if gpus else None
 

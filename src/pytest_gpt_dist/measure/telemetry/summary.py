@@ -11,6 +11,7 @@ from pytest_gpt_dist.measure.telemetry.alerts import Alert, worst
 from pytest_gpt_dist.measure.telemetry.counters import growth, rates
 from pytest_gpt_dist.measure.telemetry.energy import energy_j
 from pytest_gpt_dist.measure.telemetry.observation import Figure, Observation
+from pytest_gpt_dist.measure.telemetry.others import others, others_on_owned
 from pytest_gpt_dist.measure.telemetry.reading import Reading
 
 
@@ -39,10 +40,15 @@ class RankSummary:
 
 @dataclass(frozen=True)
 class HostSummary:
-    """Of the machine: ``cpu``, ``cpu_others`` (all but the ranks) and ``memory`` are shares of all of it."""
+    """Of the machine: ``cpu``, ``cpu_others`` (all but the ranks) and ``memory`` are shares of all of it.
+
+    ``owned_others`` is the share of the ranks' own cores that all but the ranks took.
+    """
 
     cpu: Extent | None
     cpu_others: Extent | None
+    owned_others: Extent | None
+    throttled_s: float | None
     memory: Extent | None
     swapped_in_bytes: float | None
     swapped_out_bytes: float | None
@@ -153,10 +159,11 @@ def _host(observations: Sequence[Observation]) -> HostSummary:
 
     cores = observations[-1].readings[-1].host.cores
     busy = [min(1.0, rate / cores) for each in observations for rate in _rates(each, of("busy_s"))]
-    others = [share / cores for each in observations for share in _others(each)]
     return HostSummary(
         cpu=Extent.of(busy),
-        cpu_others=Extent.of(others),
+        cpu_others=Extent.of([share for each in observations for share in others(each)]),
+        owned_others=Extent.of([share for each in observations for share in others_on_owned(each)]),
+        throttled_s=_growth(observations, of("throttled_s")),
         memory=_gauge(observations, of("memory_share")),
         swapped_in_bytes=_growth(observations, of("swapped_in_bytes")),
         swapped_out_bytes=_growth(observations, of("swapped_out_bytes")),
@@ -196,19 +203,6 @@ def _throttling(observations: Sequence[Observation], number: int) -> dict[str, f
     known = [reasons for reasons in seen if reasons is not None]
     names = dict.fromkeys(name for reasons in known for name in reasons)
     return {name: fmean(name in reasons for reasons in known) for name in names} if known else None
-
-
-def _others(observation: Observation) -> list[float]:
-    """Cores that all but the ranks used, window by window; none where the machine or a rank does not tell."""
-
-    def of(rank: int) -> Figure:
-        return lambda reading: reading.ranks[rank].cpu_s
-
-    ranks = [_rates(observation, of(rank)) for rank in range(len(observation.readings[-1].ranks))]
-    busy = _rates(observation, lambda reading: reading.host.busy_s)
-    if not busy or not all(ranks):
-        return []
-    return [max(0.0, all_s - sum(ranks_s)) for all_s, *ranks_s in zip(busy, *ranks, strict=True)]
 
 
 def _gauge(observations: Sequence[Observation], figure: Figure) -> Extent | None:
