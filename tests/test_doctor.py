@@ -59,7 +59,14 @@ def test_little_memory_and_swapping_are_warnings(available: int, swapped: int, s
         f"MemTotal: {16 * 2**20} kB\nMemAvailable: {available * 2**20} kB\n"
         f"SwapTotal: {2**20} kB\nSwapFree: {(1 - swapped) * 2**20} kB\n"
     )
-    assert memory(meminfo).state == state
+    assert memory(meminfo, left_bytes=None).state == state
+
+
+def test_what_a_containers_limit_leaves_of_free_memory_counts() -> None:
+    meminfo = f"MemTotal: {16 * 2**20} kB\nMemAvailable: {8 * 2**20} kB\n"
+    assert memory(meminfo, left_bytes=9 * 2**30) == memory(meminfo, left_bytes=None)
+    found = memory(meminfo, left_bytes=2**30)
+    assert (found.state, found.seen) == ("warning", "8.0 of 16.0 GiB free, of which a limit leaves 1.0")
 
 
 def test_offline_mode_asks_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpt_dist.engines import ModelSource
+from pytest_gpt_dist.measure import keeping as rule
 from pytest_gpt_dist.measure.keeping import Keeping
 from pytest_gpt_dist.model.presets import GPT2_MINI
 from pytest_gpt_dist.topology import Layout
@@ -57,3 +58,10 @@ def test_a_model_that_would_take_too_much_room_is_not_kept(
     first, second = (record.getMessage() for record in caplog.records)
     assert "for dp2·pp1·tp1 in bfloat16, are made anew by every launch" in first
     assert "for dp1·pp1·tp1 in float32, are made anew by every launch" in second
+
+
+def test_a_containers_limit_of_memory_counts_as_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rule, "memory_left_bytes", lambda: 2**20)
+    assert keeping(tmp_path, cases=2).for_launch(SOURCE, Layout(), 1) == SOURCE

@@ -1,4 +1,4 @@
-"""What limits containers and services put on this process's processor time (control groups, version 2)."""
+"""What limits containers and services put on this process (control groups, version 2)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,6 +23,15 @@ def throttled_s(groups: Path = _GROUPS, own: Path = _OWN) -> float | None:
     return sum(told) if told else None
 
 
+def memory_left_bytes(groups: Path = _GROUPS, own: Path = _OWN) -> int | None:
+    """Return how much more memory the limits leave, the least of them; None where there is none.
+
+    Files that the kernel keeps in memory and nobody reads do not count, for it lets go of them.
+    """
+    left = [bytes_ for group in _groups(groups, own) if (bytes_ := _memory_left_bytes(group)) is not None]
+    return min(left, default=None)
+
+
 def _groups(groups: Path, own: Path) -> Iterator[Path]:
     """The group of this process and all above it, as far as they are visible; in a container that may be one."""
     yield groups
@@ -44,8 +53,20 @@ def _limit(file: Path) -> float | None:
 
 
 def _throttled_s(file: Path) -> float | None:
-    counted = dict(line.split() for line in _lines(file) if len(line.split()) == 2)
-    return int(counted["throttled_usec"]) / 1e6 if "throttled_usec" in counted else None
+    throttled_us = _counted(file).get("throttled_usec")
+    return None if throttled_us is None else throttled_us / 1e6
+
+
+def _memory_left_bytes(group: Path) -> int | None:
+    limit, used = (" ".join(_lines(group / f"memory.{name}")) for name in ("max", "current"))
+    if not (limit.isdigit() and used.isdigit()):
+        return None
+    return max(0, int(limit) - int(used) + _counted(group / "memory.stat").get("inactive_file", 0))
+
+
+def _counted(file: Path) -> dict[str, int]:
+    fields = (line.split() for line in _lines(file))
+    return {each[0]: int(each[1]) for each in fields if len(each) == 2 and each[1].isdigit()}
 
 
 def _lines(file: Path) -> list[str]:

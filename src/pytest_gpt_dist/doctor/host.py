@@ -15,6 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pytest_gpt_dist import __version__
+from pytest_gpt_dist.cluster.control_groups import memory_left_bytes
 from pytest_gpt_dist.cluster.cores import own_cores
 from pytest_gpt_dist.doctor.finding import Finding
 from pytest_gpt_dist.measure.processor import cpu_name
@@ -35,7 +36,7 @@ def look_at_host(environment: Mapping[str, str], gpus: int) -> Iterator[Finding]
     yield _system()
     yield from _packages()
     yield _cores()
-    yield memory(Path("/proc/meminfo").read_text())
+    yield memory(Path("/proc/meminfo").read_text(), memory_left_bytes())
     yield _shared_memory(gpus)
     yield ports()
     for what, folder in (("disk here", Path.cwd()), ("disk for scratch", Path(tempfile.gettempdir()))):
@@ -76,11 +77,13 @@ def _cores() -> Finding:
     return Finding("cores", "ok", seen)
 
 
-def memory(meminfo: str) -> Finding:
-    """The memory that is free, from the text of ``/proc/meminfo``; pure."""
+def memory(meminfo: str, left_bytes: int | None) -> Finding:
+    """The memory that is free, from the text of ``/proc/meminfo`` and what a container's limit leaves; pure."""
     fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
     available, total = (int(fields[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal"))
     seen = f"{available / _GIB:.1f} of {total / _GIB:.1f} GiB free"
+    if left_bytes is not None and left_bytes < available:
+        available, seen = left_bytes, f"{seen}, of which a limit leaves {left_bytes / _GIB:.1f}"
     swapped = int(fields.get("SwapTotal", "0").split()[0]) - int(fields.get("SwapFree", "0").split()[0])
     if available < _LEAST_MEMORY_BYTES:
         return Finding(

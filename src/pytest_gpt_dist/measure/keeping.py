@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 
+from pytest_gpt_dist.cluster.control_groups import memory_left_bytes
 from pytest_gpt_dist.engines.protocol import ModelSource
 from pytest_gpt_dist.measure.exactness import reference_dtype
 from pytest_gpt_dist.model.dtypes import itemsize
@@ -72,6 +73,8 @@ class Keeping:
         )
         kept = held // layout.dp
         disk, memory = shutil.disk_usage(self._folder).free, psutil.virtual_memory().available
+        if (left := memory_left_bytes()) is not None:
+            memory = min(memory, left)
         room = kept <= disk * _LARGEST_SHARE_OF_DISK and kept + held <= memory * _LARGEST_SHARE_OF_MEMORY
         _log.info(
             "weights of %d bytes, for %s in %s, %s: %d bytes of disk are free, and %d of memory",
