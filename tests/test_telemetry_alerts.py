@@ -53,10 +53,20 @@ def test_a_limit_that_is_reached_is_not_beyond() -> None:
     assert len(raised(None, reading(0.0, memory_share=0.86), DEFAULT_THRESHOLDS)) == 1
 
 
+@pytest.mark.parametrize(
+    ("celsius", "said"), [(85.0, "85 °C"), (80.4, "80.4 °C"), (80.04, "80.04 °C"), (80.001, "80.001 °C")]
+)
+def test_a_value_is_said_so_that_it_is_above_the_limit(celsius: float, said: str) -> None:
+    (alert,) = raised(None, reading(0.0, gpus=[GpuReading(3, temperature_c=celsius)]), DEFAULT_THRESHOLDS)
+    assert str(alert) == f"warning: GPU 3: temperature {said}, above 80 °C"
+    assert alert.short == f"GPU 3 temperature {said}"
+
+
 def test_of_two_limits_the_more_severe_counts() -> None:
     both = parse_thresholds("temperature=84:critical,temperature=60")
     (alert, _) = raised(None, reading(0.0, gpus=[HOT]), both)
     assert (alert.severity, alert.limit) == ("critical", 84.0)
+    assert alert.short == "CRITICAL GPU 5 temperature 85 °C"
 
 
 def test_on_the_cpu_only_what_the_ranks_do_not_use_is_alarming() -> None:

@@ -150,7 +150,7 @@ def test_a_source_that_cannot_be_opened_has_seen_nothing() -> None:
 
 def test_an_alert_is_announced_while_it_lasts() -> None:
     with Sampler(lambda: Recorded(0.95), LIMITS, interval_s=3600) as sampler:
-        assert sampler.announced("round 1") == "warning: host: memory in use 95%, above 80% · round 1"
+        assert sampler.announced("round 1") == "! host memory 95% · round 1"
     source = Recorded(0.95, 0.5)
     with Sampler(lambda: source, LIMITS, interval_s=0.001) as sampler:
         assert source.through.wait(DEADLINE_S)

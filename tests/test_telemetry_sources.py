@@ -124,6 +124,25 @@ def test_bytes_on_the_network_count_once(tmp_path: Path, monkeypatch: pytest.Mon
     assert Host().read().network_received_bytes == 1000
 
 
+def test_bytes_on_a_disk_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def counted(**written: int) -> Callable[..., dict[str, SimpleNamespace]]:
+        found = {
+            name: SimpleNamespace(read_bytes=2 * each, write_bytes=each) for name, each in written.items()
+        }
+        return lambda **_: found
+
+    (tmp_path / "nvme0n1" / "device").mkdir(parents=True)
+    (tmp_path / "dm-0").mkdir()
+    monkeypatch.setattr(host, "_DISKS", tmp_path)
+    monkeypatch.setattr(psutil, "disk_io_counters", counted(**{"nvme0n1": 10, "nvme0n1p1": 9, "dm-0": 9}))
+    found = Host().read()
+    assert (found.disk_read_bytes, found.disk_written_bytes) == (20, 10)
+    monkeypatch.setattr(psutil, "disk_io_counters", counted(overlay=7))
+    assert Host().read().disk_written_bytes == 7
+    monkeypatch.setattr(psutil, "disk_io_counters", counted())
+    assert Host().read().disk_written_bytes is None
+
+
 def package(folder: Path, number: int, *, name: str = "package-0") -> Path:
     zone = folder / f"intel-rapl:{number}"
     zone.mkdir()
@@ -257,6 +276,22 @@ def test_what_a_card_does_not_have_is_missing_and_nothing_else(nvml: pytest.Monk
     missing = [one is None for one in astuple(found)]
     assert 1 <= missing.count(True) - [one is None for one in astuple(TOLD)].count(True) <= 4
     assert any(one is not None for one in astuple(found))
+
+
+@pytest.mark.parametrize("name", sorted(name for name in ANSWERS if name.startswith("nvmlDeviceGet")))
+def test_a_function_that_the_binding_dropped_is_missing_and_nothing_else(
+    nvml: pytest.MonkeyPatch, name: str
+) -> None:
+    nvml.delattr(pynvml, name)
+    assert isinstance(MachineSource([os.getpid()], [GPU], set()).read().host.busy_s, float)
+
+
+@pytest.mark.usefixtures("nvml")
+def test_older_drivers_say_throttling_by_another_name(nvml: pytest.MonkeyPatch) -> None:
+    answer = ANSWERS["nvmlDeviceGetCurrentClocksEventReasons"]
+    nvml.setattr(pynvml, "nvmlDeviceGetCurrentClocksEventReasons", refuse)
+    nvml.setattr(pynvml, "nvmlDeviceGetCurrentClocksThrottleReasons", answer)
+    assert Gpus([GPU], own_pids).read() == (TOLD,)
 
 
 def test_a_process_that_only_holds_a_context_is_no_stranger(nvml: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
@@ -12,20 +14,15 @@ _SAVE, _RESTORE, _ERASE = "\x1b7", "\x1b8", "\x1b[K"
 
 
 class LiveLine:
-    """Writes behind what pytest has printed and takes it back; silent where the output is no terminal.
+    """Writes behind what pytest has printed and takes it back; silent where the output is no terminal, and in CI.
 
     The cursor is put back each time, so that pytest's next words overwrite the line.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._capture = config.pluginmanager.getplugin("capturemanager")
-        self._terminal = config.get_terminal_writer()
-        reporter = config.pluginmanager.getplugin("terminalreporter")
-        # Markup alone does not tell: CI asks for colours in what is a file.
-        on_terminal = (
-            bool(reporter.isatty) and self._terminal.hasmarkup and not hasattr(config, "workerinput")
-        )
-        self._enabled = on_terminal and config.get_verbosity() >= 0 and not _others_write(config)
+        self._enabled = _on_terminal(config) and config.get_verbosity() >= 0 and not _others_write(config)
+        self._terminal = config.get_terminal_writer() if self._enabled else None
         self._about = ""
         self._written_at_s = float("-inf")
 
@@ -36,29 +33,42 @@ class LiveLine:
         if not self._enabled or (about == self._about and now_s - self._written_at_s < _INTERVAL_S):
             return
         self._about, self._written_at_s = about, now_s
-        room = self._room()
-        if room > 0:
-            self._write(f"{_SAVE} {text[:room]}{_ERASE}{_RESTORE}")
+        with self._uncaptured():
+            if (room := self._room()) > 0:
+                _write(f"{_SAVE} {text[:room]}{_ERASE}{_RESTORE}")
 
     def clear(self) -> None:
         """Take the line away."""
         if self._enabled and self._written_at_s > float("-inf"):
             self._written_at_s = float("-inf")
-            self._write(_ERASE)
+            with self._uncaptured():
+                _write(_ERASE)
+
+    def _uncaptured(self) -> AbstractContextManager[None]:
+        """The terminal itself: while pytest captures, its width cannot be asked for either."""
+        if self._capture is None:
+            return nullcontext()
+        disabled: AbstractContextManager[None] = self._capture.global_and_fixture_disabled()
+        return disabled
 
     def _room(self) -> int:
         """Columns behind what pytest has printed, which a long name may have wrapped; none where a line just ends."""
+        assert self._terminal is not None
         printed, width = self._terminal.width_of_current_line, self._terminal.fullwidth
-        return 0 if printed and printed % width == 0 else int(width - printed % width - 2)
+        return 0 if printed and printed % width == 0 else width - printed % width - 2
 
-    def _write(self, text: str) -> None:
-        if self._capture is None:
-            sys.stdout.write(text)
-            sys.stdout.flush()
-            return
-        with self._capture.global_and_fixture_disabled():
-            sys.stdout.write(text)
-            sys.stdout.flush()
+
+def _write(text: str) -> None:
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def _on_terminal(config: pytest.Config) -> bool:
+    """Whether somebody watches; logs of CI are read later, even those of services that pretend a terminal."""
+    reporter = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is None or hasattr(config, "workerinput") or os.environ.get("CI"):
+        return False
+    return bool(reporter.isatty) and os.environ.get("TERM") != "dumb"
 
 
 def _others_write(config: pytest.Config) -> bool:

@@ -1,8 +1,11 @@
 """What a session says of its work while it runs: a line on the terminal, and files beside it."""
 
+import fcntl
 import os
+import struct
 import subprocess
 import sys
+import termios
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,9 +47,14 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Terminal:
     return Terminal(_on_terminal(folder, *TINY, *logs, "--gpt-device=cpu"), folder)
 
 
-def _on_terminal(folder: Path, *args: str, columns: int = 200) -> str:
-    environment = own_environment(folder) | {"TERM": "xterm", "COLUMNS": str(columns)}
+def _on_terminal(folder: Path, *args: str, columns: int = 200, setting: str = "TERM=xterm") -> str:
+    environment = own_environment(folder)
+    for name in ("COLUMNS", "LINES", "CI", "NO_COLOR"):
+        environment.pop(name, None)
+    name, _, value = setting.partition("=")
+    environment |= {"TERM": "xterm", name: value}
     master, terminal = os.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     command = [sys.executable, "-m", "pytest", *WITHOUT, *args]
     with subprocess.Popen(command, cwd=folder, env=environment, stdin=terminal, stdout=terminal) as process:
         os.close(terminal)
@@ -113,9 +121,19 @@ def test_the_line_finds_room_behind_a_name_that_wraps(quiet: Path) -> None:
     assert f"{SAVE} some words{ERASE}{RESTORE}" in _on_terminal(quiet, "-v", columns=40)
 
 
-@pytest.mark.parametrize("how", ["-q", "-s", "--log-cli-level=INFO"])
+@pytest.mark.parametrize("how", ["-q", "-s", "--log-cli-level=INFO", "--no-terminal"])
 def test_there_is_no_line_where_it_is_not_wanted_or_would_break_others(quiet: Path, how: str) -> None:
-    assert SAVE not in _on_terminal(quiet, how)
+    flags = ("-p", "no:terminal") if how == "--no-terminal" else (how,)
+    assert SAVE not in _on_terminal(quiet, *flags)
+
+
+@pytest.mark.parametrize("setting", ["TERM=dumb", "CI=true"])
+def test_there_is_no_line_where_nobody_watches(quiet: Path, setting: str) -> None:
+    assert SAVE not in _on_terminal(quiet, setting=setting)
+
+
+def test_a_line_needs_no_colours(quiet: Path) -> None:
+    assert SAVE in _on_terminal(quiet, setting="NO_COLOR=1")
 
 
 def test_colours_alone_make_no_terminal(quiet: Path) -> None:

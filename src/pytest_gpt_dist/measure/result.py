@@ -187,7 +187,7 @@ def make_result(
             "read_bytes_per_s": [limit.read_bytes_per_s for limit in limits],
             "flops_per_s": [limit.flops_per_s for limit in limits],
         },
-        "gpu_utilization": telemetry.utilization if telemetry else None,
+        "gpu_utilization": telemetry.utilization if telemetry and not _brief(launches) else None,
         "peak_memory_bytes": [report.peak_memory_bytes for report in reports],
         "parameter_bytes": [report.parameter_bytes for report in reports],
         "collectives_per_step": _collectives([report.traffic_per_step for report in reports]),
@@ -233,15 +233,16 @@ def _observations(launches: Sequence[Launch]) -> list[Observation]:
 
 
 def _energy_per_token(telemetry: Telemetry | None, launches: Sequence[Launch], case: Case) -> float | None:
-    """Joules of the time of the rounds ÷ tokens generated in them.
-
-    None where a launch's rounds lasted less than two intervals: mostly what surrounded them would be told.
-    """
-    short = any(seen.span_s < 2 * INTERVAL_S for seen in _observations(launches))
-    if telemetry is None or telemetry.energy_j is None or short:
+    """Joules of the time of the rounds ÷ tokens generated in them; None where they were brief."""
+    if telemetry is None or telemetry.energy_j is None or _brief(launches):
         return None
     rounds = sum(len(launch.rounds) for launch in launches)
     return telemetry.energy_j / (rounds * sum(request.new_tokens for request in case.requests))
+
+
+def _brief(launches: Sequence[Launch]) -> bool:
+    """Whether a launch's rounds lasted less than two intervals: mostly what surrounded them would be told."""
+    return any(seen.span_s < 2 * INTERVAL_S for seen in _observations(launches))
 
 
 def _collectives(by_rank: Sequence[Traffic | None]) -> dict[str, list[int]] | None:

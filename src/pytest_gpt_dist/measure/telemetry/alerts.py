@@ -30,7 +30,22 @@ class Alert:
 
     def __str__(self) -> str:
         name, unit = _SHOWN[self.quantity]
-        return f"{self.severity}: {self.where}: {name} {self.value:.0f}{unit}, above {self.limit:g}{unit}"
+        return f"{self.severity}: {self.where}: {name} {self._value}{unit}, above {self.limit:g}{unit}"
+
+    @property
+    def short(self) -> str:
+        """As on a line that has room for little: ``CRITICAL GPU 3 temperature 91 °C``."""
+        severity = "CRITICAL " if self.severity == "critical" else ""
+        place = "" if self.where.startswith("host") else f"{self.where} "
+        return f"{severity}{place}{self.quantity.replace('_', ' ')} {self._value}{_SHOWN[self.quantity][1]}"
+
+    @property
+    def _value(self) -> str:
+        """As few figures as show that it is above the limit."""
+        return next(
+            (text for digits in range(3) if float(text := f"{self.value:.{digits}f}") > self.limit),
+            f"{self.value:g}",
+        )
 
 
 def raised(before: Reading | None, now: Reading, thresholds: Sequence[Threshold]) -> list[Alert]:

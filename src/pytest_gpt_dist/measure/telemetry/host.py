@@ -17,6 +17,7 @@ _STAT = Path("/proc/stat")
 _BUSY = (0, 1, 2, 5, 6, 7)
 """Which figures of a core are not idle: user, nice, system, irq, softirq, steal. Guests are in the first two."""
 _VMSTAT = Path("/proc/vmstat")
+_DISKS = Path("/sys/block")
 _INTERFACES = Path("/sys/class/net")
 _LOOPBACK = "lo"
 
@@ -79,8 +80,12 @@ def _swapped_bytes() -> tuple[int, int]:
 
 
 def _disk_bytes() -> tuple[int, int] | None:
-    disks = psutil.disk_io_counters()
-    return None if disks is None else (disks.read_bytes, disks.write_bytes)
+    disks = psutil.disk_io_counters(perdisk=True)
+    # Volumes, encrypted or striped disks and files mounted as disks count again what a disk below them counted.
+    counted = [disks[name] for name in disks if (_DISKS / name / "device").exists()] or list(disks.values())
+    if not counted:
+        return None
+    return sum(each.read_bytes for each in counted), sum(each.write_bytes for each in counted)
 
 
 def _network_bytes() -> tuple[int, int]:

@@ -55,7 +55,7 @@ class Gpus:
         with suppress(pynvml.NVMLError):
             pynvml.nvmlInit()
             self._ready = True
-        self._handles = {gpu.index: told(pynvml.nvmlDeviceGetHandleByUUID, gpu.uuid) for gpu in gpus}
+        self._handles = {gpu.index: _ask("nvmlDeviceGetHandleByUUID", gpu.uuid) for gpu in gpus}
 
     def read(self) -> tuple[GpuReading, ...]:
         """Each GPU now."""
@@ -70,20 +70,20 @@ class Gpus:
     def _read(self, index: int, handle: Any) -> GpuReading:
         if handle is None:
             return GpuReading(index)
-        rates = told(pynvml.nvmlDeviceGetUtilizationRates, handle)
-        memory = told(pynvml.nvmlDeviceGetMemoryInfo, handle)
+        rates = _ask("nvmlDeviceGetUtilizationRates", handle)
+        memory = _ask("nvmlDeviceGetMemoryInfo", handle)
         sent, received, pcie_sent, pcie_received = told(_counters, handle) or [None] * len(_COUNTERS)
         return GpuReading(
             index=index,
             utilization=None if rates is None else rates.gpu / 100,
             memory_bytes=None if memory is None else int(memory.used),
             memory_total_bytes=None if memory is None else int(memory.total),
-            power_w=_scaled(1e-3, pynvml.nvmlDeviceGetPowerUsage, handle),
-            energy_j=_scaled(1e-3, pynvml.nvmlDeviceGetTotalEnergyConsumption, handle),
-            sm_clock_hz=_scaled(1e6, pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_SM),
-            memory_clock_hz=_scaled(1e6, pynvml.nvmlDeviceGetClockInfo, handle, pynvml.NVML_CLOCK_MEM),
-            temperature_c=_scaled(1, pynvml.nvmlDeviceGetTemperature, handle, pynvml.NVML_TEMPERATURE_GPU),
-            throttling=_throttling(told(pynvml.nvmlDeviceGetCurrentClocksEventReasons, handle)),
+            power_w=_scaled(1e-3, "nvmlDeviceGetPowerUsage", handle),
+            energy_j=_scaled(1e-3, "nvmlDeviceGetTotalEnergyConsumption", handle),
+            sm_clock_hz=_scaled(1e6, "nvmlDeviceGetClockInfo", handle, pynvml.NVML_CLOCK_SM),
+            memory_clock_hz=_scaled(1e6, "nvmlDeviceGetClockInfo", handle, pynvml.NVML_CLOCK_MEM),
+            temperature_c=_scaled(1, "nvmlDeviceGetTemperature", handle, pynvml.NVML_TEMPERATURE_GPU),
+            throttling=_throttling(handle),
             nvlink_sent_bytes=sent,
             nvlink_received_bytes=received,
             pcie_sent_bytes=pcie_sent,
@@ -121,12 +121,20 @@ def _worked(handle: Any) -> set[int]:
     return {sample.pid for sample in samples if sample.smUtil > 0}
 
 
-def _scaled(factor: float, ask: Callable[..., Any], *args: Any) -> float | None:
-    value = told(ask, *args)
+def _ask(name: str, *args: Any) -> Any:
+    """NVML's answer; None where the card, the driver or this version of its binding has no such function."""
+    return told(lambda: getattr(pynvml, name)(*args))
+
+
+def _scaled(factor: float, name: str, *args: Any) -> float | None:
+    value = _ask(name, *args)
     return None if value is None else value * factor
 
 
-def _throttling(bits: int | None) -> tuple[str, ...] | None:
+def _throttling(handle: Any) -> tuple[str, ...] | None:
+    bits = _ask("nvmlDeviceGetCurrentClocksEventReasons", handle)
+    if bits is None:
+        bits = _ask("nvmlDeviceGetCurrentClocksThrottleReasons", handle)  # its name in drivers before 535
     if bits is None:
         return None
     return tuple(dict.fromkeys(name for bit, name in THROTTLING.items() if bits & bit))

@@ -58,7 +58,7 @@ class Sampler:
 
     def announced(self, text: str) -> str:
         """A status line, behind what is alarming at the moment."""
-        return " · ".join([*map(str, self._present), text])
+        return " · ".join([*(f"! {alert.short}" for alert in self._present), text])
 
     def observation(self, start_s: float, end_s: float) -> Observation | None:
         """What was seen, with the span of the rounds on the monotonic clock; None if nothing was."""
