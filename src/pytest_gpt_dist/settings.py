@@ -273,7 +273,7 @@ class Options:
     alert: tuple[Threshold, ...] = _option(
         DEFAULT_THRESHOLDS,
         "alert beyond these: temperature in degrees Celsius; gpu_memory, host_memory, cpu in percent"
-        " ; SEVERITY is warning or critical"
+        "; SEVERITY is warning or critical"
         " (default: temperature=80,gpu_memory=90,host_memory=85,cpu=90)",
         "measuring",
         parse=parse_thresholds,
