@@ -30,8 +30,8 @@ def options_page() -> str:
     return _page(
         "Options",
         "Each option is a flag of `pytest` and a key of its ini file (`pyproject.toml`, `pytest.ini`, `tox.ini`);"
-        " the command line wins. A wrong value ends the session in one line, with exit status 4, before anything is"
-        " collected.",
+        " the command line wins. A wrong value ends the session in one line, with exit status 4, before"
+        " anything is measured; workers of xdist find what takes a model or an engine to tell, and fail its cases.",
         *sections,
         "## As arguments",
         "`gpt_dist.run` and the marker `gpt_dist` take these by name, with the same rules:",

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.session_log import SessionLog
+from pytest_gpt_dist.session_log import SessionLog, check_writable
 
 LOGGER = logging.getLogger("pytest_gpt_dist")
 
@@ -50,4 +50,12 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match=r"--gpt-log-dir=.*/file: cannot write there \(File exists\)"):
         SessionLog(tmp_path / "file", "info")
+    with pytest.raises(UsageError, match=r"--gpt-log-dir=.*/file: cannot write there \(File exists\)"):
+        check_writable(tmp_path / "file")
     assert LOGGER.handlers == []
+
+
+def test_a_worker_has_a_file_of_its_own(tmp_path: Path) -> None:
+    check_writable(tmp_path)
+    SessionLog(tmp_path, "info", worker="gw3").close()
+    assert [path.name for path in tmp_path.iterdir()] == ["session-gw3.log"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -184,7 +185,8 @@ class Bench:
     def open_log(self) -> None:
         """Write down what the session does where ``--gpt-log-dir`` says; UsageError where that is impossible."""
         if self.options.log_dir is not None:
-            self._log = SessionLog(Path(self.options.log_dir), self.options.log_level)
+            worker = os.environ.get("PYTEST_XDIST_WORKER")
+            self._log = SessionLog(Path(self.options.log_dir), self.options.log_level, worker)
 
     def check_options(self) -> None:
         """Find what is wrong with the options before anything starts; UsageError in one line."""

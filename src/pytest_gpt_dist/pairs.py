@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -47,6 +48,9 @@ class Sides(Protocol):
     def renew(self, side: Side = OWN) -> None:
         """End all processes; the next group is of that side."""
         ...
+
+
+_log = logging.getLogger(__name__)
 
 
 class _OtherSideError(Exception):
@@ -178,6 +182,7 @@ class _Block:
 
     def launch(self, side: Side, told: str, kept: list[Launch]) -> Launch:
         """One launch of a side, added to those that are ``kept``."""
+        _log.info("%s", told)
         launch = self._runner.launch(
             side, self._case, self._timing, self._checked, lambda text: self._status(f"{told}: {text}")
         )

@@ -62,6 +62,10 @@ def pytest_configure(config: pytest.Config) -> None:
         options = config.stash[_OPTIONS] = read_options(config)
         _ = options.counts
         options.check_comparison()
+        if options.log_dir is not None and _starts_workers(config):
+            from pytest_gpt_dist.session_log import check_writable
+
+            check_writable(Path(options.log_dir))
         check_batching(options.batching, options.token_budget)
         if timed and (options.baseline or options.require_baseline or options.against is not None):
             from pytest_gpt_dist.gate import Gate
@@ -142,9 +146,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Find what is wrong with the options before the first case of the matrix starts."""
     config = session.config
-    if hasattr(config, "workerinput"):
-        return  # raised on a worker it would look like a crash of xdist; there the cases fail, in one line each
     needed = any(set(_FIXTURES) & set(getattr(item, "fixturenames", ())) for item in session.items)
+    if hasattr(config, "workerinput"):
+        if needed:
+            _bench(config).open_log()
+        return  # raised on a worker it would look like a crash of xdist; there the cases fail, in one line each
     in_matrix = any(item.get_closest_marker("gpt_dist_matrix") for item in session.items)
     try:
         if _WRONG in config.stash:
@@ -248,6 +254,10 @@ def _why_untimed(config: pytest.Config) -> str:
         if _beside_others(config)
         else "--benchmark-disable"
     )
+
+
+def _starts_workers(config: pytest.Config) -> bool:
+    return config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
 
 
 def _beside_others(config: pytest.Config) -> bool:

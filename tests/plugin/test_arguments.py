@@ -124,12 +124,13 @@ def test_case(gpt_dist, strategy):
     assert len(result.tokens) == 2
 """
     flags = ("--gpt-model=tiny", "--gpt-batch-size=1", "--gpt-prompt-tokens=4", "--gpt-new-tokens=3")
-    session = run_session(
-        tmp_path, {"test_case.py": test}, *flags, "--gpt-device=cpu", "-n2", "--benchmark-autosave"
-    )
+    here = ("--gpt-device=cpu", "-n2", "--benchmark-autosave", "--gpt-log-dir=logs")
+    session = run_session(tmp_path, {"test_case.py": test}, *flags, *here)
     assert session.status == pytest.ExitCode.OK, session.output
     assert [test.outcome for test in session.tests.values()] == ["passed", "passed"]
     line = "Nothing was timed (ranks of several xdist workers share the machine): cases ran once and were checked."
     assert session.output.splitlines().count(line) == 1
     assert "untimed" in session.row("test_case[tensor_data_hybrid]")
     assert not list(tmp_path.glob(".benchmarks/*/*.json"))
+    said = [(tmp_path / "logs" / f"session-{worker}.log").read_text() for worker in ("gw0", "gw1")]
+    assert "".join(said).count(" INFO group of 2 started in ") == 2

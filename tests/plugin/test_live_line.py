@@ -161,4 +161,15 @@ def test_the_session_leaves_what_it_started_and_decided(shown: Terminal) -> None
     assert " INFO group of 1 started in " in said
     assert f" DEBUG {name}: starting ranks\n" in said
     assert f" INFO {name}: " in said.partition(f"{name}: round 20 of 20\n")[2]
+    assert " INFO launch of native on dp1·pp1·tp1: processes " in said
     assert " INFO group of 1 is to leave: processes " in said
+
+
+def test_stacks_that_nobody_asked_for_leave_no_file(shown: Terminal) -> None:
+    assert list(shown.folder.glob("logs/1ranks-*/*.stack")) == []
+
+
+def test_a_log_folder_that_cannot_be_written_stops_a_session_with_workers_in_one_line(quiet: Path) -> None:
+    done = run_python(quiet, "-m", "pytest", "test_line.py", *WITHOUT, "--gpt-log-dir=test_line.py", "-n1")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert done.stdout.strip().endswith("test_line.py: cannot write there (File exists)")

@@ -156,6 +156,8 @@ class RankGroup:
                 rank.channel.close()
         if not self._keeps_logs:
             shutil.rmtree(self._folder, ignore_errors=True)
+        for rank in self._ranks:
+            _remove_if_empty(rank.stack)
 
     def _start(self) -> None:
         cores = own_cores()
@@ -285,8 +287,17 @@ def _unpack(rank: int, answer: object) -> Any:
 
 
 def _new_folder(parent: Path, world_size: int) -> Path:
-    parent.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"{world_size}ranks-", dir=parent))
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{world_size}ranks-", dir=parent))
+    except OSError as error:
+        raise UsageError(f"{parent}: the output of ranks cannot be kept there ({error.strerror})") from None
+
+
+def _remove_if_empty(file: Path) -> None:
+    with suppress(OSError):
+        if file.stat().st_size == 0:
+            file.unlink()
 
 
 def _keep(folder: Path) -> Path:

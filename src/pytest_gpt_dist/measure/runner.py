@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Groups(Protocol):
         ...
 
 
+_log = logging.getLogger(__name__)
 _FAILURES = (UsageError, WrongResultError, RankGroupError)
 Outcome = Result | UsageError | WrongResultError | RankGroupError
 """What a case came to: its figures, or why there are none."""
@@ -201,7 +203,9 @@ class CaseRunner:
         """Launch ``number`` of a case, from 0; of several launches each has new processes."""
         if timing is not None and timing.launches > 1:
             self._groups.renew()
-            status = _prefixed(f"launch {number + 1} of {timing.launches}: ", status)
+            told = f"launch {number + 1} of {timing.launches}"
+            _log.info("%s", told)
+            status = _prefixed(f"{told}: ", status)
         return self.launch(case, timing, checked, status)
 
     def reference(self, case: Case, status: Callable[[str], None]) -> Checked:
@@ -258,6 +262,7 @@ class CaseRunner:
         reference = checked.reference
         status("starting ranks")
         group = self._groups.group(case.gpus)
+        _log.info("launch of %s on %s: processes %s", case.engine, case.layout, group.pids)
         job = CaseJob(
             engine=case.engine_path,
             source=self._keeping.for_launch(case.source, case.layout, timing.launches if timing else 1),
@@ -287,12 +292,10 @@ class CaseRunner:
         if reference is not None:
             _check_tokens(case, reference, tokens)
         span = reports[0].timed_span_s
-        return Launch(
-            reports=tuple(reports),
-            rounds=tuple(rounds),
-            tokens=tokens,
-            observation=sampler.observation(*span) if sampler and span else None,
-        )
+        observation = sampler.observation(*span) if sampler and span else None
+        for alert in observation.alerts if observation else ():
+            _log.warning("%s", alert)
+        return Launch(tuple(reports), tuple(rounds), tokens, observation)
 
     def _sampler(self, group: RankGroup, case: Case) -> Sampler:
         pids, gpus = group.pids, self._machine.gpus[: case.gpus]
