@@ -4,7 +4,9 @@ import pytest
 
 from pytest_gpt_dist.cluster.cores import Cores
 from pytest_gpt_dist.cluster.devices import Gpu
-from pytest_gpt_dist.measure.machine import Machine
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.machine import Machine, find_machine
+from pytest_gpt_dist.settings import Options
 
 
 @pytest.mark.parametrize(
@@ -22,3 +24,8 @@ def test_ranks_that_share_a_gpu_go_through_the_host_and_no_others(
 def test_cores_are_not_shared_through_the_host() -> None:
     machine = Machine("cpu", (), None, "gloo", 1, share_gpu=False, cores=Cores((0, 1)))
     assert (machine.backend_of(4), machine.staged(4)) == ("gloo", False)
+
+
+def test_without_a_gpu_there_is_none_to_share() -> None:
+    with pytest.raises(UsageError, match="--gpt-share-gpu: there is no GPU to share"):
+        find_machine(Options(device="cpu", share_gpu=True))

@@ -81,7 +81,7 @@ class Gate:
         terminalreporter.section("gpt-dist verdicts", sep="-", blue=True)
         terminalreporter.write_line(render_verdicts(judged.verdicts))
         if judged.beside:
-            terminalreporter.write_line("\nDescribed, not judged:")
+            terminalreporter.write_line("\nWhat else was seen of both sides:")
             terminalreporter.write_line(render_sides(judged.beside))
         problem = append_job_summary(os.environ, job_summary(judged, self._options.require_baseline))
         for line in (*judged.notes, *([problem] if problem else [])):

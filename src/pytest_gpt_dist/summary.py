@@ -26,8 +26,10 @@ class Summary:
             self._saved.append((report.nodeid, report.gpt_dist))
 
     @pytest.hookimpl(trylast=True)
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Print the table."""
+    def pytest_terminal_summary(
+        self, terminalreporter: pytest.TerminalReporter, exitstatus: int | pytest.ExitCode
+    ) -> None:
+        """Print the table, and what to do with a session that was interrupted."""
         if not self._saved:
             return
         from pytest_gpt_dist.report.alerts import alert_lines
@@ -43,3 +45,5 @@ class Summary:
             terminalreporter.write_line(
                 f"Nothing was timed ({self._untimed}): cases ran once and were checked."
             )
+        elif exitstatus == pytest.ExitCode.INTERRUPTED:
+            terminalreporter.write_line("What is finished is kept: --gpt-resume measures the rest alone.")

@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from plugin.sessions import DEADLINE_S, TINY, own_environment, prepare, run_session
 
 LOGGING_ENGINE = """\
@@ -55,6 +57,13 @@ def test_every_launch_has_new_processes_of_a_new_server(tmp_path: Path) -> None:
     of_two_ranks = lines[:6]
     assert len({pid for pid, _ in of_two_ranks}) == 6
     assert len({server for _, server in of_two_ranks}) == 3
+
+
+def test_an_interrupted_session_says_how_it_goes_on(tmp_path: Path) -> None:
+    cases = "def test_case(gpt_dist):\n    gpt_dist.run()\n\ndef test_stop():\n    raise KeyboardInterrupt\n"
+    session = run_session(tmp_path, {"test_cases.py": cases}, *TINY, "--gpt-device=cpu")
+    assert session.status == pytest.ExitCode.INTERRUPTED
+    assert "What is finished is kept: --gpt-resume measures the rest alone." in session.output.splitlines()
 
 
 def test_a_killed_session_is_resumed_once_and_only_what_is_the_same(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ from pytest_gpt_dist.cluster.spent import CommunicationClock, Spent
 from pytest_gpt_dist.cluster.subgroups import make_subgroups
 from pytest_gpt_dist.topology import Layout, Traffic
 
+# torch 2.13 renamed it, and warns of the old name.
+_all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
+
 
 class Mesh:
     """Communication within a layout, counted by kind.
@@ -126,7 +129,7 @@ class Mesh:
         with self._clock.collective():
             own = (x.cpu() if self.staged else x).contiguous()
             gathered = own.new_empty((self.layout.tp * own.shape[0], *own.shape[1:]))
-            dist.all_gather_into_tensor(gathered, own, group=self._tensor)
+            _all_gather(gathered, own, group=self._tensor)
             return gathered.view(self.layout.tp, *own.shape).to(x.device)
 
     def send_next(self, x: torch.Tensor) -> None:

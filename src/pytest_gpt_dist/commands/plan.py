@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.catalog import resolve
 from pytest_gpt_dist.model.dtypes import itemsize
 from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.strategies.protocol import degenerate
-from pytest_gpt_dist.topology import parameter_bytes, traffic
+from pytest_gpt_dist.topology import parameter_bytes, stages, traffic
 
 _MIB = 2**20
 _HEADERS = ("GPUs", "strategy", "layout", "MiB of weights a rank", "all-reduces a step", "sends a step", "")
@@ -33,6 +34,11 @@ def _plan(model_name: str, counts: Sequence[int], dtype: str, *, offline: bool) 
     for gpus in counts:
         for strategy in strategies if gpus > 1 else strategies[:1]:
             layout = strategy.layout(gpus)
+            try:
+                _ = stages(size, layout.pp)
+            except UsageError as error:
+                rows.append((gpus, strategy.name, str(layout), "-", "-", "-", str(error)))
+                continue
             places = [layout.coordinates(rank) for rank in range(gpus)]
             held = [parameter_bytes(size, layout, at, width) for at in places]
             step = [traffic(size, layout, at, passes=layout.pp) for at in places]
@@ -42,10 +48,15 @@ def _plan(model_name: str, counts: Sequence[int], dtype: str, *, offline: bool) 
                     gpus,
                     strategy.name,
                     str(layout),
-                    f"{min(held) / _MIB:,.0f} to {max(held) / _MIB:,.0f}",
+                    _span(min(held), max(held)),
                     max(each.all_reduce for each in step),
                     max(each.send for each in step),
                     f"= {equal}" if equal else "",
                 )
             )
     return f"{model_name} in {dtype}\n" + tabulate(rows, headers=_HEADERS)
+
+
+def _span(least_bytes: int, most_bytes: int) -> str:
+    least, most = (f"{size / _MIB:,.0f}" for size in (least_bytes, most_bytes))
+    return least if least == most else f"{least} to {most}"

@@ -74,10 +74,10 @@ def read_session(path: Path, *, with_regressed: bool = True) -> tuple[MeasuredCa
         cases = _cases(saved["benchmarks"], str(saved.get("datetime", "")))
         return tuple(case for case in cases if with_regressed or case.name not in regressed)
     except OSError as error:
-        raise UsageError(f"baseline {path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UsageError(
-            f"baseline {path} is damaged, or not saved by pytest-benchmark ({type(error).__name__})"
+            f"{path} is damaged, or not saved by pytest-benchmark ({type(error).__name__})"
         ) from None
 
 

@@ -223,7 +223,8 @@ def _verdict(
         why = f"with {suspects} suspects twelve pairs can show nothing: select at most {_MOST_SUSPECTS} cases"
     else:
         needed = launches_needed(shift, spread, level=share, min_effect=case.min_effect, more_than=count)
-        would = f"about {needed} launches a side would" if needed else "a thousand launches would not"
+        enough = f"a quieter machine, or about {needed} launches a side, would"
+        would = enough if needed else "a thousand launches would not"
         why = f"pairs differ by {spread:.1%}, too much for {count} of them: {would} settle it"
     return Verdict(
         case=case.case,

@@ -215,10 +215,10 @@ def _computed_otherwise_by_llama_cpp(source: ModelSource) -> str | None:
 COMPILED_NATIVE = Limits("torch", "pip install pytest-gpt-dist", _refused_by_compiled_native)
 TRANSFORMERS = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_compiled_transformers)
 TRANSFORMERS_EAGER = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_transformers)
-CTRANSLATE2 = Limits("ctranslate2", "pip install pytest-gpt-dist[ctranslate2]", _refused_by_ctranslate2)
+CTRANSLATE2 = Limits("ctranslate2", "pip install 'pytest-gpt-dist[ctranslate2]'", _refused_by_ctranslate2)
 LLAMA_CPP = Limits(
     "llama_cpp",
-    "pip install pytest-gpt-dist[llama-cpp]",
+    "pip install 'pytest-gpt-dist[llama-cpp]'",
     _refused_by_llama_cpp,
     package="llama-cpp-python",
     besides=("gguf",),

@@ -66,10 +66,12 @@ class Machine:
 def find_machine(options: Options) -> Machine:
     """The machine that the options describe.
 
-    Raises UsageError where GPUs are asked for and there are none, or CUDA_VISIBLE_DEVICES names none of those
-    that exist.
+    Raises UsageError where GPUs are asked for, or are to be shared, and there are none, or CUDA_VISIBLE_DEVICES
+    names none of those that exist.
     """
     gpus = _find_gpus(options.device)
+    if options.share_gpu and not gpus:
+        raise UsageError("--gpt-share-gpu: there is no GPU to share; leave it out on the CPU")
     return Machine(
         device="cuda" if gpus else "cpu",
         gpus=gpus,

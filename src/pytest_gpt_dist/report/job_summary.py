@@ -16,7 +16,7 @@ def job_summary(judged: Judged, required: bool) -> str:
     """The verdicts in Markdown."""
     parts = [f"### {conclusion(judged.verdicts, required)}", render_verdicts(judged.verdicts, style="github")]
     if judged.beside:
-        parts += ["Described, not judged:", render_sides(judged.beside, style="github")]
+        parts += ["What else was seen of both sides:", render_sides(judged.beside, style="github")]
     parts += [f"- {note}" for note in judged.notes]
     return "\n\n".join(parts) + "\n"
 
