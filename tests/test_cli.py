@@ -1,14 +1,48 @@
 """The gpt-dist command, as a user types it."""
 
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from signal import SIGINT
 
 import pytest
 
 from pytest_gpt_dist.cli import main
+
+# Ctrl-C is ignored by what a shell started in the background, and so by all that this starts.
+COMMAND = (
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    " from pytest_gpt_dist.cli import main; sys.exit(main())"
+)
+ENDLESS = ["dataset", "generate", "--samples=1000000", "--max-words=1000", "--output"]
+
+
+def started(
+    arguments: list[str], stderr: int = subprocess.PIPE, cwd: Path | None = None, **environment: str
+) -> subprocess.Popen[str]:
+    watched = {name: value for name, value in os.environ.items() if name != "CI"} | {"TERM": "xterm"}
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND, *arguments],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        cwd=cwd,
+        env=watched | environment,
+    )
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    patience_s = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < patience_s
+        time.sleep(0.01)
 
 
 def saved(path: Path, *seconds: float, cores: int = 2, day: int = 1) -> Path:
@@ -137,3 +171,56 @@ def test_a_command_imports_what_it_needs_alone(tmp_path: Path) -> None:
             [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=True
         )
         assert done.stdout.splitlines()[-1] == heavy
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_nobody_who_reads_is_no_error(unbuffered: str) -> None:
+    with started(["plan"], PYTHONUNBUFFERED=unbuffered) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == ""
+
+
+def test_ctrl_c_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
+    with started([*ENDLESS, str(tmp_path / "mine.jsonl")]) as process:
+        wait_until(lambda: list(tmp_path.iterdir()))
+        process.send_signal(SIGINT)
+        printed, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (printed, said) == ("", "gpt-dist dataset: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_comes_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    with started(["dataset", "generate", "--samples=20000", "--output", str(file)]) as process:
+        wait_until(lambda: list(tmp_path.iterdir()))
+        file.write_text("mine")
+        assert process.wait(60) == 4
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_terminal_is_told_how_far_it_is_and_keeps_nothing_of_it(tmp_path: Path) -> None:
+    controller, terminal = pty.openpty()
+    with started([*ENDLESS, str(tmp_path / "mine.jsonl")], stderr=terminal) as process:
+        os.close(terminal)
+        said = os.read(controller, 10_000).decode()
+        process.send_signal(SIGINT)
+        with suppress(OSError):  # how the end of a terminal reads
+            while part := os.read(controller, 10_000):
+                said += part.decode()
+    os.close(controller)
+    first, *_, last = said.split("\x1b[K")
+    assert re.match(r"\r[\d,]+ of 1,000,000 prompts, about .* left: /", first)
+    assert said.removesuffix("\x1b[K" + last).endswith("\r")
+    assert last.split() == ["gpt-dist", "dataset:", "interrupted"]
+
+
+def test_what_a_terminal_cannot_encode_is_escaped(tmp_path: Path) -> None:
+    (tmp_path / "ü.jsonl").write_text("{}")
+    with started(["dataset", "validate", "ü.jsonl"], cwd=tmp_path, PYTHONIOENCODING="ascii") as process:
+        printed, said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (1, "")
+    assert printed.startswith("\\xfc.jsonl:1: ")

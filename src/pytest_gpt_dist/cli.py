@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
+from signal import SIGINT, SIGPIPE
 from typing import NoReturn
 
 from pytest_gpt_dist import __version__
 from pytest_gpt_dist.compare.verdict import MIN_EFFECT
+from pytest_gpt_dist.datasets.generate import DISTRIBUTIONS, FILES, LENGTHS, LONGEST, SHORTEST
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.settings import DEFAULT_COUNTS, parse_counts
 
 USAGE_ERROR = 4
+INTERRUPTED = 128 + SIGINT
+UNREAD = 128 + SIGPIPE
 
 
 class _Parser(argparse.ArgumentParser):
@@ -24,7 +30,26 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status is the command's own, or 4 for wrong usage as in pytest."""
+    """Run the command.
+
+    The exit status is the command's own, 4 for wrong usage as in pytest, 130 after Ctrl-C, and 141 where nobody
+    reads the output any more, as of a process that these signals end.
+    """
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What the terminal's encoding lacks is escaped, as Python does on the standard error.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()  # here, where it can be told that nobody reads it
+    except BrokenPipeError:
+        _write_to_nobody()
+        return UNREAD
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     given = build_parser().parse_args(arguments)
     try:
         # Each command imports what it needs, some of it slow, and no command needs that of another.
@@ -32,7 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageError as error:
         print(f"gpt-dist {given.command}: {error}", file=sys.stderr)
         return USAGE_ERROR
+    except KeyboardInterrupt:
+        print(f"gpt-dist {given.command}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return status
+
+
+def _write_to_nobody() -> None:
+    """Let what is still in the buffers go: the interpreter writes it at its end, and would complain."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nobody, stream)
+    os.close(nobody)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -99,25 +135,38 @@ def _add_dataset(commands: argparse._SubParsersAction[_Parser]) -> None:
     )
     generate.add_argument(
         "--distribution",
-        default="uniform",
         metavar="NAME",
-        help="of the lengths: fixed, uniform, normal or lognormal (default: uniform)",
+        help=f"of the lengths: {', '.join(DISTRIBUTIONS[:-1])} or {DISTRIBUTIONS[-1]} (default: {LENGTHS})",
     )
     generate.add_argument(
-        "--min-words", default=8, type=int, metavar="N", help="shortest prompt (default: 8)"
+        "--min-words",
+        type=int,
+        metavar="N",
+        help=f"shortest prompt (default: {SHORTEST}); not of fixed lengths",
     )
     generate.add_argument(
-        "--max-words", default=256, type=int, metavar="N", help="longest prompt (default: 256)"
+        "--max-words",
+        default=LONGEST,
+        type=int,
+        metavar="N",
+        help=f"longest prompt (default: {LONGEST}); of fixed lengths, all of them",
     )
     generate.add_argument(
         "--new-tokens", type=int, metavar="N", help="tokens to generate for each prompt (default: not said)"
     )
-    generate.add_argument("--seed", default=0, type=int, metavar="N")
     generate.add_argument(
-        "--benchmark", action="store_true", help="a family of files, from short prompts to long ones"
+        "--seed", default=0, type=int, metavar="N", help="the same seed makes the same file (default: 0)"
     )
     generate.add_argument(
-        "--num-configs", default=5, type=int, metavar="N", help="files of the family (default: 5)"
+        "--benchmark",
+        action="store_true",
+        help="a family of files, from short prompts to long ones, each of one length",
+    )
+    generate.add_argument(
+        "--num-configs",
+        type=int,
+        metavar="N",
+        help=f"with --benchmark: files of the family (default: {FILES})",
     )
 
     validate = actions.add_parser(
@@ -125,9 +174,9 @@ def _add_dataset(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="name every fault of files of prompts",
         description="Name every fault, with file and line; the exit status is 1 if there is one.",
     )
-    validate.add_argument("files", nargs="+", type=Path, metavar="FILE")
-    validate.add_argument("--model", metavar="NAME", help="say what is too long for this model, too")
-    validate.add_argument("--offline", action="store_true", help="never ask the model hub")
+    validate.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSON Lines file of prompts")
+    validate.add_argument("--model", metavar="NAME", help="say what does not fit this model, too")
+    validate.add_argument("--offline", action="store_true", help="with --model: never ask the model hub")
 
 
 def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:

@@ -212,7 +212,7 @@ class Options:
     batching: str = _option(
         "in-order",
         "requests of a batch: in-order, by-length (similar ones together), or token-budget: by length, as many as"
-        " --gpt-token-budget allows (default: in-order)",
+        " --gpt-token-budget allows (default: in-order); it takes more --gpt-requests than fill one batch",
         "workload",
         choices=get_args(Batching),
     )

@@ -30,7 +30,7 @@ def _plan(model_name: str, counts: Sequence[int], dtype: str, *, offline: bool) 
     size = resolve(model_name, registry, "random", offline=offline).config.dimensions
     width = itemsize(dtype)
     strategies = [registry.strategy(name) for name in registry.strategies]
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for gpus in counts:
         for strategy in strategies if gpus > 1 else strategies[:1]:
             layout = strategy.layout(gpus)

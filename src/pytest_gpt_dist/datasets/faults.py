@@ -2,77 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.measure.prompts import Prompt, Tokenize, encode, parse_line, read_lines
-from pytest_gpt_dist.measure.workload import DEFAULT_NEW_TOKENS
+from pytest_gpt_dist.measure.prompts import Prompt, Tokenize, parse_line, read_lines
+from pytest_gpt_dist.measure.workload import Workload, build_requests
+from pytest_gpt_dist.topology import Dimensions
+
+_TOKENIZED_AT_ONCE = 50_000
+"""Texts: loading a tokenizer should not show beside them, nor their tokens fill the memory."""
+Watch = Callable[[str], None]
+_Fault = tuple[int, str]
+"""The line's place among those that are not blank, for the order of the file; and what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fits:
-    """What prompts have to fit: a model's vocabulary and context, by its tokenizer."""
+    """What prompts have to fit: a model's vocabulary and context, by its tokenizer.
+
+    ``of_texts`` says what the tokens of a text are where they are not those of the model's own tokenizer.
+    """
 
     model: str
-    vocabulary: int
-    positions: int
+    size: Dimensions
     tokenize: Tokenize
+    of_texts: str = ""
 
 
-def find_faults(path: Path, fits: Fits | None = None) -> tuple[int, list[str]]:
+def find_faults(
+    path: Path, fits: Fits | None = None, watch: Watch = lambda text: None
+) -> tuple[int, list[str]]:
     """The number of prompts in a JSON Lines file, and a line with file and place for each fault.
 
-    UsageError where the file cannot be read at all.
+    ``watch`` is told how far it is. A file that cannot be read has that fault.
     """
-    prompts: list[Prompt] = []
-    faults: list[str] = []
-    for where, line in read_lines(path):
-        try:
-            prompts.append(parse_line(line, where))
-        except UsageError as error:
-            faults.append(str(error))
+    prompts: dict[int, Prompt] = {}
+    faults: list[_Fault] = []
+    number = 0
+    try:
+        for number, (where, line) in enumerate(read_lines(path), 1):
+            watch(f"{number:,} lines read: {path}")
+            try:
+                prompts[number] = parse_line(line, where)
+            except UsageError as error:
+                faults.append((number, str(error)))
+    except UsageError as error:
+        faults.append((number + 1, str(error)))
     faults += _repeats(prompts)
     if fits is not None:
-        faults += _misfits(prompts, fits)
-    if not prompts and not faults:
-        faults.append(f"{path}: no prompts in it")
-    return len(prompts), sorted(faults, key=_place)
+        faults += _misfits(
+            prompts, fits, lambda done: watch(f"{done:,} of {len(prompts):,} prompts measured: {path}")
+        )
+    return len(prompts), [fault for _, fault in sorted(faults, key=itemgetter(0))]
 
 
-def _repeats(prompts: Sequence[Prompt]) -> list[str]:
+def _repeats(prompts: Mapping[int, Prompt]) -> Iterator[_Fault]:
     first: dict[tuple[str | None, tuple[int, ...] | None], str] = {}
-    faults = []
-    for prompt in prompts:
+    for number, prompt in prompts.items():
         earlier = first.setdefault((prompt.text, prompt.token_ids), prompt.where)
         if earlier != prompt.where:
-            faults.append(f"{prompt.where}: the same prompt as in {earlier}")
-    return faults
+            yield number, f"{prompt.where}: the same prompt as in {earlier}"
 
 
-def _misfits(prompts: Sequence[Prompt], fits: Fits) -> list[str]:
-    texts = [prompt.text for prompt in prompts if prompt.text is not None]
-    tokenized = iter(fits.tokenize(texts) if texts else [])
-    faults = []
-    for prompt in prompts:
-        ids = prompt.token_ids if prompt.text is None else tuple(next(tokenized))
-        try:
-            encode([replace(prompt, text=None, token_ids=ids)], fits.tokenize, fits.vocabulary)
-        except UsageError as error:
-            faults.append(str(error))
-            continue
-        new_tokens = prompt.new_tokens or DEFAULT_NEW_TOKENS
-        assert ids is not None
-        if len(ids) + new_tokens > fits.positions:
-            faults.append(
-                f"{prompt.where}: {len(ids)} tokens and {new_tokens} new ones are too long for {fits.model}, whose"
-                f" context is {fits.positions}"
-            )
-    return faults
-
-
-def _place(fault: str) -> int:
-    """The line that a fault names, for the order of the file."""
-    number = fault.partition(": ")[0].rpartition(":")[2]
-    return int(number) if number.isdigit() else 0
+def _misfits(prompts: Mapping[int, Prompt], fits: Fits, measured: Callable[[int], None]) -> Iterator[_Fault]:
+    """Prompts that a session with this model would refuse, in its words."""
+    alone = Workload(fits.model, "float32", prompts=())
+    numbered = list(prompts.items())
+    for begin in range(0, len(numbered), _TOKENIZED_AT_ONCE):
+        part = numbered[begin : begin + _TOKENIZED_AT_ONCE]
+        texts = [prompt.text for _, prompt in part if prompt.text is not None]
+        tokenized = iter(fits.tokenize(texts) if texts else [])
+        for done, (number, prompt) in enumerate(part, begin + 1):
+            measured(done)
+            ids = prompt.token_ids if prompt.text is None else tuple(next(tokenized))
+            known = replace(prompt, text=None, token_ids=ids)
+            try:
+                build_requests(alone, [known], 1, fits.size, fits.tokenize)
+            except UsageError as error:
+                yield number, f"{error}{'' if prompt.text is None else fits.of_texts}"

@@ -7,16 +7,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import cos, exp, log, pi, sqrt
 from random import Random
+from reprlib import repr as shortened
 from typing import Literal, get_args
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.measure.prompts import shipped_prompts
+from pytest_gpt_dist.measure.prompts import MOST_NEW_TOKENS, shipped_prompts
 
 Distribution = Literal["fixed", "uniform", "normal", "lognormal"]
 DISTRIBUTIONS: tuple[Distribution, ...] = get_args(Distribution)
+LENGTHS: Distribution = "uniform"
+SHORTEST, LONGEST = 8, 128
+"""Words, unless others are asked for: so many are below 960 bytes, and fit 1,024 positions without a tokenizer, too."""
+FILES = 5
 _SPREAD = 6
 """Standard deviations from the shortest length to the longest, of `normal`, and of `lognormal` on logarithms."""
 _MOST_TRIES = 1000
+_NEVER_ALIKE = 16
+"""Words from which on no two prompts are ever alike: of 288 words there are more than 10**39 such texts."""
+MOST_SAMPLES = 10**6
+MOST_WORDS = 10**6
+MOST_FILES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +46,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
             raise UsageError(f"distribution {self.distribution!r}: choose one of {', '.join(DISTRIBUTIONS)}")
-        if self.samples < 1:
-            raise UsageError(f"{self.samples} samples: ask for at least 1")
-        if not 1 <= self.shortest <= self.longest:
-            raise UsageError(
-                f"lengths from {self.shortest} to {self.longest} words: the shortest is at least 1, and not"
-                " above the longest"
-            )
-        if self.new_tokens is not None and self.new_tokens < 1:
-            raise UsageError(f"{self.new_tokens} new tokens: ask for at least 1")
+        _check("samples", self.samples, 1, MOST_SAMPLES)
+        _check("words in the shortest prompt", self.shortest, 1, MOST_WORDS)
+        _check("words in the longest prompt", self.longest, self.shortest, MOST_WORDS)
+        _check("new tokens", 1 if self.new_tokens is None else self.new_tokens, 1, MOST_NEW_TOKENS)
+        if self.seed < 0:
+            raise UsageError(f"seed {shortened(self.seed)}: expected at least 0")
 
 
 def generate(recipe: Recipe) -> Iterator[str]:
@@ -59,14 +66,16 @@ def generate(recipe: Recipe) -> Iterator[str]:
         for _ in range(_MOST_TRIES):
             length = _length(recipe, random)
             text = " ".join(words[_below(random, len(words))] for _ in range(length))
+            if length >= _NEVER_ALIKE:
+                break
             if text not in made:
+                made.add(text)
                 break
         else:
             raise UsageError(
                 f"there are hardly {recipe.samples} different prompts of {recipe.shortest} to {recipe.longest} words:"
                 " ask for fewer, or for longer ones"
             )
-        made.add(text)
         entry = {"prompt": text}
         yield json.dumps(entry if recipe.new_tokens is None else entry | {"max_length": recipe.new_tokens})
 
@@ -76,8 +85,7 @@ def graded(recipe: Recipe, count: int) -> list[Recipe]:
 
     The lengths grow by equal factors, so that a curve over them has its points evenly on a logarithmic axis.
     """
-    if count < 2:
-        raise UsageError(f"{count} files: a family has at least 2")
+    _check("files of a family", count, 2, MOST_FILES)
     factor = (recipe.longest / recipe.shortest) ** (1 / (count - 1))
     lengths = [round(recipe.shortest * factor**step) for step in range(count)]
     if len(set(lengths)) < count:
@@ -89,6 +97,11 @@ def graded(recipe: Recipe, count: int) -> list[Recipe]:
         Recipe(recipe.samples, "fixed", length, length, recipe.seed + step, recipe.new_tokens)
         for step, length in enumerate(lengths)
     ]
+
+
+def _check(what: str, value: int, least: int, most: int) -> None:
+    if not least <= value <= most:
+        raise UsageError(f"{shortened(value)} {what}: expected from {least:,} to {most:,}")
 
 
 def _words() -> list[str]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
+from reprlib import repr as shortened
 from typing import Any
 
 from pytest_gpt_dist.errors import UsageError
 
 _KEYS = ("prompt", "input_ids", "max_length")
+MOST_NEW_TOKENS = 10**6
 BYTE_TOKENIZER = "bytes"
 Tokenize = Callable[[Sequence[str]], list[list[int]]]
 
@@ -35,28 +38,34 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
     ``max_length``, the number of tokens to generate for it. Blank lines are skipped.
     Raises UsageError with file and line for anything else.
     """
-    prompts = tuple(parse_line(line, where) for where, line in read_lines(path))
-    if not prompts:
+    return tuple(parse_line(line, where) for where, line in read_lines(path))
+
+
+def read_lines(path: Path) -> Iterator[tuple[str, str]]:
+    """The lines of a prompt file that are not blank, each with its place, as they are read.
+
+    UsageError where the file cannot be read, or has no such line.
+    """
+    found = False
+    try:
+        # A pipe would block, and a device such as /dev/zero never ends.
+        if path.exists() and not path.is_file():
+            raise UsageError(f"cannot read prompts from {path}: it is not a regular file")
+        # What is not UTF-8 comes through as half surrogates, so that its line can be named.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    found = True
+                    yield f"{path}:{number}", line.removesuffix("\n")
+    except UsageError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"cannot read prompts from {path}: {reason}") from None
+    if not found:
         raise UsageError(
             f'{path}: no prompts in it; give one JSON object a line, such as {{"prompt": "Hello"}}'
         )
-    return prompts
-
-
-def read_lines(path: Path) -> list[tuple[str, str]]:
-    """The lines of a prompt file that are not blank, each with its place. UsageError where it cannot be read."""
-    try:
-        if path.is_fifo():
-            raise UsageError(f"cannot read prompts from {path}: it is a pipe, give a file")
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise UsageError(
-            f"cannot read prompts from {path}: {reason}; give a file, or a list for texts"
-        ) from None
-    return [(f"{path.name}:{number}", line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def shipped_prompts() -> tuple[Prompt, ...]:
@@ -110,8 +119,16 @@ def fit(token_ids: Sequence[int], length: int | None) -> tuple[int, ...]:
 
 def parse_line(line: str, where: str) -> Prompt:
     """The prompt of one line of a file, which stands at ``where``. UsageError with what is wrong with it."""
+    if line.lstrip().startswith("["):
+        raise UsageError(
+            f"{where}: a JSON array; give one object a line, without brackets and commas around them"
+        )
     try:
-        entry = json.loads(line)
+        line.encode("utf-8")
+        entry = json.loads(line, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    except UnicodeEncodeError as error:
+        byte = ord(line[error.start]) - 0xDC00
+        raise UsageError(f"{where}: not UTF-8 text (byte 0x{byte:02x} at column {error.start + 1})") from None
     except json.JSONDecodeError as error:
         raise UsageError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     except (ValueError, RecursionError) as error:
@@ -119,17 +136,33 @@ def parse_line(line: str, where: str) -> Prompt:
     if not isinstance(entry, dict):
         raise UsageError(f"{where}: expected a JSON object with prompt or input_ids")
     for key in entry:
-        near = get_close_matches(key, _KEYS, n=1, cutoff=0.8)
-        if key not in _KEYS and near:
-            raise UsageError(f"{where}: unknown key {key}; did you mean {near[0]}?")
+        if key not in _KEYS and (near := get_close_matches(key, _KEYS, n=1, cutoff=0.8)):
+            raise UsageError(f"{where}: unknown key {shortened(key)}; did you mean {near[0]}?")
     new_tokens = entry.get("max_length")
-    if new_tokens is not None and not (_is_integer(new_tokens) and new_tokens >= 1):
-        raise UsageError(f"{where}: max_length is a whole number of at least 1, got {new_tokens!r}")
-    if ("prompt" in entry) == ("input_ids" in entry):
-        raise UsageError(f"{where}: expected either prompt or input_ids")
+    if new_tokens is not None and not (_is_integer(new_tokens) and 1 <= new_tokens <= MOST_NEW_TOKENS):
+        raise UsageError(
+            f"{where}: max_length is a whole number from 1 to {MOST_NEW_TOKENS:,}, got {shortened(new_tokens)}"
+        )
+    if "prompt" in entry and "input_ids" in entry:
+        raise UsageError(f"{where}: prompt and input_ids in one object; give one of them")
+    if "prompt" not in entry and "input_ids" not in entry:
+        raise UsageError(f"{where}: expected prompt or input_ids, found neither")
     if "prompt" in entry:
         return Prompt(where, text=_text(entry["prompt"], where), new_tokens=new_tokens)
     return Prompt(where, token_ids=_token_ids(entry["input_ids"], where), new_tokens=new_tokens)
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object; of a key that is there twice, Python's own reading would drop the first in silence."""
+    entry = dict(pairs)
+    if len(entry) < len(pairs):
+        ((repeated, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"key {shortened(repeated)} is there twice")
+    return entry
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _text(value: Any, where: str) -> str:
@@ -137,6 +170,8 @@ def _text(value: Any, where: str) -> str:
         raise UsageError(f"{where}: prompt is a text, got {type(value).__name__}")
     if not value:
         raise UsageError(f"{where}: prompt is empty")
+    if value.isspace():
+        raise UsageError(f"{where}: prompt is blank")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -151,7 +186,7 @@ def _token_ids(value: Any, where: str) -> tuple[int, ...]:
         raise UsageError(f"{where}: the list of token ids is empty")
     for token in value:
         if not _is_integer(token) or token < 0:
-            raise UsageError(f"{where}: token ids are whole numbers of at least 0, got {token!r}")
+            raise UsageError(f"{where}: token ids are whole numbers of at least 0, got {shortened(token)}")
     return tuple(value)
 
 
