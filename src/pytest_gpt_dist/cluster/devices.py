@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, permutations
 from typing import Any
 
 import pynvml
@@ -14,12 +14,38 @@ from pytest_gpt_dist.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """One GPU: its number on the bus, its UUID ("GPU-…"), its name and its memory in bytes."""
+    """One GPU: its number on the bus, its UUID ("GPU-…"), its name and its memory in bytes.
+
+    `lost` is why NVML cannot tell of it, as of one that fell off the bus, and "" of a sound one; what was not
+    told is then empty.
+    """
 
     index: int
     uuid: str
     name: str
     memory_bytes: int
+    lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that computes on a GPU, and what it holds there, None where NVML does not tell."""
+
+    pid: int
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What joins two GPUs, given by their numbers.
+
+    `kind` is "nvlink", else where NVML says that their paths over PCIe meet, "unknown" where it does not;
+    `peer_access`: each may read and write the other's memory, None where NVML does not tell.
+    """
+
+    gpus: tuple[int, int]
+    kind: str
+    peer_access: bool | None
 
 
 def visible_gpus(value: str | None, gpus: Sequence[Gpu]) -> tuple[Gpu, ...]:
@@ -53,12 +79,43 @@ def _named(entry: str, gpus: Sequence[Gpu]) -> Gpu | None:
     return matches[0] if len(matches) == 1 else None
 
 
+def hides_all(value: str) -> bool:
+    """Whether this is how people hide every GPU by CUDA_VISIBLE_DEVICES, on purpose."""
+    return value.strip() in ("", "-1")
+
+
 def installed_gpus() -> tuple[Gpu, ...]:
-    """Return every GPU that NVML knows, in the order of the bus; none without a driver."""
+    """Return every GPU that NVML knows, lost ones too, in the order of the bus; none without a driver."""
     with _nvml() as found:
         if not found:
             return ()
         return tuple(_gpu(index) for index in range(pynvml.nvmlDeviceGetCount()))
+
+
+def unusable(visible: Sequence[Gpu], installed: Sequence[Gpu]) -> str | None:
+    """Return which of the visible GPUs are lost, and what to do about it; None when all are sound."""
+    lost = [f"GPU {gpu.index} cannot be used ({gpu.lost})" for gpu in visible if gpu.lost]
+    if not lost:
+        return None
+    # By UUID: who counts GPUs while one is lost may count differently.
+    sound = ",".join(gpu.uuid for gpu in installed if not gpu.lost)
+    without = f"leave it out with CUDA_VISIBLE_DEVICES={sound}" if sound else "use --gpt-device=cpu"
+    return f"{', '.join(lost)}; restart the machine, or {without}"
+
+
+def unreachable_driver() -> str | None:
+    """Return why NVML cannot reach a driver though its library is there, and what to do about it.
+
+    None when it can, and where there is no library. Containers made for GPUs have one on any machine, so this
+    is no error.
+    """
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        remedy = _UNREACHABLE.get(error.value)
+        return None if remedy is None else f"NVML cannot reach the NVIDIA driver ({error}); {remedy}"
+    _shut_down()
+    return None
 
 
 def driver_version() -> str | None:
@@ -67,35 +124,53 @@ def driver_version() -> str | None:
         return _text(pynvml.nvmlSystemGetDriverVersion) if found else None
 
 
+def driver_cuda() -> tuple[int, int] | None:
+    """Return the newest CUDA that the driver takes ((12, 8)), None without one."""
+    with _nvml() as found:
+        if not found:
+            return None
+        version = int(pynvml.nvmlSystemGetCudaDriverVersion_v2())
+        return version // 1000, version % 1000 // 10
+
+
 def free_memory_bytes(gpu: Gpu) -> int:
     """Return the memory of a GPU that nobody uses."""
     with _nvml():
         return int(pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid)).free)
 
 
-def processes(gpu: Gpu) -> tuple[int, ...]:
+def processes(gpu: Gpu) -> tuple[GpuProcess, ...]:
     """Return the processes that compute on a GPU, as far as this one may know."""
     with _nvml():
         running = pynvml.nvmlDeviceGetComputeRunningProcesses(pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid))
-    return tuple(sorted(process.pid for process in running))
+    found = (GpuProcess(process.pid, process.usedGpuMemory) for process in running)
+    return tuple(sorted(found, key=lambda process: process.pid))
+
+
+def links(gpus: Sequence[Gpu]) -> tuple[Link, ...]:
+    """Return what joins any two of these GPUs; nothing without a driver."""
+    with _nvml() as found:
+        if not found:
+            return ()
+        return tuple(
+            Link((one.index, other.index), _kind(one, other), _peer_access(one, other))
+            for one, other in combinations(gpus, 2)
+        )
 
 
 def interconnect(gpus: Sequence[Gpu]) -> str | None:
-    """Return the slowest kind of link between any two of these GPUs; None for fewer than two.
-
-    "nvlink", else where NVML says that their paths over PCIe meet: from "pcie switch" down to "system".
-    """
+    """Return the slowest kind of link between any two of these GPUs; None for fewer than two."""
     pairs = list(combinations(gpus, 2))
     if not pairs:
         return None
     with _nvml() as found:
         if not found:
             return None
-        return max((_link(one, other) for one, other in pairs), key=_LINKS.index)
+        return max((_kind(one, other) for one, other in pairs), key=KINDS.index)
 
 
-_LINKS = ("nvlink", "pcie switch", "pcie switches", "host bridge", "numa node", "system")
-"""From the fastest to the slowest."""
+KINDS = ("nvlink", "pcie switch", "pcie switches", "host bridge", "numa node", "system", "unknown")
+"""Of links, from the fastest to the slowest."""
 _MEETINGS = {
     pynvml.NVML_TOPOLOGY_INTERNAL: "pcie switch",
     pynvml.NVML_TOPOLOGY_SINGLE: "pcie switch",
@@ -104,27 +179,52 @@ _MEETINGS = {
     pynvml.NVML_TOPOLOGY_NODE: "numa node",
     pynvml.NVML_TOPOLOGY_SYSTEM: "system",
 }
+_READ = 0  # pynvml's NVML_P2P_CAPS_INDEX_READ is a tuple by mistake
+_NOT_TOLD = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError)
+"""The second is raised for functions that a driver lacks."""
 
 
-def _link(one: Gpu, other: Gpu) -> str:
-    handles = [pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid) for gpu in (one, other)]
+def _kind(one: Gpu, other: Gpu) -> str:
     try:
+        handles = [pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid) for gpu in (one, other)]
         status = pynvml.nvmlDeviceGetP2PStatus(*handles, pynvml.NVML_P2P_CAPS_INDEX_NVLINK)
         if status == pynvml.NVML_P2P_STATUS_OK:
             return "nvlink"
-        return _MEETINGS[pynvml.nvmlDeviceGetTopologyCommonAncestor(*handles)]
+        return _MEETINGS.get(pynvml.nvmlDeviceGetTopologyCommonAncestor(*handles), "unknown")
     except pynvml.NVMLError_NotSupported:  # virtual machines may hide what lies between
         return "system"
+    except _NOT_TOLD:
+        return "unknown"
+
+
+def _peer_access(one: Gpu, other: Gpu) -> bool | None:
+    try:
+        handles = [pynvml.nvmlDeviceGetHandleByUUID(gpu.uuid) for gpu in (one, other)]
+        ways = (_READ, pynvml.NVML_P2P_CAPS_INDEX_WRITE)
+        return all(
+            pynvml.nvmlDeviceGetP2PStatus(*pair, way) == pynvml.NVML_P2P_STATUS_OK
+            for pair in permutations(handles)
+            for way in ways
+        )
+    except _NOT_TOLD:
+        return None
 
 
 def _gpu(index: int) -> Gpu:
-    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
-    return Gpu(
-        index=index,
-        uuid=_text(pynvml.nvmlDeviceGetUUID, handle),
-        name=_text(pynvml.nvmlDeviceGetName, handle),
-        memory_bytes=int(pynvml.nvmlDeviceGetMemoryInfo(handle).total),
-    )
+    uuid = name = ""
+    try:
+        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        uuid = _text(pynvml.nvmlDeviceGetUUID, handle)
+        name = _text(pynvml.nvmlDeviceGetName, handle)
+        return Gpu(index, uuid, name, int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
+    except _NOT_TOLD as error:
+        return Gpu(index, uuid, name, 0, lost=_reason(error))
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, pynvml.NVMLLibraryMismatchError):
+        return "the driver is older than the function that was asked"
+    return str(error)
 
 
 def _text(ask: Callable[..., Any], *args: Any) -> str:
@@ -132,16 +232,21 @@ def _text(ask: Callable[..., Any], *args: Any) -> str:
     return answer.decode() if isinstance(answer, bytes) else str(answer)
 
 
-_NO_DRIVER = (
-    pynvml.NVML_ERROR_LIBRARY_NOT_FOUND,
-    pynvml.NVML_ERROR_DRIVER_NOT_LOADED,
-    pynvml.NVML_ERROR_NO_PERMISSION,
-)
+_UNREACHABLE = {
+    pynvml.NVML_ERROR_DRIVER_NOT_LOADED: (
+        "if there are GPUs, load it with modprobe nvidia, restart after an update, or start the container with"
+        " --gpus all"
+    ),
+    pynvml.NVML_ERROR_NO_PERMISSION: (
+        "get the right to read and write /dev/nvidia*, or start the container with --gpus all"
+    ),
+}
+_NO_DRIVER = (pynvml.NVML_ERROR_LIBRARY_NOT_FOUND, *_UNREACHABLE)
 
 
 @contextmanager
 def _nvml() -> Iterator[bool]:
-    """Yield whether there is a driver to ask."""
+    """Yield whether there is a driver to ask; what it does not answer is a UsageError."""
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
@@ -153,9 +258,14 @@ def _nvml() -> Iterator[bool]:
         return
     try:
         yield True
-    except pynvml.NVMLError as error:
+    except _NOT_TOLD as error:
         raise UsageError(
-            f"NVML cannot tell what there is to know of a GPU ({error}); use --gpt-device=cpu, or other GPUs"
+            f"NVML does not answer ({_reason(error)}); restart or update the NVIDIA driver, or use --gpt-device=cpu"
         ) from None
     finally:
+        _shut_down()
+
+
+def _shut_down() -> None:
+    with suppress(pynvml.NVMLError):  # nothing is asked any more, so nothing is lost
         pynvml.nvmlShutdown()

@@ -1,5 +1,6 @@
 """Who starts ranks: a seam, and the one who does it on this machine."""
 
+import fcntl
 import os
 import shutil
 import signal
@@ -79,7 +80,7 @@ class LocalServer:
         self._request = 0
         self.scratch = Path(tempfile.mkdtemp(prefix="gpt-dist-"))
         self._output = self.scratch / "server.log"
-        mine, its = socket.socketpair()
+        mine, its = map(_beyond_streams, socket.socketpair())
         self._channel = Channel(mine)
         command = [side.python, "-P", "-m", "pytest_gpt_dist.cluster.server"]
         command += ["--socket", str(its.fileno()), "--scratch", str(self.scratch)]
@@ -209,3 +210,12 @@ class LocalServer:
         output = self._output.read_text(errors="replace").strip() if self._output.exists() else ""
         said = f"; it said:\n{output[-4000:]}" if output else ""
         return LaunchError(f"the server of the ranks ended with {how}{said}")
+
+
+def _beyond_streams(own: socket.socket) -> socket.socket:
+    """The same socket under a number that no standard stream has: a new process has others there.
+
+    Where one of this process's own is closed, a socket would take its number.
+    """
+    with own:
+        return socket.socket(fileno=fcntl.fcntl(own, fcntl.F_DUPFD_CLOEXEC, 3))

@@ -62,7 +62,9 @@ def main() -> None:
             channel.send(Hello(os.getpid(), sys.executable, tuple(sys.path)))
             server.serve()
     finally:
-        shutil.rmtree(arguments.scratch, ignore_errors=True)
+        # After an error the controller reads in there what this process said last, and removes it.
+        if not isinstance(sys.exception(), Exception):
+            shutil.rmtree(arguments.scratch, ignore_errors=True)
 
 
 if __name__ == "__main__":

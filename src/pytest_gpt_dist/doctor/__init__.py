@@ -1,1 +1,1 @@
-"""What this machine is ready for: one finding a line, each with what to do about it."""
+"""What this machine is ready for: one finding after the other, each with what to do about it."""

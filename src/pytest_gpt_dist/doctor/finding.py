@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, ParamSpec
 
+from pytest_gpt_dist.errors import UsageError, first_line
+
+P = ParamSpec("P")
 State = Literal["ok", "warning", "fault"]
-_WIDTH = max(len(state) for state in ("ok", "warning", "fault"))
+_STATE_WIDTH = len("warning")
+_SUBJECT_WIDTH = len("pytest-benchmark")
+_INDENT = " " * (_STATE_WIDTH + _SUBJECT_WIDTH + 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +29,57 @@ class Finding:
     seen: str
     remedy: str = ""
 
-    def __str__(self) -> str:
-        line = f"{self.state:<{_WIDTH}}  {self.subject}: {self.seen}"
-        return f"{line}; {self.remedy}" if self.remedy else line
+    def text(self, width: int | None = None) -> str:
+        """As people read it, in columns, what to do in a line of its own; ``width`` is a terminal's, None for any."""
+        head = f"{self.state:<{_STATE_WIDTH}}  {self.subject:<{_SUBJECT_WIDTH}}  "
+        lines = _wrapped(head, self.seen, width) + [_INDENT + line for line in self.beneath()]
+        if self.remedy:
+            lines += _wrapped(f"{_INDENT}-> ", self.remedy, width)
+        return "\n".join(lines)
+
+    def beneath(self) -> Sequence[str]:
+        """Lines that say more, for people."""
+        return ()
 
     def as_dict(self) -> dict[str, Any]:
         """As JSON has it."""
         return asdict(self)
 
 
-def any_fault(findings: Sequence[Finding]) -> bool:
+def looked(
+    subject: str, look: Callable[P, Finding | Iterable[Finding]], *args: P.args, **named: P.kwargs
+) -> Iterator[Finding]:
+    """What a look finds; where it fails, the last finding is a fault that says why."""
+    try:
+        found = look(*args, **named)
+        yield from (found,) if isinstance(found, Finding) else found
+    except Exception as error:
+        yield failure(subject, error)
+
+
+def failure(subject: str, error: Exception) -> Finding:
+    """The fault that an error is. One of usage says what to do about it, after a semicolon."""
+    if isinstance(error, UsageError):
+        seen, _, remedy = str(error).partition("; ")
+        return Finding(subject, "fault", seen, remedy)
+    return Finding(
+        subject, "fault", f"could not be looked at: {type(error).__name__}: {first_line(error)}".rstrip(": ")
+    )
+
+
+def any_fault(findings: Iterable[Finding]) -> bool:
     """Whether one of them keeps cases from running."""
     return any(finding.state == "fault" for finding in findings)
+
+
+def _wrapped(head: str, text: str, width: int | None) -> list[str]:
+    if width is None or width < 2 * len(head):
+        return [head + text]
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=head,
+        subsequent_indent=" " * len(head),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,98 +1,90 @@
-"""The GPUs, as NVML sees them, and what CUDA_VISIBLE_DEVICES makes of them."""
+"""The GPUs, as NVML sees them: which are visible, who uses them, how they are joined."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 
 from pytest_gpt_dist.cluster.devices import (
     Gpu,
+    GpuProcess,
+    driver_cuda,
     driver_version,
     free_memory_bytes,
     installed_gpus,
-    interconnect,
+    links,
     processes,
+    unreachable_driver,
+    unusable,
     visible_gpus,
 )
-from pytest_gpt_dist.doctor.finding import Finding
+from pytest_gpt_dist.doctor.finding import Finding, failure, looked
+from pytest_gpt_dist.doctor.links import judge
+from pytest_gpt_dist.doctor.visibility import visibility
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.telemetry.processes import process_name
 
 _GIB = 2**30
+_LEAVE_OUT = "leave it out with CUDA_VISIBLE_DEVICES"
 
 
 def look_at_gpus(asked: str | None) -> tuple[tuple[Gpu, ...], list[Finding]]:
-    """The GPUs that ranks would see, and findings; ``asked`` is CUDA_VISIBLE_DEVICES, None if it is not set."""
+    """The GPUs that ranks would see, and findings; ``asked`` is CUDA_VISIBLE_DEVICES, None if it is not set.
+
+    Where a visible one cannot be used, ranks would not start, and there are none.
+    """
     try:
         installed = installed_gpus()
-    except UsageError as error:
-        return (), [Finding("GPUs", "fault", str(error))]
+        trouble = None if installed else unreachable_driver()
+    except Exception as error:
+        return (), [failure("GPUs", error)]
+    if trouble is not None:
+        seen, _, remedy = trouble.partition("; ")
+        return (), [Finding("GPUs", "warning", f"{seen}: cases run on the CPU", remedy)]
+    visible = visible_gpus(asked, installed)
     findings = [visibility(asked, installed)]
-    visible = visible_gpus(asked, installed)
-    if visible:
-        findings.append(Finding("driver", "ok", str(driver_version())))
-        findings += _each(visible)
-        findings += _links(visible)
-    return visible, findings
+    if (why_not := unusable(visible, installed)) is not None:
+        findings.append(failure("GPUs", UsageError(why_not)))
+    sound = tuple(gpu for gpu in visible if not gpu.lost)
+    if sound:
+        findings += looked("driver", _driver)
+    for gpu in sound:
+        findings += looked(f"GPU {gpu.index}", _each, gpu)
+    if len(sound) > 1:
+        findings += looked("links", lambda: judge(links(sound)))
+    return sound if sound == visible else (), findings
 
 
-def visibility(asked: str | None, installed: Sequence[Gpu]) -> Finding:
-    """What CUDA_VISIBLE_DEVICES shows of the GPUs, with the value that would work; pure."""
-    every = ",".join(str(gpu.index) for gpu in installed)
-    if not installed:
-        seen = "NVML finds no NVIDIA GPU: cases run on the CPU, with gloo and a small model"
-        if asked:
-            return Finding("GPUs", "warning", f"{seen}, though CUDA_VISIBLE_DEVICES={asked}", "unset it")
-        return Finding("GPUs", "ok", seen)
-    if asked is None:
-        return Finding("GPUs", "ok", f"{len(installed)} visible: {_names(installed)}")
-    visible = visible_gpus(asked, installed)
-    mistake = _mistake(asked, visible)
-    if mistake is None:
-        return Finding("GPUs", "ok", f"{len(visible)} of {len(installed)} visible: {_names(visible)}")
-    works = f"unset CUDA_VISIBLE_DEVICES, or set it to {every}"
-    return Finding("GPUs", "warning" if visible else "fault", mistake, works)
+def _driver() -> Finding:
+    cuda = driver_cuda()
+    newest = "" if cuda is None else f", for CUDA up to {cuda[0]}.{cuda[1]}"
+    return Finding("driver", "ok", f"{driver_version()}{newest}")
 
 
-def _mistake(asked: str, visible: Sequence[Gpu]) -> str | None:
-    """What is wrong with the variable, of which CUDA makes these visible devices."""
-    entries = [entry.strip() for entry in asked.split(",")]
-    if not asked.strip():
-        return "CUDA_VISIBLE_DEVICES is empty and hides all of them"
-    if len(set(entries)) < len(entries):
-        return f"CUDA_VISIBLE_DEVICES={asked} names one twice and hides all"
-    if len(visible) == len(entries):
-        return None
-    wrong = entries[len(visible)]
-    kind = "UUID" if wrong.startswith("GPU-") else "index"
-    return (
-        f"CUDA_VISIBLE_DEVICES={asked}: there is no GPU of {kind} {wrong}, which hides it and all behind it"
-    )
+def _each(gpu: Gpu) -> Finding:
+    try:
+        users, untold = processes(gpu), ""
+    except UsageError as error:
+        users, untold = (), str(error).partition("; ")[0]
+    return use(gpu, free_memory_bytes(gpu), [(user, process_name(user.pid)) for user in users], untold)
 
 
-def _names(gpus: Sequence[Gpu]) -> str:
-    return ", ".join(f"{gpu.index} {gpu.name}" for gpu in gpus)
+def use(
+    gpu: Gpu, free_bytes: int, users: Sequence[tuple[GpuProcess, str | None]], untold: str = ""
+) -> Finding:
+    """Who uses a GPU, and what that leaves; ``untold`` is why NVML does not tell who. Pure."""
+    subject = f"GPU {gpu.index}"
+    seen = f"{free_bytes / _GIB:.1f} of {gpu.memory_bytes / _GIB:.1f} GiB free"
+    if users:
+        seen += f", used by {', '.join(_user(*user) for user in users)}"
+        return Finding(subject, "warning", seen, f"no figure beside them is true: end them, or {_LEAVE_OUT}")
+    if free_bytes < gpu.memory_bytes / 2:
+        seen += f", and who uses it is not to be seen{f': {untold}' if untold else ''}"
+        return Finding(subject, "warning", seen, f"see nvidia-smi, outside of containers, or {_LEAVE_OUT}")
+    if untold:
+        return Finding(subject, "warning", f"{seen}, and who uses it is not told: {untold}", "see nvidia-smi")
+    return Finding(subject, "ok", seen)
 
 
-def _each(gpus: Sequence[Gpu]) -> Iterator[Finding]:
-    for gpu in gpus:
-        free = free_memory_bytes(gpu)
-        yield Finding(
-            f"GPU {gpu.index} memory", "ok", f"{free / _GIB:.1f} of {gpu.memory_bytes / _GIB:.1f} GiB free"
-        )
-        if others := processes(gpu):
-            pids = ", ".join(map(str, others))
-            yield Finding(
-                f"GPU {gpu.index}", "warning", f"used by processes {pids}", "figures beside them are not true"
-            )
-
-
-def _links(gpus: Sequence[Gpu]) -> Iterator[Finding]:
-    for one, other in combinations(gpus, 2):
-        link = str(interconnect((one, other)))
-        subject = f"GPUs {one.index} and {other.index}"
-        if link in ("nvlink", "pcie switch"):
-            yield Finding(subject, "ok", link)
-        else:
-            yield Finding(
-                subject, "warning", f"connected by {link}", "tensor parallelism between them will be slow"
-            )
+def _user(process: GpuProcess, name: str | None) -> str:
+    held = "" if process.memory_bytes is None else f", {process.memory_bytes / _GIB:.1f} GiB"
+    return f"{name or 'an unknown process'} (pid {process.pid}{held})"

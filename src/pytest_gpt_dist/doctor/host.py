@@ -1,4 +1,4 @@
-"""The machine apart from its GPUs: packages, cores, memory, disks, the hub."""
+"""The machine apart from its GPUs: packages, cores, memory, disks, programs, the hub."""
 
 from __future__ import annotations
 
@@ -8,44 +8,47 @@ import shutil
 import socket
 import sys
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pytest_gpt_dist import __version__
 from pytest_gpt_dist.cluster.control_groups import memory_left_bytes
 from pytest_gpt_dist.cluster.cores import own_cores
-from pytest_gpt_dist.doctor.finding import Finding
+from pytest_gpt_dist.doctor.finding import Finding, State, looked
+from pytest_gpt_dist.doctor.hub import look_at_hub
+from pytest_gpt_dist.doctor.packages import look_at_packages
 from pytest_gpt_dist.measure.processor import cpu_name
 
-_PACKAGES = ("torch", "transformers", "safetensors", "numpy", "scipy", "pytest", "pytest-benchmark")
-_PEERS = {"ctranslate2": "ctranslate2", "llama-cpp-python": "llama-cpp"}  # and the extra that installs each
 _GIB = 2**30
 _LEAST_DISK_BYTES = 5 * _GIB
+_NO_DISK_BYTES = _GIB // 10
 _LEAST_MEMORY_BYTES = 4 * _GIB
 _LEAST_SHARED_BYTES = _GIB
-_HUB = "https://huggingface.co"
-_HUB_S = 4.0
 _CONNECT_S = 4.0
 
 
 def look_at_host(environment: Mapping[str, str], gpus: int) -> Iterator[Finding]:
     """Findings about this machine, of which ``gpus`` GPUs are known."""
-    yield _system()
-    yield from _packages()
-    yield _cores()
-    yield memory(Path("/proc/meminfo").read_text(), memory_left_bytes())
-    yield _shared_memory(gpus)
-    yield ports()
-    for what, folder in (("disk here", Path.cwd()), ("disk for scratch", Path(tempfile.gettempdir()))):
-        yield _disk(what, folder)
-    yield _program("git", "git", "--gpt-against=REF needs it: install git")
-    yield _program(
-        "C++ compiler", environment.get("CXX", "g++"), "the engine transformers compiles with it: install g++"
+    yield from looked("system", _system)
+    yield from looked("packages", look_at_packages)
+    if sys.platform != "linux":
+        return
+    yield from looked("cores", _cores)
+    yield from looked("memory", lambda: memory(Path("/proc/meminfo").read_text(), memory_left_bytes()))
+    yield from looked("shared memory", _shared_memory, gpus)
+    yield from looked("ports", ports)
+    yield from looked("disk here", _disk_here)
+    yield from looked("disk for scratch", _disk_for_scratch, environment.get("TMPDIR"))
+    yield from looked("git", _program, "git", "git", "--gpt-against=REF needs it: install git")
+    compiler = environment.get("CXX") or "g++"
+    yield from looked(
+        "C++ compiler",
+        _program,
+        "C++ compiler",
+        compiler,
+        "the engine transformers compiles with it: install g++",
     )
-    yield _hub(environment)
+    yield from looked("model hub", look_at_hub)
 
 
 def _system() -> Finding:
@@ -54,18 +57,6 @@ def _system() -> Finding:
     if sys.platform != "linux":
         return Finding("system", "fault", seen, "ranks need Linux: use a virtual machine or a container")
     return Finding("system", "ok", seen)
-
-
-def _packages() -> Iterator[Finding]:
-    for name in (*_PACKAGES, *_PEERS):
-        try:
-            yield Finding(name, "ok", version(name))
-        except PackageNotFoundError:
-            if name in _PEERS:
-                remedy = f"its cases are skipped: pip install pytest-gpt-dist[{_PEERS[name]}]"
-                yield Finding(name, "warning", "not installed", remedy)
-            else:
-                yield Finding(name, "fault", "not installed", f"pip install {name}")
 
 
 def _cores() -> Finding:
@@ -123,7 +114,30 @@ def ports(address: str = "127.0.0.1") -> Finding:
         )
 
 
-def _disk(what: str, folder: Path) -> Finding:
+def _disk_here() -> Finding:
+    try:
+        return disk("disk here", Path.cwd())
+    except FileNotFoundError:  # os.getcwd's, for a folder that was removed
+        return Finding("disk here", "fault", "the working folder is gone", "go to one that exists")
+
+
+def _disk_for_scratch(tmpdir: str | None) -> Finding:
+    what = "disk for scratch"
+    try:
+        folder = Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return Finding(
+            what, "fault", "no folder for temporary files can be written", "set TMPDIR to one that can be"
+        )
+    found = disk(what, folder)
+    if found.state == "ok" and tmpdir and folder != Path(os.path.abspath(tmpdir)):
+        seen = f"{found.seen}, for TMPDIR={tmpdir} cannot be written"
+        return Finding(what, "warning", seen, "make that folder, or room in it, or unset TMPDIR")
+    return found
+
+
+def disk(what: str, folder: Path) -> Finding:
+    """Whether a folder can be written, and what room there is."""
     try:
         with tempfile.TemporaryFile(dir=folder):
             pass
@@ -134,29 +148,11 @@ def _disk(what: str, folder: Path) -> Finding:
         )
     seen = f"{free / _GIB:.1f} GiB free in {folder}"
     if free < _LEAST_DISK_BYTES:
-        return Finding(what, "warning", seen, "references and logs need room: free some")
+        state: State = "fault" if free < _NO_DISK_BYTES else "warning"
+        return Finding(what, state, seen, "references and logs need room: free some")
     return Finding(what, "ok", seen)
 
 
 def _program(what: str, name: str, remedy: str) -> Finding:
     found = shutil.which(name)
     return Finding(what, "ok", found) if found else Finding(what, "warning", f"no {name}", remedy)
-
-
-def _hub(environment: Mapping[str, str]) -> Finding:
-    home = environment.get("HF_HOME", str(Path.home() / ".cache" / "huggingface"))
-    if environment.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"):
-        return Finding("model hub", "ok", f"HF_HUB_OFFLINE is set: models come from {home}")
-    try:
-        with urllib.request.urlopen(urllib.request.Request(_HUB, method="HEAD"), timeout=_HUB_S):
-            return Finding("model hub", "ok", f"{_HUB} answers; models are kept in {home}")
-    except urllib.error.HTTPError:
-        return Finding("model hub", "ok", f"{_HUB} answers; models are kept in {home}")
-    except OSError as error:
-        reason = getattr(error, "reason", error)
-        return Finding(
-            "model hub",
-            "warning",
-            f"{_HUB} does not answer ({reason}); models are looked for in {home}",
-            "presets have random weights and need no hub; for hub names use what is on disk, with --gpt-offline",
-        )

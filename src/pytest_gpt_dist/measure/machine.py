@@ -6,7 +6,14 @@ import os
 from dataclasses import dataclass
 
 from pytest_gpt_dist.cluster.cores import Cores, own_cores
-from pytest_gpt_dist.cluster.devices import Gpu, driver_version, installed_gpus, visible_gpus
+from pytest_gpt_dist.cluster.devices import (
+    Gpu,
+    driver_version,
+    hides_all,
+    installed_gpus,
+    unusable,
+    visible_gpus,
+)
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.processor import cpu_name
 from pytest_gpt_dist.settings import Options
@@ -90,10 +97,13 @@ def _find_gpus(device: str) -> tuple[Gpu, ...]:
     installed = installed_gpus()
     asked = os.environ.get("CUDA_VISIBLE_DEVICES")
     visible = visible_gpus(asked, installed)
-    if not visible and installed and asked:
+    if not visible and installed and asked is not None and not hides_all(asked):
         known = ", ".join(f"{gpu.index} ({gpu.uuid})" for gpu in installed)
         raise UsageError(f"CUDA_VISIBLE_DEVICES={asked} names no GPU of this machine; it has {known}")
     if not visible and device == "cuda":
-        why = "CUDA_VISIBLE_DEVICES is empty" if installed else "NVML finds no NVIDIA GPU"
+        hidden = f"CUDA_VISIBLE_DEVICES is {(asked or '').strip() or 'empty'}"
+        why = hidden if installed else "NVML finds no NVIDIA GPU"
         raise UsageError(f"--gpt-device=cuda: {why}; use --gpt-device=cpu, or auto")
+    if (why_not := unusable(visible, installed)) is not None:
+        raise UsageError(why_not)
     return visible
