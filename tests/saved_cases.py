@@ -1,9 +1,11 @@
 """What a session saves of a case, for the tests of reports."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from pytest_gpt_dist.report.saved import SavedCase
 
+MADE_AT = datetime(2026, 11, 21, 12, 0, 5, tzinfo=UTC)
 LATENCY = {"mean": 0.4, "p50": 0.39, "p95": 0.45, "p99": 0.47}
 LOST = ("communication", "bubble", "imbalance", "host", "other")
 FINGERPRINT: dict[str, Any] = {
@@ -18,6 +20,8 @@ FINGERPRINT: dict[str, Any] = {
     "requests": 4,
 }
 INFO: dict[str, Any] = {
+    "schema": 1,
+    "unit": "seconds per generated token",
     "fingerprint": FINGERPRINT,
     "engine": "native",
     "strategy": "pure_data_parallel",
@@ -67,6 +71,8 @@ ALONE: dict[str, Any] = {
     **dict.fromkeys(("speedup", "efficiency", "reference")),
     "marks": ["no speed-up: fits on no device"],
 }
+_DIVIDED = {"tensor_data_hybrid": "tp", "full_model_parallel": "tp", "pipeline_data_hybrid": "pp"}
+"""The degree that is the number of devices, where it is not the data's."""
 
 
 def lost(
@@ -86,6 +92,7 @@ def saved_case(
     test: str | None = None,
     verdicts: tuple[dict[str, Any], ...] = (),
     failed: bool = False,
+    revision: str = "",
     fingerprint: dict[str, Any] | None = None,
     **changes: Any,
 ) -> SavedCase:
@@ -94,6 +101,7 @@ def saved_case(
         "fingerprint": FINGERPRINT | (fingerprint or {}),
         "gpus": gpus,
         "strategy": strategy,
+        "layout": {"dp": 1, "pp": 1, "tp": 1} | {_DIVIDED.get(strategy, "dp"): gpus},
         "peak_memory_bytes": INFO["peak_memory_bytes"] * gpus,
         "parameter_bytes": INFO["parameter_bytes"] * gpus,
     }
@@ -106,4 +114,4 @@ def saved_case(
             "launches": [[1 / speed]],
         }
     name = test or f"bench.py::test_generate[{gpus}gpu-{strategy}]"
-    return SavedCase(source, name, saved_at, info | changes, verdicts, failed)
+    return SavedCase(source, name, saved_at, info | changes, verdicts, failed, revision)

@@ -2,24 +2,30 @@
 
 import struct
 from collections.abc import Callable
+from dataclasses import astuple
+from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
+from PIL import Image
 
 from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, WIDTH_IN, Chart, Panel, Theme, render
+from pytest_gpt_dist.report.chart_curves import scaling_curves
+from pytest_gpt_dist.report.chart_look import Look
 from pytest_gpt_dist.report.chart_losses import lost_efficiency
 from pytest_gpt_dist.report.chart_rows import cut
+from pytest_gpt_dist.report.chart_series import look
 from pytest_gpt_dist.report.charts import (
     avg_throughput_per_gpu,
     charts,
     latency_comparison,
     latency_distribution,
+    memory_per_rank,
     parallel_efficiency,
-    scaling_curves,
     throughput_comparison,
 )
 from pytest_gpt_dist.report.findings import Group, find
@@ -73,8 +79,8 @@ def test_every_chart_has_its_file() -> None:
 
 def test_every_chart_says_what_was_measured_where() -> None:
     for chart in charts(group()):
-        assert "gpt2-mini · float32 · weak" in " ".join(chart.caption)
-        assert "8 cores · gloo · torch 2.13.0 · Python 3.11.7 · 2026-11-01" in chart.caption
+        assert "gpt2-mini · float32 · weak" in " ".join(chart.measured)
+        assert "8 cores · gloo · torch 2.13.0 · Python 3.11.7 · 2026-11-01" in chart.measured
 
 
 @pytest.mark.parametrize("make", [parallel_efficiency, scaling_curves])
@@ -82,10 +88,17 @@ def test_a_chart_of_scaling_says_its_reference(make: Callable[[Group], Chart]) -
     assert "native on 1 device, 100.0 tokens/s (case of this session)" in " ".join(make(group()).caption)
 
 
-def test_a_bar_is_as_long_as_its_figure_and_the_figure_stands_behind_it() -> None:
+def test_a_bar_is_as_long_as_its_figure() -> None:
     (axes,) = drawn(throughput_comparison(group()))
     assert bars(axes) == [100, 170, 60, 200]
-    assert {"100.0", "170.0", "60.0", "200.0"} <= set(words(axes))
+
+
+def test_figures_stand_in_a_column_that_no_bar_or_mark_reaches() -> None:
+    (axes,) = drawn(avg_throughput_per_gpu(group()))
+    figures = [text for text in axes.texts if text.get_text() in ("85.0", "30.0")]
+    assert [text.get_position()[0] for text in figures] == [1, 1]
+    assert {text.get_horizontalalignment() for text in figures} == {"right"}
+    assert axes.get_xlim()[1] > 1.05 * 100
 
 
 def test_a_missing_figure_is_no_bar_but_its_reason() -> None:
@@ -107,7 +120,7 @@ def test_one_launch_has_no_error_bars_and_the_caption_says_so() -> None:
 
 def test_several_launches_have_a_line_from_the_slowest_to_the_fastest() -> None:
     chart = throughput_comparison(group(launches=LAUNCHES))
-    assert "slowest to fastest of 3 launches, each by the median of its rounds" in chart.caption[0]
+    assert "slowest to fastest of 3 launches, each by the mean of its rounds" in chart.caption[0]
     spans = [collection.get_paths()[0].get_extents() for collection in drawn(chart)[0].collections]
     assert [(span.x0, span.x1) for span in spans] == [pytest.approx((80, 125))] * 4
 
@@ -116,7 +129,7 @@ def test_the_mean_of_a_device_is_over_the_counts_that_all_strategies_have() -> N
     chart = avg_throughput_per_gpu(group())
     (axes,) = drawn(chart)
     assert bars(axes) == pytest.approx([85, 30])
-    assert "pure_data_parallel (1: 100, 2: 85, 4: 50)" in words(axes)
+    assert words(axes)[:2] == ["pure_data_parallel", "tensor_data_hybrid"]
     assert "all strategies of an engine have (2)." in chart.caption[0]
 
 
@@ -154,9 +167,149 @@ def test_a_case_without_a_speed_up_is_named_below_the_curves() -> None:
 
 
 def test_a_latency_of_one_token_alone_says_so() -> None:
-    found = find([saved_case(itl_s=None, tpot_s=None)]).groups[0]
+    found = find([saved_case(itl_s=None, tpot_s=None), saved_case(2, speed=170.0)]).groups[0]
     _, gaps = drawn(latency_distribution(found))
     assert "– only one token" in words(gaps)
+
+
+def test_without_any_time_between_tokens_there_is_no_plot_of_it_and_the_caption_says_why() -> None:
+    chart = latency_distribution(find([saved_case(itl_s=None, tpot_s=None)]).groups[0])
+    assert len(drawn(chart)) == 1
+    assert "Not between two tokens: only one token." in chart.caption
+
+
+def test_what_has_nothing_to_show_says_why() -> None:
+    changes: dict[str, Any] = {"device": "cuda", "oversubscribed": True}
+    cases = [
+        saved_case(peak_memory_bytes=[None], **changes),
+        saved_case(2, speed=170.0, peak_memory_bytes=[None, None], **changes | {"efficiency": None}),
+    ]
+    nothing = find(cases).groups[0]
+    said = {chart.name: chart.why_empty for chart in charts(nothing) if chart.why_empty}
+    assert said == {
+        "parallel_efficiency": "oversubscribed: ranks share cores",
+        "lost_efficiency": "not measured on GPUs",
+        "memory_per_rank": "the system did not tell",
+    }
+
+
+def test_one_device_alone_has_no_charts_of_several() -> None:
+    (found,) = find([saved_case()]).groups
+    said = {chart.name: chart.why_empty for chart in charts(found) if chart.why_empty}
+    assert said == dict.fromkeys(
+        ("parallel_efficiency", "lost_efficiency", "scaling_curves"), "no case on several devices"
+    )
+
+
+def test_what_has_something_to_show_is_drawn() -> None:
+    found = find([saved_case(), saved_case(2, speed=170.0, lost=lost(0.1))]).groups[0]
+    assert not any(chart.why_empty for chart in charts(found))
+
+
+def test_the_axis_of_efficiency_is_in_percent_and_goes_to_all_of_it() -> None:
+    (axes,) = drawn(parallel_efficiency(group()))
+    assert axes.get_xlim()[1] > 1
+    assert axes.xaxis.get_major_formatter()(0.8) == "80%"
+
+
+def test_an_efficiency_next_to_the_target_shows_on_which_side_it_is() -> None:
+    (axes,) = drawn(parallel_efficiency(group(efficiency=0.797)))
+    assert "79.7%" in words(axes)
+
+
+def disturbed() -> Group:
+    """Three cases, the last of which others disturbed."""
+    marks = ["throttled: thermal", "throttled: power brake", "shared device: process 7"]
+    cases = [saved_case(), saved_case(2, speed=170.0), saved_case(4, speed=200.0, marks=marks)]
+    return find(cases).groups[0]
+
+
+@pytest.mark.parametrize(
+    "make", [throughput_comparison, latency_comparison, parallel_efficiency, memory_per_rank]
+)
+def test_a_disturbed_case_says_so_in_its_label(make: Callable[[Group], Chart]) -> None:
+    (axes,) = drawn(make(disturbed()))
+    assert "4gpu-pure_data_parallel · throttled, shared device" in words(axes)
+    assert "2gpu-pure_data_parallel" in words(axes)
+
+
+def test_a_name_gives_way_to_what_disturbed_its_case() -> None:
+    name = f"bench.py::test_generate[{'x' * 60}-end]"
+    (found,) = find([saved_case(), saved_case(2, test=name, marks=["swapped"], failed=True)]).groups
+    (axes,) = drawn(throughput_comparison(found))
+    assert any(word.endswith("-end · its test failed, swapped") and "…" in word for word in words(axes))
+
+
+def test_a_disturbed_case_is_a_cross_among_circles() -> None:
+    chart = avg_throughput_per_gpu(disturbed())
+    (axes,) = drawn(chart)
+    marks = {line.get_marker(): np.asarray(line.get_xdata()).tolist() for line in axes.lines}
+    assert marks == {"o": pytest.approx([100, 85]), "X": pytest.approx([50])}
+    assert [key.label for key in chart.legend(LIGHT)] == ["one device count", "disturbed"]
+
+
+def test_a_disturbed_case_is_hollow_in_the_curves_and_the_caption_says_what_that_is() -> None:
+    chart = scaling_curves(disturbed())
+    (axes,) = drawn(chart)
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == LIGHT.paper]
+    assert [np.asarray(line.get_xydata()).tolist() for line in hollow] == [[[2, 2]]]
+    assert chart.caption[0].startswith("Hollow: ")
+
+
+def test_series_of_several_engines_have_the_colour_of_their_strategy_and_nothing_else_in_common() -> None:
+    engines = ("native", "transformers", "vllm")
+    strategies = ("pure_data_parallel", "tensor_data_hybrid", "pipeline_data_hybrid", "full_model_parallel")
+    cases = [
+        saved_case(2, strategy, speed=90.0, engine=engine, test=f"b.py::test[{strategy}-{engine}]")
+        for engine in engines
+        for strategy in strategies
+    ]
+    (found,) = find(cases).groups
+    seen = [look(found, series) for series in found.series]
+    assert (
+        len({(each.hue, each.marker) for each in seen})
+        == len({(each.hue, each.hatch) for each in seen})
+        == 12
+    )
+    assert len({each.hue for each in seen}) == 4
+    (axes,) = drawn(throughput_comparison(found))
+    assert len({(bar.get_facecolor(), bar.get_hatch()) for bar in axes.patches}) == 12
+
+
+def test_64_series_look_different() -> None:
+    looks = [Look(hue, pattern) for hue in range(8) for pattern in range(8)]
+    assert len({(each.colour(LIGHT), each.marker) for each in looks}) == 64
+    assert len({(each.colour(LIGHT), each.hatch) for each in looks}) == 64
+
+
+def test_a_ninth_strategy_has_a_colour_again_and_another_marker() -> None:
+    cases = [saved_case(2, f"dp{n}pp1tp1", test=f"b.py::test[{n}]") for n in range(9)]
+    (found,) = find(cases).groups
+    first, *_, last = [look(found, series) for series in found.series]
+    assert first.hue == last.hue
+    assert first.marker != last.marker
+
+
+def test_lines_over_launches_stand_beside_each_other() -> None:
+    for launches, apart in (([[0.01]], 1), (LAUNCHES, 2)):
+        found = group(launches=launches)
+        (axes,) = drawn(scaling_curves(found))
+        curves = [line for line in axes.lines if line.get_markevery() is not None]
+        ends = {round(line.get_transform().transform((1, 1))[0], 3) for line in curves}
+        assert len(ends) == apart
+
+
+def test_linear_goes_to_the_last_count_and_leaves_the_plot_there() -> None:
+    (axes,) = drawn(scaling_curves(find([saved_case(), saved_case(8, speed=120.0)]).groups[0]))
+    linear = np.asarray(axes.lines[0].get_xydata())
+    assert linear[-1].tolist() == [3, 8]
+    assert axes.get_ylim()[1] < 8
+
+
+@pytest.mark.parametrize("make", [latency_comparison, memory_per_rank, avg_throughput_per_gpu])
+def test_charts_without_error_bars_say_so(make: Callable[[Group], Chart]) -> None:
+    assert "No error bars: one launch a case." in make(group()).caption
+    assert "No error bars: all launches together." in make(group(launches=LAUNCHES)).caption
 
 
 def losing(shares: dict[str, float | None], **changes: Any) -> Chart:
@@ -221,7 +374,7 @@ def test_without_an_efficiency_the_rest_of_a_stack_is_open_and_the_caption_says_
     assert axes.patches[0].get_facecolor() == to_rgba(LIGHT.paper)
     assert "not divided" in words(axes)
     assert "40%" not in words(axes)
-    assert chart.legend(LIGHT)[-1].label == "not divided: no efficiency"
+    assert chart.legend(LIGHT)[-1].label == "not divided"
     assert any("no efficiency (oversubscribed: ranks share cores)" in part for part in chart.caption)
 
 
@@ -241,14 +394,33 @@ def test_names_differ_at_their_ends_so_they_are_cut_in_the_middle() -> None:
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_a_picture_is_narrow_enough_for_a_phone(theme: Theme) -> None:
-    png = throughput_comparison(group()).png(theme)
-    width, _ = struct.unpack(">II", png[16:24])
-    assert png.startswith(b"\x89PNG")
-    assert width == WIDTH_IN * 160
+    for png in astuple(throughput_comparison(group()).draw(theme)):
+        width, _ = struct.unpack(">II", png[16:24])
+        assert png.startswith(b"\x89PNG")
+        assert width == WIDTH_IN * 160
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_few_colours_are_kept_and_those_of_areas_are_exact(theme: Theme) -> None:
+    png = throughput_comparison(group()).draw(theme).whole
+    picture = Image.open(BytesIO(png))
+    assert picture.mode == "P"
+    found = {colour for _, colour in picture.convert("RGB").getcolors() or ()}
+    areas = (theme.paper, theme.series(0), theme.series(1), theme.text)
+    assert {tuple(round(255 * part) for part in to_rgb(area)) for area in areas} <= found
+
+
+def test_the_picture_for_the_page_is_the_whole_one_without_its_caption() -> None:
+    drawn_ = throughput_comparison(group()).draw(LIGHT)
+    whole, above = (Image.open(BytesIO(png)).convert("RGB") for png in astuple(drawn_))
+    assert above.tobytes() == whole.crop((0, 0, *above.size)).tobytes()
+    below = whole.crop((0, above.height, *whole.size))
+    assert len(below.getcolors() or ()) > 1
+    assert len(below.crop((0, 0, below.width, 10)).getcolors() or ()) == 1
 
 
 def test_the_same_figures_give_the_same_picture() -> None:
-    assert throughput_comparison(group()).png(LIGHT) == throughput_comparison(group()).png(LIGHT)
+    assert throughput_comparison(group()).draw(LIGHT) == throughput_comparison(group()).draw(LIGHT)
 
 
 def test_any_name_can_be_drawn() -> None:
@@ -259,11 +431,11 @@ def test_any_name_can_be_drawn() -> None:
     ]
     (found,) = find(cases).groups
     for chart in (throughput_comparison(found), scaling_curves(found), lost_efficiency(found)):
-        assert chart.png(LIGHT)
+        assert chart.draw(LIGHT).whole
 
 
 def test_a_picture_of_any_height_can_be_drawn() -> None:
-    png = render("Many", (), (Panel(900.0, lambda axes, theme: None),), lambda theme: (), LIGHT)
+    png = render("Many", (), (Panel(900.0, lambda axes, theme: None),), lambda theme: (), LIGHT).whole
     _, height = struct.unpack(">II", png[16:24])
     assert height <= 2**15
 

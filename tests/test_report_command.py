@@ -1,6 +1,7 @@
 """gpt-dist report, as a user types it."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,11 @@ from typing import Any
 import pytest
 
 from pytest_gpt_dist.cli import main
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.report import libraries
-from pytest_gpt_dist.report.saved import read_saved
+from pytest_gpt_dist.report.findings import find
+from pytest_gpt_dist.report.saved import read_saved, revision_of
+from pytest_gpt_dist.report.wording import LONGEST_PATH, one_line
 from saved_cases import saved_case
 
 REAL = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -71,21 +75,25 @@ def test_another_group_has_files_of_its_own_and_what_is_of_no_group_any_more_is_
     (folder / "c.json").write_text("{")
     (folder / "d.json").write_text('{"results": []}')
     report.mkdir()
-    stale = ("comprehensive_performance_report_20200101_000000.md", "scaling_curves_3.png")
+    stale = (
+        "comprehensive_performance_report_20200101_000000.md",
+        "memory_per_rank_3.png",
+        "scaling_curves.png",  # a chart of several devices, which none of these cases has
+    )
     others = ("plan.md", "mine_3.png")
     for name in (*stale, *others):
         (report / name).touch()
     assert main(["report", str(folder), "--output", str(report)]) == 0
     printed = capsys.readouterr()
     lines = printed.out.splitlines()
-    assert str(report / "scaling_curves_2.png") in lines
+    assert str(report / "memory_per_rank_2.png") in lines
     assert {str(path) for path in report.iterdir()} == {*lines, *(str(report / name) for name in others)}
-    assert "group 2 does not compare with group 1" in printed.err
+    assert "group 2 does not compare: it differs from group 1 in " in printed.err
     assert "c.json is damaged" in printed.err
     assert "d.json is damaged" in printed.err
     text = (report / "performance_report.txt").read_text()
     assert "c.json is damaged" in text
-    assert "Not in this answer: 2 left out" in text
+    assert "Not in this answer: 2 files or folders not read in full" in text
 
 
 @pytest.mark.parametrize(
@@ -119,6 +127,64 @@ def test_a_verdict_that_names_no_case_costs_the_file_nothing_else(tmp_path: Path
     found = read_saved([path])
     assert [case.verdicts for case in found.cases] == [()]
     assert found.skipped == (f"skipped: verdicts that name no case, in {path}",)
+
+
+def test_the_revision_of_the_code_is_that_of_the_file(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.json")
+    commit = {"id": "0123456789abcdef", "dirty": True}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"commit_info": commit}))
+    (case,) = read_saved([path]).cases
+    assert case.revision == "0123456789ab with uncommitted changes"
+
+
+@pytest.mark.parametrize("commit", [None, {}, {"id": "unversioned", "dirty": False}, "text"])
+def test_code_in_no_repository_has_no_revision(commit: object) -> None:
+    assert revision_of(commit) == ""
+
+
+def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.json")
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert len(read_saved([path]).cases) == 1
+
+
+def test_a_case_without_a_fingerprint_is_left_out_and_said(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.json")
+    content = json.loads(path.read_text())
+    bare = {key: value for key, value in saved_case(2).info.items() if key != "fingerprint"}
+    content["benchmarks"].append({"fullname": "b.py::bare", "extra_info": bare})
+    path.write_text(json.dumps(content))
+    (note,) = find(read_saved([path]).cases).notes
+    assert note == f"left out: not usable (KeyError: 'fingerprint'): b.py::bare in {path}"
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path) -> Path:
+    """A folder that nobody can look into by its path, which is longer than the system allows."""
+    place = os.open(tmp_path, os.O_RDONLY)
+    path = tmp_path
+    while len(str(path)) < os.pathconf("/", "PC_PATH_MAX"):
+        path /= "f" * 200
+        os.mkdir(path.name, dir_fd=place)
+        inner = os.open(path.name, os.O_RDONLY, dir_fd=place)
+        os.close(place)
+        place = inner
+    os.close(place)
+    return path
+
+
+def test_a_folder_that_cannot_be_entered_is_said(tmp_path: Path, unreadable: Path) -> None:
+    saved(tmp_path / "a.json")
+    found = read_saved([tmp_path])
+    assert len(found.cases) == 1
+    assert found.skipped == (
+        f"skipped: {one_line(unreadable, LONGEST_PATH)} cannot be read: File name too long",
+    )
+
+
+def test_a_folder_that_is_given_and_cannot_be_read_is_an_error(unreadable: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read: File name too long"):
+        read_saved([unreadable])
 
 
 def test_an_empty_folder_is_one_line_and_exit_status_4(

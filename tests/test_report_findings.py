@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.report.answer import key_findings
+from pytest_gpt_dist.report.answer import KeyFinding, at_a_glance, key_findings
 from pytest_gpt_dist.report.figures import case_figures
 from pytest_gpt_dist.report.findings import Group, find
 from pytest_gpt_dist.report.saved import SavedCase
-from pytest_gpt_dist.report.wording import first_of, one_line
+from pytest_gpt_dist.report.wording import first_of, one_line, share
 from saved_cases import ALONE, INFO, lost, saved_case
 
 STRATEGIES = ("pure_data_parallel", "tensor_data_hybrid", "pipeline_data_hybrid")
@@ -50,7 +50,14 @@ def one_group(*cases: SavedCase) -> Group:
 
 def said(*cases: SavedCase) -> dict[str, str]:
     """The key findings by what they are about."""
-    return {finding.about: finding.text for finding in key_findings(one_group(*cases))}
+    return {finding.about: finding.text for finding in answer(*cases)}
+
+
+def answer(*cases: SavedCase, **absent: list[str]) -> tuple[KeyFinding, ...]:
+    """The key findings of the one group of these cases; ``absent`` are lines on what is not among them."""
+    found = find(cases, **absent)
+    (group,) = found.groups
+    return key_findings(group, found)
 
 
 @settings(max_examples=40)
@@ -118,23 +125,39 @@ def test_a_session_that_was_saved_twice_is_no_second_result() -> None:
 @pytest.mark.parametrize(
     ("other", "named"),
     [
-        ({"fingerprint": {"torch": "2.14.0"}}, "torch"),
-        ({"fingerprint": {"cpu": "Other CPU", "cores": 2}}, "cores, cpu"),
-        ({"fingerprint": {"dtype": "bfloat16"}, "dtype": "bfloat16"}, "dtype"),
+        ({"fingerprint": {"torch": "2.14.0"}}, "torch 2.14.0 (not 2.13.0)"),
+        ({"fingerprint": {"cpu": "Other CPU", "cores": 2}}, "cores 2 (not 8), cpu Other CPU (not Test CPU)"),
+        ({"fingerprint": {"driver": "560"}}, "driver 560 (not none)"),
+        ({"fingerprint": {"dtype": "bfloat16"}, "dtype": "bfloat16"}, "dtype bfloat16 (not float32)"),
         ({"new_tokens": 8}, "the lengths of prompts or answers"),
     ],
 )
 def test_what_does_not_compare_is_apart_and_the_report_says_why(other: dict[str, Any], named: str) -> None:
     found = find([saved_case(saved_at="2026-11-02"), saved_case(2, saved_at="2026-11-01", **other)])
     assert [case.gpus for group in found.groups for case in group.cases] == [1, 2]
-    assert found.notes == (f"group 2 does not compare with group 1: they differ in {named}",)
+    assert [group.apart for group in found.groups] == ["", f"group 1 in {named}"]
+    assert found.notes == (f"group 2 does not compare: it differs from group 1 in {named}",)
+
+
+def test_a_group_is_told_from_the_earlier_one_that_is_most_like_it() -> None:
+    far: dict[str, Any] = {"fingerprint": {"torch": "1", "cores": 2}, "saved_at": "2026-10-30"}
+    near: dict[str, Any] = {
+        "fingerprint": {"torch": "1", "cores": 2, "python": "3.12.1"},
+        "saved_at": "2026-10-29",
+    }
+    groups = find([saved_case(), saved_case(**far), saved_case(**near)]).groups
+    assert [group.apart for group in groups] == [
+        "",
+        "group 1 in cores 2 (not 8), torch 1 (not 2.13.0)",
+        "group 2 in python 3.12.1 (not 3.11.7)",
+    ]
 
 
 def test_another_gpu_is_named_as_what_differs() -> None:
     newer = saved_case(saved_at="2026-11-02", device="cuda", device_name="H200")
     older = saved_case(2, saved_at="2026-11-01", device="cuda", device_name="A100")
     assert find([newer, older]).notes == (
-        "group 2 does not compare with group 1: they differ in device_name",
+        "group 2 does not compare: it differs from group 1 in device_name A100 (not H200)",
     )
 
 
@@ -212,6 +235,21 @@ def test_a_gap_names_the_case_and_the_reason(changes: dict[str, Any], gap: str) 
         {"lost": lost(0.1) | {"bubble": "much"}},
         {"lost": lost(0.1) | {"other": float("nan")}},
         {"sampling": None},
+        {"schema": 99},
+        {"gpus": 3},
+        {"layout": {"dp": 1, "pp": 1, "tp": 2}},
+        {"strategy": []},
+        {"engine": {}},
+        {"matches_reference": "no"},
+        {"marks": "throttled: thermal"},
+        {"marks": [7]},
+        {"oversubscribed": 1},
+        {"latency_s": {"mean": -5, "p50": 1, "p95": 1, "p99": 1}},
+        {"bandwidth_fraction": -0.5},
+        {"peak_memory_bytes": [-5e9]},
+        {"peak_memory_bytes": [1, 2, 3]},
+        {"energy_j_per_token": -1},
+        {"telemetry": {"ranks": [{"cpu": {"mean": -1, "max": 1}}]}},
         {"fingerprint": []},
         {"model": ["a"]},
     ],
@@ -221,6 +259,11 @@ def test_a_damaged_case_is_left_out_and_said(changes: dict[str, Any]) -> None:
     assert [case.test for group in found.groups for case in group.cases] == [saved_case().test]
     (note,) = found.notes
     assert re.fullmatch(r"left out: not usable \(\w+: .+\): b.py::bad in saved.json", note)
+
+
+def test_a_case_of_another_schema_is_refused_by_name() -> None:
+    (note,) = find([saved_case(), saved_case(2, test="b.py::newer", schema=2)]).notes
+    assert "saved by schema 2, and this version reads 1): b.py::newer in saved.json" in note
 
 
 def test_a_long_name_hides_neither_the_reason_nor_the_file() -> None:
@@ -265,15 +308,86 @@ def test_of_many_names_three_are_said_and_the_rest_is_counted() -> None:
     assert first_of(list("abc"), "; ") == "a; b; c"
 
 
-def test_the_range_of_launches_is_of_their_medians() -> None:
-    found = case_figures(saved_case(launches=[[0.01, 0.5, 0.01], [0.02], [0.016]])).launch_range_tokens_per_s
+def test_the_range_of_launches_is_of_means_over_their_rounds_as_the_throughput_is() -> None:
+    launches = [[0.01, 0.04, 0.01], [0.02], [0.016]]
+    samples = [sample for launch in launches for sample in launch]
+    case = case_figures(saved_case(launches=launches, tokens_per_s=len(samples) / sum(samples)))
+    found = case.launch_range_tokens_per_s
     assert found is not None
-    assert list(found) == pytest.approx([50, 100])
+    assert list(found) == pytest.approx([50, 62.5])
+    assert found[0] <= case.tokens_per_s <= found[1]
     assert case_figures(saved_case()).launch_range_tokens_per_s is None
 
 
+def test_the_fastest_is_not_clearly_so_where_launches_overlap() -> None:
+    cases = [
+        saved_case(2, speed=180.0, launches=[[1 / 170], [1 / 190]]),
+        saved_case(2, "tensor_data_hybrid", speed=160.0, launches=[[1 / 145], [1 / 175]]),
+        saved_case(2, "pipeline_data_hybrid", speed=100.0, launches=[[1 / 90], [1 / 110]]),
+    ]
+    assert said(*cases)["Fastest case"].endswith(
+        "; not clearly so: its launches (170.0 to 190.0) overlap with those of"
+        " test_generate[2gpu-tensor_data_hybrid] (145.0 to 175.0)"
+    )
+    assert "not clearly" not in said(cases[0], cases[2])["Fastest case"]
+
+
+def test_of_one_launch_a_case_the_answer_says_what_is_not_known() -> None:
+    assert said(saved_case())["Fastest case"].endswith(
+        "; one launch a case, so how far launches differ is not known"
+    )
+
+
+def test_cases_of_two_revisions_are_said_so() -> None:
+    cases = [saved_case(revision="a1"), saved_case(2, revision="b2"), saved_case(4, revision="b2")]
+    assert said(*cases)["Not one revision"] == (
+        "measured at a1 (1 of 3 cases), b2 (2 of 3 cases); what cases of different ones differ by may be the code's"
+    )
+    assert one_group(*cases).machine.endswith("Python 3.11.7")
+    assert "Not one revision" not in said(*cases[1:], saved_case(8))
+    assert one_group(*cases[1:]).machine.endswith("Python 3.11.7 · revision b2")
+
+
+def test_two_tests_of_one_strategy_are_two_series() -> None:
+    cases = [
+        saved_case(gpus, test=f"b.py::test_{name}[{gpus}gpu-pure_data_parallel]")
+        for name in ("mine", "other")
+        for gpus in (1, 2)
+    ]
+    group = one_group(*cases, saved_case(2, "tensor_data_hybrid"))
+    assert [str(series) for series in group.series] == [
+        "pure_data_parallel · test_mine",
+        "pure_data_parallel · test_other",
+        "tensor_data_hybrid",
+    ]
+
+
+def test_one_test_with_two_parameters_is_two_series() -> None:
+    cases = [
+        saved_case(gpus, test=f"b.py::test_mine[{gpus}gpu-pure_data_parallel-{batches}]")
+        for batches in ("one", "two")
+        for gpus in (1, 2)
+    ]
+    assert [str(series) for series in one_group(*cases).series] == [
+        "pure_data_parallel · one",
+        "pure_data_parallel · two",
+    ]
+
+
+def test_tests_that_share_the_counts_of_a_strategy_are_one_series() -> None:
+    cases = [saved_case(gpus, test=f"b.py::test_{gpus}[x]") for gpus in (1, 2)]
+    assert [str(series) for series in one_group(*cases).series] == ["pure_data_parallel"]
+
+
+def test_a_group_at_a_glance_is_its_fastest_case_and_its_verdicts() -> None:
+    verdicts = (VERDICT, VERDICT | {"metric": "ttft_s"}, VERDICT | {"kind": "unchanged"})
+    assert at_a_glance(one_group(saved_case(verdicts=verdicts), saved_case(2, speed=50.0))) == (
+        "fastest test_generate[1gpu-pure_data_parallel] with 100.0 tokens/s; verdicts: 2 regressed, 1 unchanged"
+    )
+
+
 def test_the_answer_comes_first_and_says_how_far_it_is_from_the_limit() -> None:
-    findings = key_findings(one_group(saved_case(), saved_case(2, speed=150.0)))
+    findings = answer(saved_case(), saved_case(2, speed=150.0))
     assert [finding.about for finding in findings[:3]] == ["Fastest case", "Against the limit", "Verdicts"]
     assert findings[0].text.startswith("test_generate[2gpu-pure_data_parallel] with 150.0 tokens/s")
     assert (
@@ -293,7 +407,7 @@ def test_efficiency_spread_and_ratings_are_said_by_device_count() -> None:
     assert found["Mean efficiency on 4 devices"] == "not known: oversubscribed: ranks share cores"
     assert "has 3.00× the tokens/s" in found["Spread on 2 devices"]
     rated = found["Efficiency of at least 80%"]
-    assert rated == "1 of 2 cases; below it: test_generate[2gpu-tensor_data_hybrid]; unknown for 1"
+    assert rated == "1 of 2 cases; below it: test_generate[2gpu-tensor_data_hybrid] (30%); unknown for 1"
     assert found["GPU utilisation of at least 90%"] == "not known: no GPU"
 
 
@@ -305,9 +419,9 @@ def test_the_largest_loss_of_ranks_with_cores_of_their_own_is_said() -> None:
         saved_case(4, "pipeline_data_hybrid", lost=lost(0.0, 0.2), efficiency=None, oversubscribed=True),
         saved_case(4),
     )
-    assert (
-        found["Largest loss"]
-        == "test_generate[2gpu-tensor_data_hybrid] loses 14% of its time to communication"
+    assert found["Largest loss"] == (
+        "test_generate[2gpu-tensor_data_hybrid] loses 14% of its time to communication;"
+        " cases whose ranks share cores do not count"
     )
 
 
@@ -342,9 +456,11 @@ def test_losses_of_several_devices_are_there_or_have_a_reason(
 
 
 def test_what_is_not_in_the_answer_is_said_right_behind_it() -> None:
-    answer, absent, *_ = key_findings(one_group(saved_case()), failed=2, left_out=1)
-    assert (answer.about, absent.about) == ("Fastest case", "Not in this answer")
-    assert absent.text == "2 failed, 1 left out; the notes at the end say which, and why"
+    first, absent, *_ = answer(saved_case(), failed=["a", "b"], left_out=["c"], skipped=["d", "e"])
+    assert (first.about, absent.about) == ("Fastest case", "Not in this answer")
+    assert absent.text == (
+        "2 failed, 1 left out, 2 files or folders not read in full; the notes at the end say which, and why"
+    )
     assert "Not in this answer" not in said(saved_case())
 
 
@@ -366,6 +482,39 @@ def test_a_degenerate_case_counts_in_no_mean_spread_or_rating_beside_its_twin() 
     assert [case.strategy for case in efficiency.missed] == ["tensor_data_hybrid"]
     assert len(utilization.unknown) == 2
     assert one_group(saved_case(), degenerate).by_count[1].mean_efficiency == pytest.approx(0.3)
+
+
+def test_what_counts_once_is_said_and_so_is_where_it_does_not_count() -> None:
+    found = said(
+        saved_case(2, speed=180.0, lost=lost(0.1)),
+        saved_case(2, "tensor_data_hybrid", speed=60.0, lost=lost(0.6)),
+        saved_case(2, "full_model_parallel", speed=40.0, lost=lost(0.7), degenerate="tensor_data_hybrid"),
+    )
+    assert found["Counted once"].startswith(
+        "test_generate[2gpu-full_model_parallel] has the layout of tensor_data_hybrid;"
+    )
+    assert found["Mean efficiency on 2 devices"] == "60% (2 of 2 cases measured; 1 not counted)"
+    assert found["Spread on 2 devices"].startswith("the fastest of 2, ")
+    for about in ("Spread on 2 devices", "Largest loss", "Efficiency of at least 80%"):
+        assert found[about].endswith("; 1 not counted")
+    assert "Counted once" not in said(saved_case())
+
+
+def test_a_figure_just_below_its_target_does_not_look_as_if_it_reached_it() -> None:
+    found = said(saved_case(), saved_case(2, speed=159.4))
+    assert found["Efficiency of at least 80%"].endswith("test_generate[2gpu-pure_data_parallel] (79.7%)")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.797, "79.7%"), (0.7996, "79.96%"), (0.8, "80%"), (0.804, "80%"), (0.5, "50%")]
+)
+def test_a_share_has_as_many_digits_as_tell_its_side_of_a_target(value: float, text: str) -> None:
+    assert share(value, 0.8) == text
+
+
+def test_of_many_regressions_three_are_named() -> None:
+    verdicts = tuple(VERDICT | {"metric": f"m{number}"} for number in range(5))
+    assert said(saved_case(verdicts=verdicts))["Verdicts"].endswith("m2, and 2 more")
 
 
 def test_regressions_are_named_with_what_got_slower() -> None:
@@ -395,11 +544,23 @@ def test_telemetry_without_alerts_is_none(telemetry: object) -> None:
     assert case_figures(saved_case(telemetry=telemetry)).alerts == ()
 
 
+def test_alerts_of_the_launches_for_an_ab_are_told_too() -> None:
+    alert = {"quantity": "temperature", "severity": "critical", "where": "GPU 7", "value": 99, "limit": 80}
+    case = case_figures(saved_case(against={"name": "HEAD", "alerts": [alert]}))
+    assert case.alerts == ("critical: GPU 7: temperature 99 °C, above 80 °C (in launches for the A/B)",)
+
+
+def test_the_marks_after_which_times_do_not_compare_are_told_apart() -> None:
+    marks = ["tokens vary", "throttled: thermal", "swapped"]
+    assert case_figures(saved_case(marks=marks)).disturbed == ("throttled: thermal", "swapped")
+    assert case_figures(saved_case()).disturbed == ()
+
+
 def test_alerts_are_lines() -> None:
     alert = {"quantity": "temperature", "severity": "critical", "where": "GPU 0", "value": 91.5, "limit": 80}
     case = case_figures(saved_case(telemetry={"alerts": [alert, "hot\nhot", {"where": "GPU 1"}]}))
     assert case.alerts == (
         "critical: GPU 0: temperature 92 °C, above 80 °C",
         "hot hot",
-        "{'where': 'GPU 1'}",
+        "where GPU 1",
     )

@@ -1,7 +1,6 @@
 """The written reports: what stands in each, and that no text gets out of its place."""
 
 import csv
-from datetime import UTC, datetime
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -13,13 +12,12 @@ from markdown_it import MarkdownIt
 from pytest_gpt_dist.report.charts import charts
 from pytest_gpt_dist.report.findings import Findings, find
 from pytest_gpt_dist.report.markdown import escape_line, markdown_report
-from pytest_gpt_dist.report.page import Picture, page
+from pytest_gpt_dist.report.page import Picture, Undrawn, page
 from pytest_gpt_dist.report.sections import Document, compose
 from pytest_gpt_dist.report.spreadsheet import summary_csv
 from pytest_gpt_dist.report.text import text_report
-from saved_cases import ALONE, lost, saved_case
+from saved_cases import ALONE, MADE_AT, lost, saved_case
 
-MADE_AT = datetime(2026, 11, 21, 12, 0, 5, tzinfo=UTC)
 HOSTILE = (
     "<script>alert(1)</script>",
     "a|b\n| c |",
@@ -77,7 +75,7 @@ def findings() -> Findings:
     """Two groups, with verdicts, alerts, gaps and a note."""
     verdict = {
         "case": "", "kind": "improved", "metric": "seconds_per_token", "effect": -0.1, "interval": [-0.2, -0.05],
-        "why": "beyond noise",
+        "why": "beyond noise", "before_s": 0.01, "after_s": 0.009, "detectable": 0.03, "mode": "stored", "used": 4,
     }  # fmt: skip
     cases = [
         saved_case(verdicts=(verdict,), telemetry={"alerts": ["very hot"]}),
@@ -103,7 +101,10 @@ def hostile(text: str) -> Findings:
                 device_name=text,
                 marks=[text],
                 saved_at=f"2026-11-02 {text}",
-                telemetry={"alerts": [text]},
+                telemetry={"alerts": [text], "gpus": [{"throttling": {text: 0.5}}]},
+                against={"name": text, "alerts": [{text: text}]},
+                revision=text,
+                verdicts=({"kind": text, "effect": None, "interval": None, "why": text, "mode": "paired"},),
                 fingerprint={"torch": text},
             ),
             saved_case(2, test=text, lost=lost(0.3), efficiency=None),
@@ -156,6 +157,30 @@ def test_the_csv_has_the_losses_and_leaves_those_empty_that_are_not_known() -> N
     assert "lost: not measured; lost_other: not measured" in third["missing"]
 
 
+def test_the_csv_has_verdicts_with_their_figures() -> None:
+    first, second, *_ = rows(findings())
+    told = [
+        first[f"seconds_per_token_{name}"] for name in ("verdict", "before_s", "after_s", "effect", "used")
+    ]
+    assert told == ["improved", "0.01", "0.009", "-0.1", "4"]
+    assert (first["seconds_per_token_interval_low"], first["seconds_per_token_detectable"]) == (
+        "-0.2",
+        "0.03",
+    )
+    assert first["ttft_s_verdict"] == second["seconds_per_token_verdict"] == ""
+
+
+def test_the_csv_has_what_the_machine_did_and_the_revision() -> None:
+    telemetry = {
+        "ranks": [{"cpu": {"mean": 0.75, "max": 1.0}}],
+        "host": {"memory": {"mean": 0.25, "max": 0.5}},
+    }
+    (row,) = rows(find([saved_case(telemetry=telemetry, revision="a1", matches_reference=None)]))
+    assert (row["rank_cores"], row["host_memory"], row["revision"]) == ("0.75", "0.5", "a1")
+    assert row["gpu_power_w"] == row["matches_reference"] == ""
+    assert "gpu_power_w: no GPU" in row["missing"]
+
+
 @pytest.mark.parametrize("mark", ["=", "+", "-", "@", "＝"])
 def test_no_cell_of_the_csv_is_a_formula(mark: str) -> None:
     for row in rows(hostile(f"{mark}1+cmd|'/C calc'!A0")):
@@ -194,6 +219,30 @@ def test_the_text_has_the_answer_before_the_tables() -> None:
     assert "older.json" in text
     assert "very hot" in text
     assert "Notes\n  a note\n" in text
+
+
+def test_several_groups_are_told_at_a_glance_and_what_they_differ_in() -> None:
+    glance = "fastest test_generate[4gpu-pure_data_parallel] with 200.0 tokens/s; verdicts: 1 improved"
+    found = findings()
+    for written in (text_report(document(found)), Reading(GITHUB.render(markdown(found))).text):
+        assert written.index(glance) < written.index("Fastest case")
+
+
+def test_groups_of_one_heading_are_told_apart_below_it() -> None:
+    found = find([saved_case(), saved_case(fingerprint={"torch": "1"}, saved_at="2026-10-01")])
+    for written in (
+        text_report(document(found)),
+        Reading(GITHUB.render(markdown(found))).text,
+        html(found).text,
+    ):
+        assert "Differs from group 1 in torch 1 (not 2.13.0)." in written
+        assert "verdicts: none; differs from group 1 in torch 1 (not 2.13.0)" in written
+
+
+def test_a_chart_that_is_not_drawn_has_a_line_in_the_markdown() -> None:
+    shown = Reading(GITHUB.render(markdown(find([saved_case()]))))
+    assert "Parallel efficiency: not drawn (no case on several devices)" in shown.text
+    assert "parallel_efficiency.png" not in shown.addresses
 
 
 def test_the_tables_of_losses_have_the_cases_on_several_devices_and_no_zero_that_was_not_measured() -> None:
@@ -284,11 +333,34 @@ def test_a_missing_figure_of_the_page_has_its_reason_in_the_cell() -> None:
 
 
 def test_the_page_has_dark_pictures_for_dark_screens_and_bright_ones_on_paper() -> None:
-    elements = html(findings()).elements
-    (source, *_) = [attributes for tag, attributes in elements if tag == "source"]
-    (image, *_) = [attributes for tag, attributes in elements if tag == "img"]
-    assert source == {"media": "screen and (prefers-color-scheme: dark)", "srcset": PICTURE.dark}
-    assert image == {"src": PICTURE.light, "alt": "A title. a caption"}
+    images = [attributes for tag, attributes in html(findings()).elements if tag == "img"]
+    assert images[:2] == [
+        {"class": "on-light", "src": PICTURE.light, "alt": "A title"},
+        {"class": "on-dark", "src": PICTURE.dark, "alt": "A title"},
+    ]
+    style = page(document(findings()), [[PICTURE]] * 2).partition("</style>")[0]
+    dark = "(prefers-color-scheme: dark) {\n  .on-dark { display: block; }\n  .on-light { display: none; }"
+    assert f"@media screen and {dark}" in style
+    assert style.index(".on-dark { display: none; }") < style.index(dark)
+
+
+def test_what_stands_below_a_picture_is_text_and_what_is_not_drawn_says_why() -> None:
+    found = findings()
+    shown = Reading(page(document(found), [[PICTURE, Undrawn("Losses", "no <GPU>")]] * len(found.groups)))
+    assert "\na caption\n" in shown.text
+    assert "Losses: not drawn (no <GPU>)." in shown.text
+
+
+def test_each_link_to_a_group_says_what_it_found() -> None:
+    links = html(findings()).text.partition("group")[2].partition("Fastest case")[0]
+    assert links.count("tokens/s; verdicts: ") == 2
+    assert "verdicts: 1 improved" in links
+
+
+def test_the_cases_of_a_table_stay_in_sight_and_name_their_rows() -> None:
+    text = page(document(findings()), [[PICTURE]] * 2)
+    assert '<th scope="row">test_generate[2gpu-pure_data_parallel]</th>' in text
+    assert ".scroll td:first-child { position: sticky;" in text
 
 
 @pytest.mark.parametrize("text", HOSTILE)

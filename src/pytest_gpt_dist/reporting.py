@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import warnings
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,38 +13,42 @@ import pytest
 
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.items import runs_cases
+from pytest_gpt_dist.report.folder import File, check_writable
 from pytest_gpt_dist.report.libraries import require_libraries
-from pytest_gpt_dist.report.saved import SavedCase
+from pytest_gpt_dist.report.saved import SavedCase, revision_of
 from pytest_gpt_dist.report.wording import LONGEST_PATH, one_line
 
 if TYPE_CHECKING:
     from pytest_gpt_dist.gate import Gate
 
-_UNSAVED = "this session, which was not saved"
-_FAILED = "failed"
+RESULTS = "results.json"
+"""The session as pytest-benchmark saves one, in the folder of its report."""
 
 
 class Reporter:
-    """Collects what the cases saved, and writes the report after pytest-benchmark has written its files.
+    """Collects what the cases saved, and writes the report after pytest-benchmark has written its own files.
 
     ``gate`` gives the verdicts, if there is one. UsageError where the report could not be written.
     """
 
     def __init__(self, config: pytest.Config, folder: Path, gate: Gate | None) -> None:
         require_libraries("--gpt-report")
-        if folder.exists() and not folder.is_dir():
+        if os.path.isfile(folder):
             raise UsageError(f"--gpt-report={folder} is a file: give a folder")
+        try:
+            check_writable(folder)
+        except UsageError as error:
+            raise UsageError(f"--gpt-report: {error}") from None
         self._config = config
         self._folder = folder
         self._gate = gate
-        self._earlier: set[str] = set()
         self._saved: dict[str, dict[str, Any]] = {}
         self._without: dict[str, str] = {}
+        self._failed: set[str] = set()
         self._line = ""
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Keep which tests may have figures, none of which has run yet, and which files are older."""
-        self._earlier = self._stored()
+        """Keep which tests may have figures, none of which has run yet."""
         self._without = {item.nodeid: "did not run" for item in session.items if runs_cases(item)}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -52,7 +58,10 @@ class Reporter:
         if report.nodeid not in self._without:
             return
         if report.failed:
-            self._without[report.nodeid] = _FAILED
+            self._failed.add(report.nodeid)
+            self._without[report.nodeid] = _why("failed", report)
+        elif report.skipped and hasattr(report, "wasxfail"):
+            self._without[report.nodeid] = _why("failed as expected", report)
         elif report.skipped:
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else "skipped"
             self._without[report.nodeid] = reason
@@ -88,39 +97,56 @@ class Reporter:
         from pytest_gpt_dist.report.files import write_report
         from pytest_gpt_dist.report.findings import find
 
-        verdicts = self._gate.judged.verdicts if self._gate is not None else ()
         made_at = datetime.now(UTC)
-        source = self._source()
+        results = self._results()
+        verdicts = self._gate.judged.verdicts if self._gate is not None else ()
         cases = [
             SavedCase(
-                source=source,
+                source=RESULTS,
                 test=test,
-                saved_at=made_at.isoformat(),
+                saved_at=results["datetime"],
                 info=info,
+                revision=revision_of(results["commit_info"]),
                 verdicts=tuple(verdict.as_dict() for verdict in verdicts if verdict.case == test),
-                failed=self._without.get(test) == _FAILED,
+                failed=test in self._failed,
             )
             for test, info in self._saved.items()
         ]
-        without = {test: why for test, why in self._without.items() if test not in self._saved}
+        without = [
+            (test in self._failed, f"no figures ({why}): {test}")
+            for test, why in self._without.items()
+            if test not in self._saved
+        ]
         findings = find(
             cases,
-            left_out=[f"no figures ({why}): {test}" for test, why in without.items() if why != _FAILED],
-            failed=[f"no figures ({why}): {test}" for test, why in without.items() if why == _FAILED],
+            left_out=[line for failed, line in without if not failed],
+            failed=[line for failed, line in without if failed],
         )
-        paths = write_report(findings, self._folder, made_at)
+        # What others benchmark may have saved with their cases whatever they like.
+        saved = File(RESULTS, json.dumps(results, default=repr, indent=4).encode())
+        paths = write_report(findings, self._folder, made_at, [saved])
         return f"{len(paths)} files in {self._folder}, beginning with {self._folder / 'report.html'}"
 
-    def _source(self) -> str:
-        """The file in which pytest-benchmark saved this session."""
+    def _results(self) -> dict[str, Any]:
+        """This session as pytest-benchmark saves one, with what plugins add to that."""
         benchmarks: Any = self._config.pluginmanager.get_plugin("pytest-benchmark")
-        if benchmarks is not None and benchmarks.json:
-            return str(benchmarks.json)
-        new = sorted(self._stored() - self._earlier)
-        return new[-1] if new else _UNSAVED
+        hook = self._config.hook
+        commit_info = hook.pytest_benchmark_generate_commit_info(config=self._config)
+        hook.pytest_benchmark_update_commit_info(config=self._config, commit_info=commit_info)
+        results: dict[str, Any] = hook.pytest_benchmark_generate_json(
+            config=self._config,
+            benchmarks=benchmarks.benchmarks,
+            include_data=True,
+            machine_info=benchmarks.get_machine_info(),
+            commit_info=commit_info,
+        )
+        hook.pytest_benchmark_update_json(
+            config=self._config, benchmarks=benchmarks.benchmarks, output_json=results
+        )
+        return results
 
-    def _stored(self) -> set[str]:
-        """The files of pytest-benchmark's storage, where it is a folder."""
-        benchmarks: Any = self._config.pluginmanager.get_plugin("pytest-benchmark")
-        query = getattr(getattr(benchmarks, "storage", None), "query", None)
-        return {str(path) for path in query()} if query is not None else set()
+
+def _why(what: str, report: pytest.TestReport) -> str:
+    """What became of a test, and the first line of its error where its report has one."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return what if crash is None else one_line(f"{what}: {first_line(crash.message)}")

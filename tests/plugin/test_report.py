@@ -1,11 +1,13 @@
 """--gpt-report: the report that a session leaves."""
 
 import csv
+import json
 from pathlib import Path
 
 import pytest
 
-from plugin.sessions import TINY, Session, error_line, run_session
+from plugin.sessions import TINY, Session, error_line, run_python, run_session
+from pytest_gpt_dist.cli import main
 from pytest_gpt_dist.report import libraries
 from saved_cases import saved_case
 
@@ -26,6 +28,10 @@ def test_skipped(gpt_dist):
 
 def test_idle(gpt_dist):
     pass
+
+@pytest.mark.xfail
+def test_known(gpt_dist):
+    raise AssertionError("known")
 """
 CASE = "def test_case(gpt_dist): pass"
 # What a case would have saved, without any ranks.
@@ -59,7 +65,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 def test_the_session_says_where_its_report_is(session: Session) -> None:
     assert session.status == 1
-    assert "gpt-dist report: 12 files in " in session.output, session.output
+    assert "gpt-dist report: 13 files in " in session.output, session.output
     assert (session.folder / "out" / "report.html").is_file()
 
 
@@ -67,8 +73,37 @@ def test_the_report_has_the_case_its_verdict_and_the_file_that_it_is_saved_in(se
     row, _ = csv.DictReader((session.folder / "out" / "performance_summary.csv").read_text().splitlines())
     assert row["test"] == "test_cases.py::test_case"
     assert float(row["tokens_per_s"]) > 0
-    assert row["file"] == "saved.json"
+    assert row["file"] == "results.json"
     assert row["verdicts"] == "seconds_per_token no-baseline"
+
+
+def test_the_report_keeps_the_session_with_its_series_and_other_commands_read_it(
+    session: Session, tmp_path: Path
+) -> None:
+    path = session.folder / "out" / "results.json"
+    saved = json.loads(path.read_text())
+    cases = {entry["name"]: entry for entry in saved["benchmarks"]}
+    assert set(cases) == {"test_case", "test_slow"}
+    for entry in cases.values():
+        (series,) = entry["extra_info"]["telemetry"]["series"]
+        times = [reading["at_s"] for reading in series["readings"]]
+        assert times == sorted(times)
+        assert times[-1] > 0
+        assert len(entry["stats"]["data"]) == entry["stats"]["rounds"]
+    assert [verdict["kind"] for verdict in saved["gpt_dist"]["verdicts"]].count("no-baseline") >= 1
+    assert main(["report", str(path), "--output", str(tmp_path / "again")]) == 0
+    compared = run_python(session.folder, "-m", "pytest_benchmark", "compare", str(path))
+    assert compared.returncode == 0, compared.stdout
+    assert "test_slow" in compared.stdout
+
+
+def test_the_figures_of_the_report_are_those_of_the_session_in_its_folder(session: Session) -> None:
+    folder = session.folder / "out"
+    saved = json.loads((folder / "results.json").read_text())
+    told = {entry["fullname"]: entry["extra_info"]["tokens_per_s"] for entry in saved["benchmarks"]}
+    rows = list(csv.DictReader((folder / "performance_summary.csv").read_text().splitlines()))
+    assert {row["test"]: float(row["tokens_per_s"]) for row in rows} == told
+    assert {row["saved_at"] for row in rows} == {saved["datetime"]}
 
 
 def test_the_report_says_what_the_divided_case_lost(session: Session) -> None:
@@ -83,14 +118,15 @@ def test_the_report_says_what_the_divided_case_lost(session: Session) -> None:
 
 def test_tests_without_figures_are_named_with_the_reason(session: Session) -> None:
     text = (session.folder / "out" / "performance_report.txt").read_text()
-    assert "no figures (failed): test_cases.py::test_wrong" in text
+    assert "no figures (failed: Failed: unknown strategy 'no such strategy': there are " in text
+    assert "no figures (failed as expected: AssertionError: known): test_cases.py::test_known" in text
     assert "no figures (Skipped: not today): test_cases.py::test_skipped" in text
     assert "no figures (ran no case): test_cases.py::test_idle" in text
 
 
 def test_what_the_answer_is_without_stands_at_its_top(session: Session) -> None:
     text = (session.folder / "out" / "performance_report.txt").read_text()
-    assert "Not in this answer: 1 failed, 2 left out" in text
+    assert "Not in this answer: 1 failed, 3 left out" in text
     assert "Measured, then failed: test_slow" in text
 
 
@@ -110,6 +146,17 @@ def test_a_file_where_the_folder_should_be_is_said_before_the_session_begins(
     Path(pytester.path / "out").touch()
     line = error_line(pytester.runpytest_inprocess("--gpt-report=out"))
     assert line.endswith("out is a file: give a folder")
+
+
+@pytest.mark.parametrize("folder", ["file/sub", "/proc/report", "x" * 300])
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_collected(
+    pytester: pytest.Pytester, folder: str
+) -> None:
+    pytester.makepyfile("raise RuntimeError('collected')")
+    Path(pytester.path / "file").touch()
+    line = error_line(pytester.runpytest_inprocess(f"--gpt-report={folder}"))
+    assert line.startswith("--gpt-report: ")
+    assert f"{folder} cannot be written: " in line
 
 
 def test_a_report_of_no_times_is_refused(pytester: pytest.Pytester) -> None:

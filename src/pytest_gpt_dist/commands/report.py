@@ -6,7 +6,9 @@ import sys
 from argparse import Namespace
 from datetime import UTC, datetime
 
+from pytest_gpt_dist.commands.status_line import StatusLine
 from pytest_gpt_dist.report.findings import find
+from pytest_gpt_dist.report.folder import check_writable
 from pytest_gpt_dist.report.libraries import require_libraries
 from pytest_gpt_dist.report.saved import read_saved
 
@@ -18,7 +20,15 @@ def run(given: Namespace) -> int:
 
     saved = read_saved(given.files)
     findings = find(saved.cases, saved.skipped)
-    for path in write_report(findings, given.output, datetime.now(UTC)):
+    check_writable(given.output)
+    with StatusLine() as line:
+        paths = write_report(
+            findings,
+            given.output,
+            datetime.now(UTC),
+            told=lambda drawn, of: line.count(f"gpt-dist report: {drawn} of {of} charts drawn"),
+        )
+    for path in paths:
         print(path)
     for note in findings.notes:
         print(note, file=sys.stderr)

@@ -1,11 +1,12 @@
-"""What the machine was beyond while cases ran, in lines under the table."""
+"""What the machine was beyond while cases ran, in lines under the table and in a report."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_gpt_dist.measure.telemetry.alerts import Alert, worst
+from pytest_gpt_dist.report.wording import one_line
 
 
 def alert_lines(saved: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -14,10 +15,31 @@ def alert_lines(saved: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{alert} ({_cases(alert, alerts)})" for alert in worst(alerts)]
 
 
+def told_alerts(info: Mapping[str, Any]) -> tuple[str, ...]:
+    """Every alert of a saved case in a line, those of the launches for an A/B, too; of another version as they are."""
+    return (
+        *(_line(alert) for alert in _saved(info, "telemetry")),
+        *(f"{_line(alert)} (in launches for the A/B)" for alert in _saved(info, "against")),
+    )
+
+
+def _line(told: Any) -> str:
+    try:
+        return one_line(Alert(**told))
+    except (KeyError, TypeError, ValueError):
+        parts = told.items() if isinstance(told, Mapping) else ()
+        return one_line(", ".join(f"{key} {value}" for key, value in parts) or told)
+
+
+def _saved(info: Mapping[str, Any], source: str) -> Iterator[Any]:
+    told = info.get(source)
+    found = told.get("alerts") if isinstance(told, Mapping) else None
+    yield from found if isinstance(found, list | tuple) else ()
+
+
 def _alerts(info: Mapping[str, Any]) -> list[Alert]:
     """Those of a case, of its launches for an A/B, too."""
-    sources = (info.get("telemetry") or {}, info.get("against") or {})
-    return [Alert(**alert) for source in sources for alert in source.get("alerts", ())]
+    return [Alert(**told) for source in ("telemetry", "against") for told in _saved(info, source)]
 
 
 def _cases(alert: Alert, alerts: Sequence[Alert]) -> str:

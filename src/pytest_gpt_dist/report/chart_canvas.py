@@ -10,20 +10,26 @@ from dataclasses import dataclass
 from io import BytesIO
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
 
-WIDTH_IN = 6.0
-PLOT_IN = 5.5
+WIDTH_IN = 4.5
+PLOT_IN = 4.1
 """Width of the plot; narrow, so that a phone shows the texts at a readable size."""
-_SIDE_IN = 0.25
+_SIDE_IN = 0.2
 _LINE_IN = 0.2
+_KEY_IN = 0.18
 _CAPTION_LINE_IN = 0.165
 _DPI = 160
 _TALLEST_PX = 2**15  # of what Agg can draw, the half
-_CAPTION_COLUMNS = 84
-_LONG_LABEL = 34
+_TITLE_COLUMNS = 38
+_CAPTION_COLUMNS = 66
+_LONG_LABEL = 21
+_COLOURS = 48  # a quarter of the bytes, and nobody sees the difference
 
 
 @dataclass(frozen=True)
@@ -66,18 +72,32 @@ class Key:
 
 
 @dataclass(frozen=True)
+class Drawn:
+    """A picture as PNG: the whole of it, and what is above its caption, for a page where that is text."""
+
+    whole: bytes
+    above: bytes
+
+
+@dataclass(frozen=True)
 class Chart:
-    """A picture, not yet drawn. ``name`` is that of its file without the suffix."""
+    """A picture, not yet drawn. ``name`` is that of its file without the suffix.
+
+    ``caption`` says how to read it, ``measured`` what was measured, where and when. Where there is nothing to show,
+    ``why_empty`` says why, and it is not to be drawn.
+    """
 
     name: str
     title: str
     caption: tuple[str, ...]
+    measured: tuple[str, ...]
     panels: tuple[Panel, ...]
     legend: Callable[[Theme], Sequence[Key]]
+    why_empty: str = ""
 
-    def png(self, theme: Theme) -> bytes:
+    def draw(self, theme: Theme) -> Drawn:
         """Draw it."""
-        return render(self.title, self.caption, self.panels, self.legend, theme)
+        return render(self.title, (*self.caption, *self.measured), self.panels, self.legend, theme)
 
 
 def render(
@@ -86,14 +106,14 @@ def render(
     panels: Sequence[Panel],
     legend: Callable[[Theme], Sequence[Key]],
     theme: Theme,
-) -> bytes:
-    """The picture as PNG; the same input gives the same bytes."""
+) -> Drawn:
+    """The picture; the same input gives the same bytes."""
     with _settings(theme):
         keys = legend(theme)
         columns = 1 if any(len(key.label) > _LONG_LABEL for key in keys) else 2
-        titled = textwrap.wrap(title, 52)
+        titled = textwrap.wrap(title, _TITLE_COLUMNS)
         told = [line for part in caption for line in textwrap.wrap(part, _CAPTION_COLUMNS)]
-        legend_in = -(-len(keys) // columns) * _LINE_IN
+        legend_in = -(-len(keys) // columns) * _KEY_IN
         top_in = 0.2 + 0.25 * len(titled) + legend_in
         bottom_in = 0.15 + _CAPTION_LINE_IN * len(told)
         height_in = top_in + bottom_in + sum(_outer_in(panel) for panel in panels)
@@ -122,14 +142,34 @@ def render(
             axes.set_title(panel.title, loc="left", size=10.5, weight="bold")
             panel.draw(axes, theme)
             above_in += _outer_in(panel)
-        picture = BytesIO()
-        figure.savefig(picture, dpi=dpi, format="png", metadata={"Software": None})
-        return picture.getvalue()
+        drawn = BytesIO()
+        figure.savefig(drawn, dpi=dpi, format="png", pil_kwargs={"compress_level": 1})
+        picture = _with_palette(np.asarray(Image.open(drawn).convert("RGB")))
+        above = round(picture.height * (1 - bottom_in / height_in))
+        return Drawn(_png(picture), _png(picture.crop((0, 0, picture.width, above))))
+
+
+def _with_palette(pixels: NDArray[np.uint8]) -> Image.Image:
+    """A picture of the most frequent colours, those of all areas; the others become the nearest of them."""
+    packed = pixels.astype(np.int64) @ (2**16, 2**8, 1)
+    found, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=-1)
+    kept = colours[np.argsort(-counts, kind="stable")[:_COLOURS]]
+    nearest = ((colours[:, None] - kept) ** 2).sum(axis=-1).argmin(axis=-1).astype(np.uint8)
+    picture = Image.fromarray(nearest[places].reshape(packed.shape))
+    picture.putpalette(kept.astype(np.uint8).tobytes())
+    return picture
+
+
+def _png(picture: Image.Image) -> bytes:
+    written = BytesIO()
+    picture.save(written, format="png", optimize=True)
+    return written.getvalue()
 
 
 def _outer_in(panel: Panel) -> float:
     """With the ticks and the label of the axis below."""
-    return panel.height_in + (_LINE_IN + 0.1 if panel.title else 0.05) + 0.5
+    return panel.height_in + (_LINE_IN + 0.1 if panel.title else 0.05) + 0.45
 
 
 @contextmanager

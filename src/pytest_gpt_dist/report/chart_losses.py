@@ -12,7 +12,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from pytest_gpt_dist.report.chart_canvas import BLUE, LIGHT, ORANGE, PINK, SKY, Chart, Key, Panel, Theme
 from pytest_gpt_dist.report.chart_rows import BAR_HEIGHT, name_rows, rows_in, write_why
-from pytest_gpt_dist.report.chart_words import label, measured, references
+from pytest_gpt_dist.report.chart_words import label, measured, references, why_none
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Group
 from pytest_gpt_dist.report.wording import first_of
@@ -53,7 +53,7 @@ BUBBLE = Kind("bubble", lambda _: SKY, lambda _: LIGHT.text, "...")
 IMBALANCE = Kind("imbalance", lambda _: PINK, lambda _: LIGHT.text, "xxx")
 OTHER = Kind("other", lambda theme: theme.muted, lambda theme: theme.paper, "---")
 UNDIVIDED = Kind(
-    "not divided: no efficiency",
+    "not divided",
     lambda theme: theme.paper,
     lambda theme: theme.text,
     outlined=True,
@@ -93,9 +93,11 @@ def lost_efficiency(group: Group) -> Chart:
     return Chart(
         "lost_efficiency",
         "Where the lost efficiency goes",
-        (_KINDS_SAID, *_remarks(several), references(group), *measured(group)),
+        (_KINDS_SAID, *_remarks(several), references(group)),
+        measured(group),
         (Panel(rows_in(len(stacks)), lambda axes, theme: _draw(axes, theme, stacks)),),
         lambda theme: [Key(kind.name, kind.dress(Patch(), theme)) for kind in _KINDS if kind in drawn],
+        "" if any(stack.parts for stack in stacks) else why_none(several, "lost"),
     )
 
 
@@ -128,7 +130,7 @@ def _remarks(cases: Sequence[CaseFigures]) -> Iterator[str]:
 
 
 def _draw(axes: Axes, theme: Theme, stacks: Sequence[Stack]) -> None:
-    middles = name_rows(axes, theme, [stack.label for stack in stacks])
+    middles = name_rows(axes, [stack.label for stack in stacks])
     axes.xaxis.set_major_formatter(StrMethodFormatter("{x:.0%}"))
     axes.set_xlabel("share of the ranks' time")
     end = max([1.0, *(stack.end for stack in stacks)])

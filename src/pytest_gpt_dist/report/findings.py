@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -12,8 +11,11 @@ from typing import Any
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.grouping import workload
-from pytest_gpt_dist.report.figures import CaseFigures, Figure, case_figures, unusable
+from pytest_gpt_dist.report.figures import CaseFigures, case_figures, unusable
+from pytest_gpt_dist.report.gaps import gaps
+from pytest_gpt_dist.report.missing import Figure
 from pytest_gpt_dist.report.saved import SavedCase
+from pytest_gpt_dist.report.series import Series, series_of, with_variants
 from pytest_gpt_dist.report.wording import LONGEST_PATH, first_of, one_line
 
 EFFICIENCY_TARGET = 0.8
@@ -25,18 +27,6 @@ UTILIZATION_TARGET = 0.9
 _OF_A_CASE = ("engine", "layout", "microbatches", "new_tokens", "prompt_tokens", "prompts_sha256", "requests")
 # and all in which cases of one table differ; the first device's name stands for those of all.
 _PER_CASE = {*_OF_A_CASE, "device_names", "engine_version", "interconnect"}
-_DEGREES = re.compile(r"dp\d+pp\d+tp\d+")
-
-
-@dataclass(frozen=True)
-class Series:
-    """Cases that differ in the number of devices: a strategy of an engine."""
-
-    strategy: str
-    engine: str
-
-    def __str__(self) -> str:
-        return self.strategy if self.engine == "native" else f"{self.strategy} · {self.engine}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +34,7 @@ class AtCount:
     """The strategies of an engine on one number of devices.
 
     ``mean_efficiency`` is the mean of the ``measured`` of its ``cases`` that have one, None where none has.
+    ``repeated`` are those that do not count, because they are another one under a second name.
     """
 
     engine: str
@@ -53,6 +44,7 @@ class AtCount:
     mean_efficiency: float | None
     fastest: CaseFigures
     slowest: CaseFigures
+    repeated: tuple[CaseFigures, ...]
 
     @property
     def spread(self) -> float | None:
@@ -84,9 +76,14 @@ class Rating:
 
 @dataclass(frozen=True)
 class Group:
-    """Cases that compare: one workload on one machine, by device count. ``gaps`` say what is not there."""
+    """Cases that compare: one workload on one machine, by device count.
+
+    ``apart`` names the earlier group that is most like it, and in what they differ; it is empty for the first group.
+    ``gaps`` say what is not there.
+    """
 
     heading: str
+    apart: str
     machine: str
     cases: tuple[CaseFigures, ...]
     gaps: tuple[str, ...]
@@ -95,6 +92,16 @@ class Group:
     def distinct(self) -> tuple[CaseFigures, ...]:
         """The cases without those that are another one under a second name, which would count twice."""
         return tuple(case for case in self.cases if not _repeats(case, self.cases))
+
+    @property
+    def repeated(self) -> tuple[CaseFigures, ...]:
+        """Those others."""
+        return tuple(case for case in self.cases if _repeats(case, self.cases))
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """Those of the code that the cases were measured at, as far as they are known."""
+        return tuple(dict.fromkeys(case.revision for case in self.cases if case.revision))
 
     @property
     def series(self) -> tuple[Series, ...]:
@@ -109,12 +116,23 @@ class Group:
         return max(self.cases, key=attrgetter("tokens_per_s"))
 
     @property
+    def not_slower(self) -> tuple[CaseFigures, ...]:
+        """Cases of which a launch was at least as fast as one of the fastest case."""
+        first = self.fastest
+        slowest = min(first.launches_tokens_per_s, default=first.tokens_per_s)
+        return tuple(
+            case
+            for case in self.cases
+            if case is not first and max(case.launches_tokens_per_s, default=case.tokens_per_s) >= slowest
+        )
+
+    @property
     def by_count(self) -> tuple[AtCount, ...]:
         """For each engine, and each number of devices that it ran on."""
         there: dict[tuple[str, int], list[CaseFigures]] = {}
         for case in self.distinct:
             there.setdefault((case.engine, case.gpus), []).append(case)
-        return tuple(_at_count(engine, gpus, cases) for (engine, gpus), cases in there.items())
+        return tuple(_at_count(cases, self.repeated) for cases in there.values())
 
     @property
     def largest_loss(self) -> Loss | None:
@@ -147,19 +165,24 @@ class Group:
 class Findings:
     """Groups that do not compare with each other, the newest first.
 
-    A line each: of the tests that ``failed`` before they were measured, of what else was ``left_out``, and of how
-    the groups stand ``apart``.
+    A line each: of the tests that ``failed`` before they were measured, of the cases ``left_out``, and of what was
+    ``skipped`` of files and folders.
     """
 
     groups: tuple[Group, ...]
     failed: tuple[str, ...]
     left_out: tuple[str, ...]
-    apart: tuple[str, ...]
+    skipped: tuple[str, ...]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """All of these lines."""
-        return (*self.failed, *self.left_out, *self.apart)
+        """All of these lines, and how the groups stand apart."""
+        apart = (
+            f"group {number} does not compare: it differs from {group.apart}"
+            for number, group in enumerate(self.groups, 1)
+            if group.apart
+        )
+        return (*self.failed, *self.left_out, *self.skipped, *apart)
 
 
 @dataclass(frozen=True)
@@ -183,9 +206,13 @@ class _Circumstances:
         )
 
     def differs_from(self, other: _Circumstances) -> list[str]:
+        """Each entry in which they differ, and its two values."""
         mine, theirs = dict(self.entries), dict(other.entries)
-        keys = [key for key in sorted({*mine, *theirs}) if mine.get(key) != theirs.get(key)]
-        return keys or ["the lengths of prompts or answers"]
+        return [
+            f"{key} {_told(mine.get(key))} (not {_told(theirs.get(key))})"
+            for key in sorted({*mine, *theirs})
+            if mine.get(key) != theirs.get(key)
+        ]
 
 
 @dataclass(frozen=True)
@@ -205,11 +232,16 @@ class _Read:
         return (self.saved.test, *map(self.told, _OF_A_CASE))
 
 
-def find(saved: Iterable[SavedCase], left_out: Sequence[str] = (), failed: Sequence[str] = ()) -> Findings:
+def find(
+    saved: Iterable[SavedCase],
+    skipped: Sequence[str] = (),
+    left_out: Sequence[str] = (),
+    failed: Sequence[str] = (),
+) -> Findings:
     """Everything that a report says of these cases.
 
-    ``left_out`` and ``failed`` are lines on what is not among them. Of several results of a case the newest counts.
-    UsageError where no case is left.
+    ``skipped`` are lines on files and folders, ``left_out`` and ``failed`` on tests that have no case here. Of several
+    results of a case the newest counts. UsageError where no case is left.
     """
     groups: dict[_Circumstances, list[_Read]] = {}
     unused: list[str] = []
@@ -224,22 +256,16 @@ def find(saved: Iterable[SavedCase], left_out: Sequence[str] = (), failed: Seque
     ordered = sorted(
         groups.items(), key=lambda item: max(each.saved.saved_at for each in item[1]), reverse=True
     )
-    first = ordered[0][0]
-    apart = [
-        f"group {number} does not compare with group 1: they differ in {', '.join(other.differs_from(first))}"
-        for number, (other, _) in enumerate(ordered[1:], 2)
-    ]
+    places = [circumstances for circumstances, _ in ordered]
     return Findings(
-        tuple(_group(circumstances, results) for circumstances, results in ordered),
+        tuple(
+            _group(circumstances, _apart(circumstances, places[:place]), results)
+            for place, (circumstances, results) in enumerate(ordered)
+        ),
         failed=_lines(failed),
         left_out=_lines([*unused, *left_out]),
-        apart=_lines(apart),
+        skipped=_lines(skipped),
     )
-
-
-def series_of(case: CaseFigures) -> Series:
-    """The series that a case is a point of."""
-    return Series(case.strategy, case.engine)
 
 
 def _lines(texts: Sequence[str]) -> tuple[str, ...]:
@@ -253,14 +279,16 @@ def _circumstances(case: SavedCase) -> _Circumstances:
         raise unusable(case, error) from None
 
 
-def _group(circumstances: _Circumstances, results: Sequence[_Read]) -> Group:
+def _group(circumstances: _Circumstances, apart: str, results: Sequence[_Read]) -> Group:
     newest = _newest(results)
-    cases = sorted(_told_apart(newest), key=attrgetter("gpus"))
+    cases = sorted(with_variants(list(_told_apart(newest))), key=attrgetter("gpus"))
+    revisions = dict.fromkeys(case.revision for case in cases)
     return Group(
         heading=circumstances.heading,
-        machine=_machine(newest[-1].saved.info),
+        apart=one_line(apart, LONGEST_PATH),
+        machine=_machine(newest[-1].saved.info, next(iter(revisions)) if len(revisions) == 1 else ""),
         cases=tuple(cases),
-        gaps=(*_superseded(results, newest), *_gaps(cases)),
+        gaps=(*_superseded(results, newest), *gaps(cases)),
     )
 
 
@@ -291,6 +319,20 @@ def _value(told: str) -> str:
     return one_line(told.strip('"'), 16)
 
 
+def _apart(circumstances: _Circumstances, earlier: Sequence[_Circumstances]) -> str:
+    """Of the earlier groups the one that is most like this one, and what they differ in; empty for the first."""
+    if not earlier:
+        return ""
+    differences = [circumstances.differs_from(other) for other in earlier]
+    place, fewest = min(enumerate(differences), key=lambda found: len(found[1]))
+    return f"group {place + 1} in {', '.join(fewest) or 'the lengths of prompts or answers'}"
+
+
+def _told(entry: str | None) -> str:
+    """An entry of the fingerprint in words."""
+    return "none" if entry in (None, "null") else one_line(str(entry).strip('"'), 40)
+
+
 def _superseded(results: Sequence[_Read], newest: Sequence[_Read]) -> Iterator[str]:
     """What of the same cases was left out; a session that was saved twice is no second result."""
     counting = {each.identity: each.saved.info["launches"] for each in newest}
@@ -302,36 +344,7 @@ def _superseded(results: Sequence[_Read], newest: Sequence[_Read]) -> Iterator[s
         yield f"the cases were measured in {len(sessions)} sessions, not side by side"
 
 
-def _gaps(cases: Sequence[CaseFigures]) -> Iterator[str]:
-    """What a full matrix of the strategies, engines and device counts that are there would have besides."""
-    counts = sorted({case.gpus for case in cases if case.gpus > 1})
-    there = {(series_of(case), case.gpus) for case in cases}
-    for series in dict.fromkeys(series_of(case) for case in cases):
-        absent = [str(gpus) for gpus in counts if (series, gpus) not in there]
-        if absent and not _DEGREES.fullmatch(series.strategy):
-            yield f"no case: {series} on {', '.join(absent)} devices"
-    for engine in dict.fromkeys(case.engine for case in cases):
-        if not any(case.gpus == 1 for case in cases if case.engine == engine):
-            yield f"no case: {engine} on one device"
-    for figure, name in (
-        ("efficiency", "efficiency"),
-        ("lost", "losses"),
-        ("bandwidth_fraction", "share of the limit"),
-        ("gpu_utilization", "GPU utilisation"),
-        ("peak_memory_bytes", "memory"),
-        ("itl_s", "time between tokens"),
-    ):
-        reasons: dict[str, list[str]] = {}
-        for case in cases:
-            for missing in case.missing:
-                if missing.figure == figure:
-                    reasons.setdefault(missing.why, []).append(case.case)
-        for why, names in reasons.items():
-            of = "any case" if len(names) == len(cases) else ", ".join(names)
-            yield f"no {name} of {of}: {why}"
-
-
-def _machine(info: Mapping[str, Any]) -> str:
+def _machine(info: Mapping[str, Any], revision: str) -> str:
     """What the figures were measured with, besides the device that the heading names."""
     told = info["fingerprint"]
     words = [
@@ -340,8 +353,9 @@ def _machine(info: Mapping[str, Any]) -> str:
         info.get("backend"),
         f"torch {told['torch']}" if "torch" in told else None,
         f"Python {told['python']}" if "python" in told else None,
+        f"revision {revision}" if revision else None,
     ]
-    return one_line(" · ".join(str(word) for word in words if word))
+    return one_line(" · ".join(word for word in words if isinstance(word, str) and word))
 
 
 def _repeats(case: CaseFigures, cases: Sequence[CaseFigures]) -> bool:
@@ -353,7 +367,8 @@ def _repeats(case: CaseFigures, cases: Sequence[CaseFigures]) -> bool:
     )
 
 
-def _at_count(engine: str, gpus: int, cases: Sequence[CaseFigures]) -> AtCount:
+def _at_count(cases: Sequence[CaseFigures], repeated: Sequence[CaseFigures]) -> AtCount:
+    engine, gpus = cases[0].engine, cases[0].gpus
     efficiencies = [case.efficiency for case in cases if case.efficiency is not None]
     return AtCount(
         engine=engine,
@@ -363,6 +378,7 @@ def _at_count(engine: str, gpus: int, cases: Sequence[CaseFigures]) -> AtCount:
         mean_efficiency=fmean(efficiencies) if efficiencies else None,
         fastest=max(cases, key=attrgetter("tokens_per_s")),
         slowest=min(cases, key=attrgetter("tokens_per_s")),
+        repeated=tuple(case for case in repeated if (case.engine, case.gpus) == (engine, gpus)),
     )
 
 

@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 from pytest_gpt_dist.errors import UsageError
 
-NEEDED = ("matplotlib", "jinja2")
+NEEDED = ("matplotlib", "PIL", "jinja2")
 
 
 def require_libraries(needed_for: str) -> None:

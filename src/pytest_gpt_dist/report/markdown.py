@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 
 from tabulate import tabulate
 
 from pytest_gpt_dist.report.chart_canvas import Chart
+from pytest_gpt_dist.report.columns import VERDICT_HEADERS
 from pytest_gpt_dist.report.glossary import GLOSSARY
-from pytest_gpt_dist.report.sections import TITLE, Document, Section, Table
+from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document, Section, Table
 
 # Underscores inside a word are no emphasis, and brackets no link without an address: case names are full of both.
 _MARKUP = re.compile(r"[\\`*{}<>|#~&@$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|\bwww(?=\.)")
@@ -38,8 +40,11 @@ def _entity(mark: str) -> str:
 def _parts(document: Document, charts: Sequence[Sequence[Chart]]) -> Iterator[str]:
     yield f"# {TITLE}"
     yield escape_line(document.made)
+    if len(document.sections) > 1:
+        yield f"{GROUPS}:"
+        yield _listed([f"{section.heading}: {section.glance}" for section in document.sections])
     for section, its_charts in zip(document.sections, charts, strict=True):
-        yield from _section(section, its_charts, of=len(document.sections))
+        yield from _section(section, its_charts)
     if document.notes:
         yield "## Notes"
         yield _listed(document.notes)
@@ -47,10 +52,12 @@ def _parts(document: Document, charts: Sequence[Sequence[Chart]]) -> Iterator[st
     yield "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY)
 
 
-def _section(section: Section, charts: Sequence[Chart], of: int) -> Iterator[str]:
+def _section(section: Section, charts: Sequence[Chart]) -> Iterator[str]:
     group = section.group
-    yield f"## {'' if of == 1 else f'Group {section.number} of {of}: '}{escape(group.heading)}"
+    yield f"## {escape(section.heading)}"
     yield escape_line(f"{group.machine} · {group.dates}")
+    if section.apart:
+        yield escape_line(section.apart)
     yield "### Key findings"
     yield "\n".join(
         f"- **{escape(finding.about)}**: {escape(finding.text)}" for finding in section.key_findings
@@ -58,8 +65,8 @@ def _section(section: Section, charts: Sequence[Chart], of: int) -> Iterator[str
     if section.verdicts:
         yield "### Verdicts"
         yield tabulate(
-            [[escape(text) for text in (row.case, row.kind, row.time, row.why)] for row in section.verdicts],
-            headers=("case", "verdict", "time", "why"),
+            [[escape(text) for text in astuple(row)] for row in section.verdicts],
+            headers=VERDICT_HEADERS,
             tablefmt="github",
             disable_numparse=True,
         )
@@ -67,10 +74,14 @@ def _section(section: Section, charts: Sequence[Chart], of: int) -> Iterator[str
         yield "### Alerts"
         yield _listed([f"{alert.about}: {alert.text}" for alert in section.alerts])
     yield "### Charts"
-    yield from (f"![{chart.title}]({chart.name}{section.suffix}.png)" for chart in charts)
+    for chart in charts:
+        if chart.why_empty:
+            yield escape_line(f"{chart.title}: not drawn ({chart.why_empty})")
+        else:
+            yield f"![{chart.title}]({chart.name}{section.suffix}.png)"
     for table in section.tables:
         yield f"### {table.title}"
-        yield table.about
+        yield escape_line(table.about)
         yield _table(table)
     if group.gaps:
         yield "### What is missing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,20 @@ from typing import Any
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.report.wording import LONGEST_PATH, one_line
 
+_OF_A_CASE = {"fingerprint", "launches", "tokens_per_s"}
+"""One of these makes an entry ours; which of them a damaged one lacks is said later."""
+_NO_REPOSITORY = "unversioned"
+_SHORT = 12
+
 
 @dataclass(frozen=True)
 class SavedCase:
     """What one session saved of one case.
 
     ``source`` is the file that says so, ``saved_at`` when it was saved, as pytest-benchmark writes it: ISO 8601 in
-    UTC, so that text sorts by time. ``verdicts`` are those that the session gave on the case. ``failed`` says that its
-    test failed after it was measured, which files do not tell.
+    UTC, so that text sorts by time. ``revision`` is that of the code that was measured (``revision_of``), empty where
+    nobody knows. ``verdicts`` are those that the session gave on the case. ``failed`` says that its test failed after
+    it was measured, which files do not tell.
     """
 
     source: str
@@ -27,11 +34,12 @@ class SavedCase:
     info: Mapping[str, Any]
     verdicts: tuple[Mapping[str, Any], ...] = ()
     failed: bool = False
+    revision: str = ""
 
 
 @dataclass(frozen=True)
 class SavedSessions:
-    """The cases of all readable files, and a line for whatever cannot be used."""
+    """The cases of all readable files, and a line for whatever of files and folders cannot be used."""
 
     cases: tuple[SavedCase, ...]
     skipped: tuple[str, ...] = ()
@@ -45,7 +53,7 @@ def read_saved(paths: Sequence[Path]) -> SavedSessions:
     cases: list[SavedCase] = []
     skipped: list[str] = []
     for path in paths:
-        for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
+        for file in _files(path, skipped):
             try:
                 found = _read(file)
             except UsageError as error:
@@ -61,12 +69,42 @@ def read_saved(paths: Sequence[Path]) -> SavedSessions:
     return SavedSessions(tuple(cases), tuple(skipped))
 
 
+def revision_of(commit_info: Any) -> str:
+    """What pytest-benchmark saved of the code's revision, in short; empty where it was no repository."""
+    told = commit_info if isinstance(commit_info, dict) else {}
+    named = str(told.get("id") or _NO_REPOSITORY)
+    if named == _NO_REPOSITORY:
+        return ""
+    return named[:_SHORT] + (" with uncommitted changes" if told.get("dirty") else "")
+
+
+def _files(path: Path, skipped: list[str]) -> list[Path]:
+    """The path, or the JSON files below it; what of a folder cannot be looked into is a line in ``skipped``."""
+    if not os.path.isdir(path):  # which, unlike Path's, raises nothing: reading says what is wrong
+        return [path]
+
+    def refused(error: OSError) -> None:
+        line = f"{one_line(error.filename, LONGEST_PATH)} cannot be read: {error.strerror}"
+        if Path(error.filename) == path:
+            raise UsageError(line)
+        skipped.append(f"skipped: {line}")
+
+    found = [
+        Path(folder) / name
+        for folder, _, names in os.walk(path, onerror=refused)
+        for name in names
+        if name.endswith(".json")
+    ]
+    return sorted(found)
+
+
 def _read(path: Path) -> SavedSessions:
     """The cases of one file; a file may hold anybody's benchmarks."""
     name = one_line(path, LONGEST_PATH)
     try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
+        saved = json.loads(path.read_text(encoding="utf-8-sig"))
         saved_at = str(saved.get("datetime", ""))
+        revision = revision_of(saved.get("commit_info"))
         verdicts = list(saved.get("gpt_dist", {}).get("verdicts", []))
         named = [verdict for verdict in verdicts if isinstance(verdict, dict) and "case" in verdict]
         cases = tuple(
@@ -76,9 +114,10 @@ def _read(path: Path) -> SavedSessions:
                 saved_at=saved_at,
                 info=benchmark["extra_info"],
                 verdicts=tuple(verdict for verdict in named if verdict["case"] == benchmark["fullname"]),
+                revision=revision,
             )
             for benchmark in saved["benchmarks"]
-            if "fingerprint" in benchmark["extra_info"]
+            if not _OF_A_CASE.isdisjoint(benchmark["extra_info"])
         )
     except OSError as error:
         raise UsageError(f"{name} cannot be read: {error.strerror}") from None

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pytest_gpt_dist.report.answer import KeyFinding, key_findings
+from pytest_gpt_dist.report.answer import KeyFinding, at_a_glance, key_findings
 from pytest_gpt_dist.report.columns import (
+    BESIDE,
     FIGURES,
     LATENCIES,
     LOSSES,
+    MEANWHILE,
     SOURCES,
     Column,
     VerdictRow,
@@ -19,6 +22,7 @@ from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Findings, Group
 
 TITLE = "Performance of distributed GPT inference"
+GROUPS = "What does not compare stands in groups of its own"
 _LOSSES = (
     "What became of the ranks' time: shares that make up the whole."
     " Other is below 0 where ranks do their share faster than one device would."
@@ -53,14 +57,27 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """All that is said of one group; ``suffix`` ends the names of its files."""
+    """All that is said of one group of a report's; ``glance`` is that in a line, ``suffix`` ends its files' names."""
 
     number: int
+    of: int
     group: Group
+    glance: str
     key_findings: tuple[KeyFinding, ...]
     verdicts: tuple[VerdictRow, ...]
     alerts: tuple[KeyFinding, ...]
     tables: tuple[Table, ...]
+
+    @property
+    def heading(self) -> str:
+        """The workload, behind the number where there are several groups."""
+        number = "" if self.of == 1 else f"Group {self.number} of {self.of}: "
+        return f"{number}{self.group.heading}"
+
+    @property
+    def apart(self) -> str:
+        """A sentence on what it differs in from an earlier group; empty for the first."""
+        return f"Differs from {self.group.apart}." if self.group.apart else ""
 
     @property
     def suffix(self) -> str:
@@ -87,17 +104,52 @@ def compose(findings: Findings, made_at: datetime) -> Document:
 
 
 def _section(number: int, group: Group, findings: Findings) -> Section:
-    several = tuple(case for case in group.cases if case.gpus > 1)
+    alike = any(other.heading == group.heading for other in findings.groups[: number - 1])
     return Section(
         number=number,
+        of=len(findings.groups),
         group=group,
-        key_findings=key_findings(group, len(findings.failed), len(findings.left_out)),
+        glance=f"{at_a_glance(group)}; differs from {group.apart}" if alike else at_a_glance(group),
+        key_findings=key_findings(group, findings),
         verdicts=tuple(verdict_rows(group)),
         alerts=tuple(KeyFinding(case.case, alert) for case in group.cases for alert in case.alerts),
-        tables=(
-            Table("Figures", "Of the whole world; memory is that of the largest rank.", FIGURES, group.cases),
-            *([Table("Losses", _LOSSES, LOSSES, several)] if several else []),
-            Table("Latencies", "Milliseconds: mean / p50 / p95 / p99.", LATENCIES, group.cases),
-            Table("Sources", "Where each case's figures are saved.", SOURCES, group.cases),
-        ),
+        tables=tuple(_tables(group)),
     )
+
+
+def _tables(group: Group) -> Iterator[Table]:
+    if described := [case for case in group.cases if case.other_side and case.other_side.beside]:
+        yield _table(
+            "What else was seen of both sides",
+            "Before → after, on the launches of the A/B.",
+            BESIDE,
+            described,
+        )
+    yield _table("Figures", "Of the whole world; memory is that of the largest rank.", FIGURES, group.cases)
+    several = [case for case in group.cases if case.gpus > 1]
+    if any(case.lost for case in several):
+        yield _table("Losses", _LOSSES, LOSSES, several)
+    yield _table("Latencies", "Milliseconds: mean / p50 / p95 / p99.", LATENCIES, group.cases)
+    meanwhile = _table(
+        "What the machine did meanwhile", "Means over the timed rounds.", MEANWHILE, group.cases
+    )
+    if len(meanwhile.columns) > 1:
+        yield meanwhile
+    yield _table("Sources", "Where each case's figures are saved.", SOURCES, group.cases)
+
+
+def _table(title: str, about: str, columns: Sequence[Column], cases: Sequence[CaseFigures]) -> Table:
+    """Without the columns that no case has anything for; ``about`` goes on with why, and with what the others say."""
+    reasons: dict[str, list[str]] = {}
+    shown = []
+    for column in columns:
+        whys = [case.why_missing(column.figure) for case in cases]
+        if all(whys):
+            reasons.setdefault(", ".join(dict.fromkeys(whys)), []).append(column.header)
+        elif any(column.cell(case) for case in cases):
+            shown.append(column)
+    sentences = [about, *(column.says for column in shown if column.says)]
+    if reasons:
+        said = "; ".join(f"{', '.join(headers)} ({why})" for why, headers in reasons.items())
+        sentences.append(f"Not shown, because no case has it: {said}.")
+    return Table(title, " ".join(sentences), tuple(shown), tuple(cases))

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from tabulate import tabulate
 
 from pytest_gpt_dist.compare.paired import Change
 from pytest_gpt_dist.compare.sides import Beside
 
-_HEADERS = ("case", "TTFT", "ITL p95", "peak memory MiB", "logit error", "tokens")
 _MIB = 2**20
 
 
 def render_sides(beside: Sequence[Beside], style: str = "simple") -> str:
     """One row a case; ``style`` is tabulate's."""
-    rows = [
-        (
-            each.case.rpartition("::")[2],
-            _change(each.ttft),
-            _change(each.itl_p95),
-            _memory(*each.peak_memory_bytes),
-            " → ".join("-" if error is None else f"{error:.1e}" for error in each.max_logit_error),
-            "same" if each.same_tokens else "other",
-        )
-        for each in beside
-    ]
     return tabulate(
-        rows,
-        headers=_HEADERS,
+        [(each.case.rpartition("::")[2], *(cell(each) for _, _, cell in SIDES)) for each in beside],
+        headers=("case", *(header for header, _, _ in SIDES)),
         tablefmt=style,
         disable_numparse=True,
-        colalign=("left", *["right"] * 4, "left"),
+        colalign=("left", *(align for _, align, _ in SIDES)),
     )
 
 
@@ -42,8 +31,23 @@ def _change(change: Change | None) -> str:
     return f"{change.effect:+.1%} ({low:+.1%} to {high:+.1%})"
 
 
-def _memory(before: int | None, after: int | None) -> str:
+def _memory(beside: Beside) -> str:
+    before, after = beside.peak_memory_bytes
     if before is None or after is None:
         return "-"
     change = f" ({after / before - 1:+.1%})" if before > 0 else ""
     return f"{before / _MIB:,.0f} → {after / _MIB:,.0f}{change}"
+
+
+def _errors(beside: Beside) -> str:
+    return " → ".join("-" if error is None else f"{error:.1e}" for error in beside.max_logit_error)
+
+
+SIDES: tuple[tuple[str, Literal["left", "right"], Callable[[Beside], str]], ...] = (
+    ("TTFT", "right", lambda beside: _change(beside.ttft)),
+    ("ITL p95", "right", lambda beside: _change(beside.itl_p95)),
+    ("peak memory MiB", "right", _memory),
+    ("logit error", "right", _errors),
+    ("tokens", "left", lambda beside: "same" if beside.same_tokens else "other"),
+)
+"""Header, alignment and cell of each column behind the case."""

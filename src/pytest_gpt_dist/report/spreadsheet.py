@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from io import StringIO
+from typing import get_args
 
+from pytest_gpt_dist.compare.verdict import Metric
+from pytest_gpt_dist.report.compared import CaseVerdict
 from pytest_gpt_dist.report.figures import CaseFigures, Latency, Lost
 from pytest_gpt_dist.report.findings import Findings, Group
+from pytest_gpt_dist.report.machine import Machine
 
 Cell = str | float | None
+_OF_VERDICT = ("before_s", "after_s", "effect", "detectable", "used")
+_METRICS: tuple[Metric, ...] = get_args(Metric)
 
 # A spreadsheet takes a text that begins with one of these for a formula, and runs it. One that separates at semicolons
 # sees further beginnings, behind quotes too.
@@ -43,6 +50,7 @@ def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]
         ("machine", group.machine),
         ("file", case.source),
         ("saved_at", case.saved_at),
+        ("revision", case.revision or None),
         ("test", case.test),
         ("engine", case.engine),
         ("strategy", case.strategy),
@@ -72,9 +80,16 @@ def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]
         ("largest_peak_memory_bytes", case.largest_memory_bytes),
         ("peak_memory_bytes_by_rank", _by_rank(case.peak_memory_bytes)),
         ("parameter_bytes_by_rank", _by_rank(case.parameter_bytes)),
+        (
+            "matches_reference",
+            None if case.matches_reference is None else str(case.matches_reference).lower(),
+        ),
         ("max_logit_error", case.max_logit_error),
+        *_machine(case.machine),
         ("notes", "; ".join(case.notes)),
         ("alerts", "; ".join(case.alerts)),
+        ("compared_with", None if case.other_side is None else case.other_side.name),
+        *(entry for metric in _METRICS for entry in _verdict(metric, case.verdicts)),
         ("verdicts", "; ".join(f"{verdict.metric} {verdict.kind}" for verdict in case.verdicts)),
         ("missing", "; ".join(f"{missing.figure}: {missing.why}" for missing in case.missing)),
     ]
@@ -90,6 +105,30 @@ def _latency(name: str, latency: Latency | None) -> list[tuple[str, Cell]]:
 def _lost(lost: Lost | None) -> list[tuple[str, Cell]]:
     return [
         (f"lost_{kind.name}", None if lost is None else getattr(lost, kind.name)) for kind in fields(Lost)
+    ]
+
+
+def _machine(machine: Machine) -> Iterator[tuple[str, Cell]]:
+    for figure in fields(Machine):
+        value = getattr(machine, figure.name)
+        if figure.name in ("nvlink_bytes_per_s", "pcie_bytes_per_s"):
+            yield f"{figure.name}_sent", None if value is None else value.sent
+            yield f"{figure.name}_received", None if value is None else value.received
+        elif figure.name == "gpu_throttling" and value is not None:
+            yield figure.name, "; ".join(f"{reason} {share}" for reason, share in value)
+        else:
+            yield figure.name, value
+
+
+def _verdict(metric: Metric, verdicts: Sequence[CaseVerdict]) -> list[tuple[str, Cell]]:
+    """The verdict on a metric; times are seconds, the rest are relative changes of them."""
+    found = next((verdict for verdict in verdicts if verdict.metric == metric), None)
+    low, high = (None, None) if found is None or found.interval is None else found.interval
+    return [
+        (f"{metric}_verdict", None if found is None else found.kind),
+        *((f"{metric}_{name}", None if found is None else getattr(found, name)) for name in _OF_VERDICT),
+        (f"{metric}_interval_low", low),
+        (f"{metric}_interval_high", high),
     ]
 
 

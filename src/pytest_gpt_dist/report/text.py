@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import astuple
 
 from tabulate import tabulate
 
-from pytest_gpt_dist.report.sections import TITLE, Document, Section, Table
+from pytest_gpt_dist.report.columns import VERDICT_HEADERS
+from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document, Section, Table
 
 
 def text_report(document: Document) -> str:
@@ -16,20 +18,23 @@ def text_report(document: Document) -> str:
 
 def _parts(document: Document) -> Iterator[str]:
     yield f"{TITLE}\n{document.made}"
+    if len(document.sections) > 1:
+        yield _listed(GROUPS, [f"{each.heading}: {each.glance}" for each in document.sections])
     for section in document.sections:
-        yield from _section(section, of=len(document.sections))
+        yield from _section(section)
     if document.notes:
         yield _listed("Notes", document.notes)
 
 
-def _section(section: Section, of: int) -> Iterator[str]:
+def _section(section: Section) -> Iterator[str]:
     group = section.group
-    heading = group.heading if of == 1 else f"Group {section.number} of {of}: {group.heading}"
-    yield f"{heading}\n{'=' * len(heading)}\n{group.machine} · {group.dates}"
+    ruler = "=" * len(section.heading)
+    about = f"{group.machine} · {group.dates}"
+    yield "\n".join(filter(None, (section.heading, ruler, about, section.apart)))
     yield _listed("Key findings", [f"{finding.about}: {finding.text}" for finding in section.key_findings])
     if section.verdicts:
-        rows = [(row.case, row.kind, row.time, row.why) for row in section.verdicts]
-        yield "Verdicts\n" + tabulate(rows, headers=("case", "verdict", "time", "why"), disable_numparse=True)
+        rows = [astuple(row) for row in section.verdicts]
+        yield "Verdicts\n" + tabulate(rows, headers=VERDICT_HEADERS, disable_numparse=True)
     if section.alerts:
         yield _listed("Alerts", [f"{alert.about}: {alert.text}" for alert in section.alerts])
     for table in section.tables:

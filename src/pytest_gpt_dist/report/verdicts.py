@@ -44,11 +44,11 @@ def verdict_name(case: str, metric: str) -> str:
     return name if metric == "seconds_per_token" else f"{name} {_LATENCIES.get(metric, metric)}"
 
 
-def _level(verdict: Verdict, seconds: float | None) -> str:
-    """Tokens per second; of a latency, milliseconds."""
+def level(metric: str, seconds: float | None) -> str:
+    """Tokens per second; of a latency, milliseconds, with the unit."""
     if seconds is None:
         return _NOTHING
-    return f"{1 / seconds:,.1f}" if verdict.metric == "seconds_per_token" else f"{seconds * 1000:,.2f} ms"
+    return f"{1 / seconds:,.1f}" if metric == "seconds_per_token" else f"{seconds * 1000:,.2f} ms"
 
 
 def _cells(verdict: Verdict) -> list[str]:
@@ -58,8 +58,8 @@ def _cells(verdict: Verdict) -> list[str]:
         interval = f"{low:+.1%} to {high:+.1%}"
     return [
         verdict_name(verdict.case, verdict.metric),
-        _level(verdict, verdict.before_s),
-        _level(verdict, verdict.after_s),
+        level(verdict.metric, verdict.before_s),
+        level(verdict.metric, verdict.after_s),
         _NOTHING if verdict.effect is None else f"{verdict.effect:+.1%}",
         interval,
         _NOTHING if verdict.detectable is None else f"{verdict.detectable:+.1%}",

@@ -1,0 +1,86 @@
+"""What a case was compared with and what came of it, as its session saved that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_gpt_dist.compare.sides import Beside, describe_sides
+from pytest_gpt_dist.report.entries import amount, count, entries, maybe, name, number, positive
+from pytest_gpt_dist.report.wording import one_line
+
+_UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
+_SHORT = 12
+
+
+@dataclass(frozen=True)
+class CaseVerdict:
+    """What its session said about a case.
+
+    ``before_s`` and ``after_s`` are seconds of ``metric``, ``effect``, ``interval`` and ``detectable`` relative changes
+    of time. ``used`` counts what it rests on: pairs of launches if ``paired``, else earlier sessions. None is what
+    does not exist, or what an older file does not tell.
+    """
+
+    kind: str
+    metric: str
+    before_s: float | None
+    after_s: float | None
+    effect: float | None
+    interval: tuple[float, float] | None
+    detectable: float | None
+    paired: bool
+    used: int | None
+    why: str
+
+
+@dataclass(frozen=True)
+class OtherSide:
+    """The other side of an A/B: what the option named, in a line, and what else differed where that can be read."""
+
+    name: str
+    beside: Beside | None
+
+
+def read_verdicts(saved: Sequence[Mapping[str, Any]]) -> Iterator[CaseVerdict]:
+    """Those that can be read; files from before latencies were judged name no metric."""
+    for told in saved:
+        with suppress(*_UNREADABLE):
+            interval = told["interval"]
+            yield CaseVerdict(
+                kind=name(told["kind"]),
+                metric=name(told.get("metric", "seconds_per_token")),
+                before_s=maybe(positive, told.get("before_s")),
+                after_s=maybe(positive, told.get("after_s")),
+                effect=maybe(number, told["effect"]),
+                interval=None if interval is None else (number(interval[0]), number(interval[1])),
+                detectable=maybe(amount, told.get("detectable")),
+                paired=told.get("mode") == "paired",
+                used=maybe(count, told.get("used") or None),
+                why=name(told["why"]),
+            )
+
+
+def read_other_side(test: str, info: Mapping[str, Any]) -> OtherSide | None:
+    """None where the session was no A/B."""
+    if not info.get("against"):
+        return None
+    against = entries(info["against"])
+    named = one_line(against.get("name") or "?")
+    exactly = str(against.get("revision") or "")[:_SHORT]
+    return OtherSide(
+        named if not exactly or named.startswith(exactly) else one_line(f"{named} (revision {exactly})"),
+        _beside(test, info),
+    )
+
+
+def _beside(test: str, info: Mapping[str, Any]) -> Beside | None:
+    """None where the other side has no launches, or an entry of them is damaged."""
+    with suppress(*_UNREADABLE):
+        for found in describe_sides([(test, info)]):
+            for error in found.max_logit_error:
+                maybe(amount, error)
+            return found
+    return None

@@ -1,0 +1,121 @@
+"""Which figures a case has not, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_gpt_dist.measure.losses import MEASURED
+from pytest_gpt_dist.report.wording import one_line
+
+Figure = Literal[
+    "speedup",
+    "efficiency",
+    "bandwidth_fraction",
+    "compute_fraction",
+    "gpu_utilization",
+    "energy_j_per_token",
+    "peak_memory_bytes",
+    "itl_s",
+    "lost",
+    "lost_other",
+    "rank_cores",
+    "host_others",
+    "host_memory",
+    "host_power_w",
+    "gpu_power_w",
+    "gpu_clock_hz",
+    "gpu_temperature_c",
+    "gpu_throttling",
+    "nvlink_bytes_per_s",
+    "pcie_bytes_per_s",
+]
+_OF_SCALING: tuple[Figure, ...] = ("speedup", "efficiency")
+_OVERSUBSCRIBED = "oversubscribed: ranks share cores"
+_BRIEF = "the rounds of a launch last less than a second"
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A figure that a case has not, and why."""
+
+    figure: Figure
+    why: str
+
+
+def missing_figures(info: Mapping[str, Any]) -> Iterator[Missing]:
+    """Those that a case saved as null. What the machine did meanwhile is in ``machine.missing_of_machine``."""
+    if info["speedup"] is None:
+        why = next(
+            (one_line(mark) for mark in info["marks"] if mark.startswith("no speed-up")),
+            "no case on one device to refer to",
+        )
+        yield from (Missing(figure, why) for figure in _OF_SCALING)
+    elif info["efficiency"] is None:
+        why = "not measured"
+        if info["oversubscribed"]:
+            why = _OVERSUBSCRIBED
+        elif info["shared_gpu"]:
+            why = "ranks share a GPU"
+        yield Missing("efficiency", why)
+    if info["gpus"] > 1:
+        yield from _losses(info)
+    unlimited = _OVERSUBSCRIBED if info["oversubscribed"] else "the limit was not measured"
+    if info["bandwidth_fraction"] is None:
+        undecoded = info["decode_tokens_per_s"] is None
+        yield Missing("bandwidth_fraction", "nothing is decoded" if undecoded else unlimited)
+    if info["compute_fraction"] is None:
+        yield Missing("compute_fraction", unlimited)
+    if info["gpu_utilization"] is None:
+        yield Missing("gpu_utilization", _no_utilization(info))
+    if info["energy_j_per_token"] is None:
+        yield Missing("energy_j_per_token", _no_energy(info))
+    if all(size is None for size in info["peak_memory_bytes"]):
+        yield Missing("peak_memory_bytes", "the system did not tell")
+    if info["itl_s"] is None:
+        yield Missing("itl_s", "only one token")
+
+
+def telemetry(info: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What was saved of what the machine did; empty where that is nothing."""
+    found = info.get("telemetry")
+    return found if isinstance(found, Mapping) else {}
+
+
+def not_watched(info: Mapping[str, Any]) -> str:
+    """Why nothing is known of what the machine did; empty where something is."""
+    return "" if telemetry(info) else "what the machine did was not saved, or cannot be read"
+
+
+def _losses(info: Mapping[str, Any]) -> Iterator[Missing]:
+    if any(info["lost"][kind] is None for kind in MEASURED):
+        why = "not measured"
+        if info["device"] != "cpu":
+            why = "not measured on GPUs"
+        elif info["collectives_per_step"] is None:
+            why = "the engine communicates by itself"
+        yield Missing("lost", why)
+        yield Missing("lost_other", why)
+    elif info["lost"]["other"] is None:
+        yield Missing("lost_other", "no efficiency")
+
+
+def _no_utilization(info: Mapping[str, Any]) -> str:
+    if info["device"] == "cpu":
+        return "no GPU"
+    gpus = telemetry(info).get("gpus") or []
+    told = bool(gpus) and all(gpu["utilization"] is not None for gpu in gpus)
+    return not_watched(info) or (_BRIEF if told else "NVML did not tell")
+
+
+def _no_energy(info: Mapping[str, Any]) -> str:
+    found = telemetry(info)
+    if info["device"] == "cpu":
+        silent = "the system shows no energy counter of the processors"
+        told = found.get("host", {}).get("energy_j") is not None
+    else:
+        silent = "NVML did not tell"
+        gpus = found.get("gpus") or []
+        told = bool(gpus) and all(gpu["energy_j"] is not None for gpu in gpus)
+    return not_watched(info) or (_BRIEF if told else silent)
