@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -148,9 +149,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     needed = any(set(_FIXTURES) & set(getattr(item, "fixturenames", ())) for item in session.items)
     if hasattr(config, "workerinput"):
-        if needed:
-            _bench(config).open_log()
-        return  # raised on a worker it would look like a crash of xdist; there the cases fail, in one line each
+        # Raised on a worker it would look like a crash of xdist; there the cases fail, in one line each.
+        with suppress(UsageError):
+            if needed:
+                _bench(config).open_log()
+        return
     in_matrix = any(item.get_closest_marker("gpt_dist_matrix") for item in session.items)
     try:
         if _WRONG in config.stash:

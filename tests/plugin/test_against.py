@@ -14,18 +14,23 @@ import pytest_gpt_dist
 from plugin.sessions import TINY, WITHOUT, Session, prepare, run_python
 from repositories import git
 
-# It says where it was imported from.
+# It says where it was imported from, and how many files of weights it found and left.
 ENGINE = """\
+import os
 import sys
 from pathlib import Path
 from pytest_gpt_dist.engines.native import NativeEngine
 
 class Mine(NativeEngine):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def __init__(self, source, *args, **kwargs):
+        found = len(os.listdir(source.kept))
+        super().__init__(source, *args, **kwargs)
         with Path(LOG).open("a") as file:
             print(__file__, sys.executable, file=file)
+        with Path(LOG + ".kept").open("a") as file:
+            print(found, len(os.listdir(source.kept)), file=file)
 """
+PARTS = 7
 CONFTEST = """\
 def pytest_gpt_dist_register(registry):
     registry.add_model("tiny", "tiny_model:TINY")
@@ -99,6 +104,16 @@ def test_both_sides_are_saved(measured: tuple[Session, list[str]]) -> None:
     (verdict,) = saved["gpt_dist"]["verdicts"]
     assert verdict["mode"] == "paired"
     assert verdict["used"] in (4, 12)
+
+
+def test_two_sides_with_the_same_code_of_this_package_share_the_weights_that_they_keep(
+    measured: tuple[Session, list[str]],
+) -> None:
+    session, engines = measured
+    first, *others = (session.folder.parent / "engines.log.kept").read_text().splitlines()
+    assert len(others) == len(engines) - 1
+    assert first == f"0 {PARTS}"
+    assert set(others) == {f"{PARTS} {PARTS}"}
 
 
 def test_another_interpreter_is_the_other_side(tmp_path: Path) -> None:

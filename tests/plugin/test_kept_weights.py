@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from plugin.sessions import TINY, WITHOUT, prepare, run_session
-from repositories import git
+from plugin.sessions import TINY, WITHOUT, run_session
 
 CONFTEST = """\
 def pytest_gpt_dist_register(registry):
@@ -54,16 +53,6 @@ def test_the_second_launch_adds_nothing_to_what_the_first_has_kept(tmp_path: Pat
 def test_the_second_case_finds_what_the_first_and_their_reference_have_kept(tmp_path: Path) -> None:
     """The reference's own weights are in float32, and it has loaded those of the case, too."""
     assert launches(tmp_path, TWO) == [f"{2 * PARTS} {2 * PARTS}"] * 2
-
-
-def test_two_sides_with_the_same_code_of_this_package_share_what_they_keep(tmp_path: Path) -> None:
-    prepare(tmp_path, project(tmp_path / "launches.log", ONE))
-    git(tmp_path, "init", "--quiet")
-    git(tmp_path, "add", ".")
-    git(tmp_path, "commit", "--quiet", "--message", "before")
-    first, *others = launches(tmp_path, ONE, "--gpt-against=HEAD", "--gpt-min-effect=0.99", "--gpt-rounds=9")
-    assert first == f"0 {PARTS}"
-    assert set(others) == {f"{PARTS} {PARTS}"}
 
 
 def test_a_single_launch_keeps_nothing(tmp_path: Path) -> None:
