@@ -1,13 +1,12 @@
 """What looking at the machine costs: rounds of launches that are watched beside launches that are not.
 
-`python benchmarks/telemetry_cost.py [--pairs 12] [--gpus 2] [--rounds 10] [--output FILE]` runs a case on one group of
+`python -m benchmarks.telemetry_cost [--pairs 12] [--gpus 2] [--rounds 10] [--output FILE]` runs a case on one group of
 live ranks, watched and unwatched in turns (AB BA), and gives the change of seconds per token that watching makes, with
 its 95 % interval over the pairs. Leave the machine alone meanwhile.
 """
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -17,12 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.machine import describe_machine
+
 from pytest_gpt_dist.bench import Bench
 from pytest_gpt_dist.cluster.devices import Gpu
 from pytest_gpt_dist.compare.paired import Pair, change
 from pytest_gpt_dist.measure.launches import launch_datum
 from pytest_gpt_dist.measure.metrics import seconds_per_token
-from pytest_gpt_dist.measure.processor import cpu_name
 from pytest_gpt_dist.measure.runner import CaseRunner, Watching
 from pytest_gpt_dist.measure.telemetry.observation import INTERVAL_S
 from pytest_gpt_dist.measure.telemetry.source import MachineSource
@@ -30,8 +30,8 @@ from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.settings import Options
 
 
-def measure(options: Options, gpus: int, pairs: int) -> tuple[list[Pair], float]:
-    """Pairs of launches, unwatched before and watched after, and the median seconds of one look."""
+def measure(options: Options, gpus: int, pairs: int) -> tuple[list[Pair], float, str]:
+    """Pairs of launches, unwatched before and watched after, the median seconds of one look, and the model's name."""
     registry = Registry()
     builtin(registry)
     with TemporaryDirectory() as folder:
@@ -58,9 +58,9 @@ def measure(options: Options, gpus: int, pairs: int) -> tuple[list[Pair], float]
                 measured.append(Pair(by_side[0], by_side[1]))
                 sys.stderr.write(f"\rpair {number + 1} of {pairs}: {measured[-1].log_ratio:+.2%} \x1b[K")
             sys.stderr.write("\n")
-            return measured, look_s(
-                bench.group(gpus).pids, bench.machine.gpus[:gpus], bench.machine.cores_of(gpus)
-            )
+            machine = bench.machine
+            look = look_s(bench.group(gpus).pids, machine.gpus[:gpus], machine.cores_of(gpus))
+            return measured, look, case.model_name
         finally:
             bench.close()
 
@@ -98,11 +98,12 @@ def main() -> None:
         device=arguments.device,
         rounds=arguments.rounds,
     )
-    pairs, look_cpu_s = measure(options, arguments.gpus, arguments.pairs)
+    pairs, look_cpu_s, model = measure(options, arguments.gpus, arguments.pairs)
     seen = change(pairs)
     figures = {
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores",
+        "machine": describe_machine(),
+        "model": model,
         "ranks": arguments.gpus,
         "rounds": arguments.rounds,
         "interval_s": INTERVAL_S,
