@@ -46,7 +46,7 @@ def test_16_bits(gpt_dist, model, dtype):
 def test_gpt2_in_float32(gpt_dist):
     gpt_dist.run(engine="llama_cpp", model="tiny-gpt2")
 """
-MISSING = "is not installed: pip install pytest-gpt-dist[llama-cpp]"
+MISSING = "is not installed: pip install 'pytest-gpt-dist[llama-cpp]'"
 HERE = find_spec("llama_cpp") is not None and find_spec("gguf") is not None
 NEEDS_LLAMA_CPP = pytest.mark.skipif(not HERE, reason="llama-cpp-python or gguf is not installed")
 ALONE, REPLICAS = "1gpu-pure_data_parallel", "2gpu-pure_data_parallel"

@@ -73,7 +73,7 @@ def test_whole_and_secretive(gpt_dist):
 def test_divided_and_secretive(gpt_dist):
     gpt_dist.run(engine="secretive", strategy="dp1pp1tp2")
 """
-MISSING = "ctranslate2 is not installed: pip install pytest-gpt-dist[ctranslate2]"
+MISSING = "ctranslate2 is not installed: pip install 'pytest-gpt-dist[ctranslate2]'"
 HERE = find_spec("ctranslate2") is not None
 PEERS = [
     "transformers-eager",
