@@ -113,7 +113,7 @@ def test_the_report_says_what_the_divided_case_lost(session: Session) -> None:
     assert float(alone["lost_communication"]) == 0
     assert 0 < float(divided["lost_communication"]) < 1
     text = (session.folder / "out" / "performance_report.txt").read_text()
-    assert "Largest loss: test_slow loses " in text
+    assert "Largest measured loss: test_slow loses " in text
 
 
 def test_tests_without_figures_are_named_with_the_reason(session: Session) -> None:

@@ -171,7 +171,10 @@ def _loss(group: Group) -> Iterator[KeyFinding]:
         text = f"{loss.case.case} loses {loss.share:.0%} of its time to {loss.kind}"
         if any(case.oversubscribed and case.lost is not None for case in group.cases):
             text += "; cases whose ranks share cores do not count"
-        yield KeyFinding("Largest loss", f"{text}{_not_counted(beside)}")
+        unseen = loss.case.lost.other if loss.case.lost is not None else None
+        if unseen is not None and unseen > loss.share:
+            text += f"; {unseen:.0%} go to what no clock saw"
+        yield KeyFinding("Largest measured loss", f"{text}{_not_counted(beside)}")
 
 
 def _spread(by_count: Sequence[AtCount], engines: int) -> Iterator[KeyFinding]:
