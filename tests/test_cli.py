@@ -224,3 +224,11 @@ def test_what_a_terminal_cannot_encode_is_escaped(tmp_path: Path) -> None:
         printed, said = process.communicate(timeout=60)
     assert (process.returncode, said) == (1, "")
     assert printed.startswith("\\xfc.jsonl:1: ")
+
+
+def test_a_full_disk_is_one_line() -> None:
+    program = 'exec "$@" > /dev/full'
+    command = ["sh", "-c", program, "sh", sys.executable, "-c", COMMAND, "plan", "--model", "gpt2-mini"]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == os.EX_IOERR
+    assert done.stderr == "gpt-dist: the output cannot be written: No space left on device\n"

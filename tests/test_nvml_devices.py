@@ -78,7 +78,23 @@ def test_a_lost_gpu_matters_to_those_who_see_it_and_is_named(
     assert str(caught.value).endswith("CUDA_VISIBLE_DEVICES=GPU-0,GPU-2")
 
 
-@pytest.mark.parametrize("hidden", ["", " ", "-1"])
+def test_a_gpu_without_memory_of_its_own_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    PretendedNvml(gpus=2, failing={"nvmlDeviceGetMemoryInfo@1": NOT_SUPPORTED}).install(monkeypatch)
+    assert find_machine(Options(device="cuda")).gpus[1].memory_bytes == 0
+
+
+def test_a_gpu_of_somebody_else_asks_for_rights_and_not_for_a_restart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    forbidden = error(pynvml.NVML_ERROR_NO_PERMISSION)
+    PretendedNvml(gpus=2, failing={"nvmlDeviceGetHandleByIndex@1": forbidden}).install(monkeypatch)
+    with pytest.raises(
+        UsageError, match=r"^GPU 1 cannot be used \(Insufficient Permissions\); get the right"
+    ):
+        find_machine(Options())
+
+
+@pytest.mark.parametrize("hidden", ["", " ", "-1", "NoDevFiles"])
 def test_all_gpus_can_be_hidden_on_purpose(monkeypatch: pytest.MonkeyPatch, hidden: str) -> None:
     PretendedNvml().install(monkeypatch)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)

@@ -158,6 +158,14 @@ def test_a_limit_that_held_threads_back_is_marked(held_s: float, marks: list[str
     assert summed(seen).host.throttled_s == pytest.approx(held_s)
 
 
+def test_what_happened_around_brief_rounds_marks_none_of_them() -> None:
+    began = {"throttled_s": 0.0, "swapped_in_bytes": 0}
+    after = {"throttled_s": 9.0, "swapped_in_bytes": 100 * MIB}
+    loading = on_host(began, after, after)
+    assert disturbance_marks([replace(loading, start_s=0.7, end_s=1.6)]) == []
+    assert disturbance_marks([replace(loading, start_s=0.7)]) == ["throttled: processor limit", "swapped"]
+
+
 @settings(deadline=None)
 @example(moved=MIB, out=False)
 @given(moved=st.integers(0, 4 * MIB), out=st.booleans())

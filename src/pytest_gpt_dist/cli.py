@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from errno import EDQUOT, EIO, ENOSPC
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
@@ -21,6 +22,7 @@ from pytest_gpt_dist.settings import DEFAULT_COUNTS, parse_counts
 USAGE_ERROR = 4
 INTERRUPTED = 128 + SIGINT
 UNREAD = 128 + SIGPIPE
+_FULL = (ENOSPC, EDQUOT, EIO)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     The exit status is the command's own, 4 for wrong usage as in pytest, 130 after Ctrl-C, and 141 where nobody
-    reads the output any more, as of a process that these signals end.
+    reads the output any more, as of a process that these signals end; 74 where the output cannot be written.
     """
     if isinstance(sys.stdout, TextIOWrapper):
         # What the terminal's encoding lacks is escaped, as Python does on the standard error.
@@ -47,6 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _write_to_nobody()
         return UNREAD
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        print(f"gpt-dist: the output cannot be written: {error.strerror}", file=sys.stderr)
+        _write_to_nobody()
+        return os.EX_IOERR
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +101,7 @@ def gpt_dist(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Ite
     from pytest_gpt_dist.live import LiveLine
 
     config = request.config
+    _refuse_wrong(config)
     runner = GptDist(request.node, benchmark, lambda: _bench(config), LiveLine(config))
     yield runner
     runner.finish()
@@ -112,6 +112,7 @@ def gpt_process_group(request: pytest.FixtureRequest) -> Callable[[int], Process
     """Run functions on live ranks: ``gpt_process_group(4).run(fn, *args)`` returns the results by rank."""
     from pytest_gpt_dist.fixtures import ProcessGroup
 
+    _refuse_wrong(request.config)
     return lambda world_size: ProcessGroup(lambda: _bench(request.config), world_size)
 
 
@@ -149,10 +150,12 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     needed = any(set(_FIXTURES) & set(getattr(item, "fixturenames", ())) for item in session.items)
     if hasattr(config, "workerinput"):
-        # Raised on a worker it would look like a crash of xdist; there the cases fail, in one line each.
-        with suppress(UsageError):
+        # Raised on a worker it would look like a crash of xdist; there the tests fail, in one line each.
+        try:
             if needed:
                 _bench(config).open_log()
+        except UsageError as error:
+            config.stash[_WRONG] = error
         return
     in_matrix = any(item.get_closest_marker("gpt_dist_matrix") for item in session.items)
     try:
@@ -257,6 +260,11 @@ def _why_untimed(config: pytest.Config) -> str:
         if _beside_others(config)
         else "--benchmark-disable"
     )
+
+
+def _refuse_wrong(config: pytest.Config) -> None:
+    if _WRONG in config.stash:
+        pytest.fail(str(config.stash[_WRONG]), pytrace=False)
 
 
 def _starts_workers(config: pytest.Config) -> bool:

@@ -32,7 +32,7 @@ def test_the_least_limit_of_the_groups_above_counts(tmp_path: Path) -> None:
     groups.write("runner.slice/job/step")
     groups.write("other.slice", "1000 100000", throttled_us=7_000_000)
     assert cpu_limit(groups.root, groups.own) == 1.5
-    assert throttled_s(groups.root, groups.own) == 1.5
+    assert throttled_s(groups.root, groups.own) == 0.5
 
 
 @pytest.mark.parametrize("own", ["/", "/../../host.slice", "/kubepods/pod1"])

@@ -15,12 +15,12 @@ def cpu_limit(groups: Path = _GROUPS, own: Path = _OWN) -> float | None:
 
 
 def throttled_s(groups: Path = _GROUPS, own: Path = _OWN) -> float | None:
-    """Return for how long limits have kept threads from their cores so far, added up over cores.
+    """Return for how long the nearest limit has kept threads from their cores so far, added up over cores.
 
-    None where the kernel does not tell.
+    A limit above this process's own group holds for others, too, and so do its threads. None where there is no limit.
     """
-    told = [time for group in _groups(groups, own) if (time := _throttled_s(group / "cpu.stat")) is not None]
-    return sum(told) if told else None
+    limited = [group for group in _groups(groups, own) if _limit(group / "cpu.max") is not None]
+    return _throttled_s(limited[-1] / "cpu.stat") if limited else None
 
 
 def memory_left_bytes(groups: Path = _GROUPS, own: Path = _OWN) -> int | None:
@@ -37,9 +37,9 @@ def _groups(groups: Path, own: Path) -> Iterator[Path]:
     yield groups
     path = next((line[len(_UNIFIED) :] for line in _lines(own) if line.startswith(_UNIFIED)), "/")
     for part in path.strip("/").split("/"):
-        groups = groups / part
-        if part in ("", "..") or not groups.is_dir():
+        if part in ("", ".."):
             return
+        groups = groups / part
         yield groups
 
 
@@ -71,6 +71,6 @@ def _counted(file: Path) -> dict[str, int]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text().splitlines()
+        return file.read_text(errors="surrogateescape").splitlines()
     except OSError:
         return []

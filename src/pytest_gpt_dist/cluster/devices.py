@@ -16,8 +16,8 @@ from pytest_gpt_dist.errors import UsageError
 class Gpu:
     """One GPU: its number on the bus, its UUID ("GPU-…"), its name and its memory in bytes.
 
-    `lost` is why NVML cannot tell of it, as of one that fell off the bus, and "" of a sound one; what was not
-    told is then empty.
+    A name that NVML does not tell is "", memory 0. `lost` is why it cannot be asked at all, as one that fell off
+    the bus, or one that belongs to somebody else; "" of a sound one.
     """
 
     index: int
@@ -81,7 +81,7 @@ def _named(entry: str, gpus: Sequence[Gpu]) -> Gpu | None:
 
 def hides_all(value: str) -> bool:
     """Whether this is how people hide every GPU by CUDA_VISIBLE_DEVICES, on purpose."""
-    return value.strip() in ("", "-1")
+    return value.strip().lower() in ("", "-1", "none", "nodevfiles")
 
 
 def installed_gpus() -> tuple[Gpu, ...]:
@@ -97,10 +97,20 @@ def unusable(visible: Sequence[Gpu], installed: Sequence[Gpu]) -> str | None:
     lost = [f"GPU {gpu.index} cannot be used ({gpu.lost})" for gpu in visible if gpu.lost]
     if not lost:
         return None
-    # By UUID: who counts GPUs while one is lost may count differently.
-    sound = ",".join(gpu.uuid for gpu in installed if not gpu.lost)
+    sound = sound_value(installed)
     without = f"leave it out with CUDA_VISIBLE_DEVICES={sound}" if sound else "use --gpt-device=cpu"
-    return f"{', '.join(lost)}; restart the machine, or {without}"
+    forbidden = any(gpu.lost == _FORBIDDEN for gpu in visible)
+    remedy = "get the right to read and write /dev/nvidia*" if forbidden else "restart the machine"
+    return f"{', '.join(lost)}; {remedy}, or {without}"
+
+
+def sound_value(gpus: Sequence[Gpu]) -> str:
+    """Return the value of CUDA_VISIBLE_DEVICES that shows all sound GPUs, "" where there are none.
+
+    By UUID if one is lost: who counts the others then may count differently.
+    """
+    counted = all(not gpu.lost for gpu in gpus)
+    return ",".join(str(gpu.index) if counted else gpu.uuid for gpu in gpus if not gpu.lost)
 
 
 def unreachable_driver() -> str | None:
@@ -180,6 +190,7 @@ _MEETINGS = {
     pynvml.NVML_TOPOLOGY_SYSTEM: "system",
 }
 _READ = 0  # pynvml's NVML_P2P_CAPS_INDEX_READ is a tuple by mistake
+_FORBIDDEN = str(pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION))
 _NOT_TOLD = (pynvml.NVMLError, pynvml.NVMLLibraryMismatchError)
 """The second is raised for functions that a driver lacks."""
 
@@ -212,13 +223,18 @@ def _peer_access(one: Gpu, other: Gpu) -> bool | None:
 
 def _gpu(index: int) -> Gpu:
     uuid = name = ""
+    memory_bytes = 0
     try:
         handle = pynvml.nvmlDeviceGetHandleByIndex(index)
         uuid = _text(pynvml.nvmlDeviceGetUUID, handle)
         name = _text(pynvml.nvmlDeviceGetName, handle)
-        return Gpu(index, uuid, name, int(pynvml.nvmlDeviceGetMemoryInfo(handle).total))
+        with suppress(
+            pynvml.NVMLError_NotSupported
+        ):  # a GPU that shares the host's memory has none of its own
+            memory_bytes = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
     except _NOT_TOLD as error:
         return Gpu(index, uuid, name, 0, lost=_reason(error))
+    return Gpu(index, uuid, name, memory_bytes)
 
 
 def _reason(error: Exception) -> str:

@@ -65,19 +65,22 @@ def _each(gpu: Gpu) -> Finding:
         users, untold = processes(gpu), ""
     except UsageError as error:
         users, untold = (), str(error).partition("; ")[0]
-    return use(gpu, free_memory_bytes(gpu), [(user, process_name(user.pid)) for user in users], untold)
+    free_bytes = free_memory_bytes(gpu) if gpu.memory_bytes else None
+    return use(gpu, free_bytes, [(user, process_name(user.pid)) for user in users], untold)
 
 
 def use(
-    gpu: Gpu, free_bytes: int, users: Sequence[tuple[GpuProcess, str | None]], untold: str = ""
+    gpu: Gpu, free_bytes: int | None, users: Sequence[tuple[GpuProcess, str | None]], untold: str = ""
 ) -> Finding:
-    """Who uses a GPU, and what that leaves; ``untold`` is why NVML does not tell who. Pure."""
+    """Who uses a GPU, and what that leaves, None if not told; ``untold`` is why NVML does not tell who. Pure."""
     subject = f"GPU {gpu.index}"
-    seen = f"{free_bytes / _GIB:.1f} of {gpu.memory_bytes / _GIB:.1f} GiB free"
+    seen = "its memory is not told"
+    if free_bytes is not None:
+        seen = f"{free_bytes / _GIB:.1f} of {gpu.memory_bytes / _GIB:.1f} GiB free"
     if users:
         seen += f", used by {', '.join(_user(*user) for user in users)}"
         return Finding(subject, "warning", seen, f"no figure beside them is true: end them, or {_LEAVE_OUT}")
-    if free_bytes < gpu.memory_bytes / 2:
+    if free_bytes is not None and free_bytes < gpu.memory_bytes / 2:
         seen += f", and who uses it is not to be seen{f': {untold}' if untold else ''}"
         return Finding(subject, "warning", seen, f"see nvidia-smi, outside of containers, or {_LEAVE_OUT}")
     if untold:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pytest_gpt_dist.cluster.devices import Gpu, hides_all, visible_gpus
+from pytest_gpt_dist.cluster.devices import Gpu, hides_all, sound_value, visible_gpus
 from pytest_gpt_dist.doctor.finding import Finding
 
 _NAME = "CUDA_VISIBLE_DEVICES"
@@ -20,7 +20,8 @@ def visibility(asked: str | None, installed: Sequence[Gpu]) -> Finding:
         return Finding("GPUs", "ok", seen)
     if asked is None:
         return Finding("GPUs", "ok", f"{len(installed)} visible: {_names(installed)}")
-    works = f"unset {_NAME}, or set it to {','.join(str(gpu.index) for gpu in installed if not gpu.lost)}"
+    sound = sound_value(installed)
+    works = f"unset {_NAME}" + (f", or set it to {sound}" if sound else "")
     if hides_all(asked):
         how = f"is {asked.strip()}" if asked.strip() else "is empty"
         seen = f"{_NAME} {how}, which hides all {len(installed)}: cases run on the CPU"

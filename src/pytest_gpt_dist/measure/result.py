@@ -26,7 +26,7 @@ from pytest_gpt_dist.measure.metrics import (
     unaccounted,
 )
 from pytest_gpt_dist.measure.telemetry.disturbances import disturbance_marks
-from pytest_gpt_dist.measure.telemetry.observation import INTERVAL_S, Observation
+from pytest_gpt_dist.measure.telemetry.observation import Observation
 from pytest_gpt_dist.measure.telemetry.summary import Telemetry, summarize
 from pytest_gpt_dist.measure.times import Round, Summary
 from pytest_gpt_dist.topology import Layout, Traffic, parameter_count
@@ -241,8 +241,8 @@ def _energy_per_token(telemetry: Telemetry | None, launches: Sequence[Launch], c
 
 
 def _brief(launches: Sequence[Launch]) -> bool:
-    """Whether a launch's rounds lasted less than two intervals: mostly what surrounded them would be told."""
-    return any(seen.span_s < 2 * INTERVAL_S for seen in _observations(launches))
+    """Whether a launch's rounds were."""
+    return any(seen.brief for seen in _observations(launches))
 
 
 def _collectives(by_rank: Sequence[Traffic | None]) -> dict[str, list[int]] | None:

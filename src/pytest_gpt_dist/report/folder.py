@@ -25,7 +25,7 @@ def check_writable(folder: Path) -> None:
     try:
         for path in reversed((folder, *folder.parents)):
             if not path.exists():
-                path.mkdir()
+                path.mkdir(exist_ok=True)  # another session may have made it meanwhile
                 made.append(path)
         with TemporaryFile(dir=folder):
             pass

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from pytest_gpt_dist.measure.telemetry.counters import growth
-from pytest_gpt_dist.measure.telemetry.observation import INTERVAL_S, Observation
+from pytest_gpt_dist.measure.telemetry.observation import Observation
 from pytest_gpt_dist.measure.telemetry.others import others_on_owned
 
 MIN_SWAPPED_BYTES = 2**20
@@ -29,12 +29,13 @@ def disturbance_marks(observations: Sequence[Observation]) -> list[str]:
         for reason in gpu.throttling or ()
         if reason not in BY_DESIGN
     ]
-    if any(_throttled(each) > MOST_THROTTLED for each in observations):
+    long = [each for each in observations if not each.brief]
+    if any(_throttled(each) > MOST_THROTTLED for each in long):
         marks.append(f"{_THROTTLED}: processor limit")
     marks += [f"{_SHARED}: {stranger}" for gpu in gpus for stranger in gpu.strangers or ()]
-    if (taken := max(map(_taken, observations), default=0.0)) > MOST_TAKEN:
+    if (taken := max(map(_taken, long), default=0.0)) > MOST_TAKEN:
         marks.append(f"{_SHARED}: others took {taken:.0%}")
-    if any(_swapped_bytes(each) >= MIN_SWAPPED_BYTES for each in observations):
+    if any(_swapped_bytes(each) >= MIN_SWAPPED_BYTES for each in long):
         marks.append(_SWAPPED)
     return list(dict.fromkeys(marks))
 
@@ -52,8 +53,8 @@ def _throttled(observation: Observation) -> float:
 
 
 def _taken(observation: Observation) -> float:
-    """The mean of ``others_on_owned``; 0 where rounds are shorter than two intervals, mostly what surrounds them."""
-    shares = others_on_owned(observation) if observation.span_s >= 2 * INTERVAL_S else []
+    """The mean of ``others_on_owned``; 0 where that is not told."""
+    shares = others_on_owned(observation)
     return fmean(shares) if shares else 0.0
 
 

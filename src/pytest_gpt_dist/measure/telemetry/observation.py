@@ -34,6 +34,11 @@ class Observation:
         return self.end_s - self.start_s
 
     @property
+    def brief(self) -> bool:
+        """Whether what lies between looks is mostly what surrounded the rounds."""
+        return self.span_s < 2 * INTERVAL_S
+
+    @property
     def inside(self) -> tuple[Reading, ...]:
         """The readings during the rounds; where they were too short for one, the next after them."""
         inside = tuple(reading for reading in self.readings if self.start_s <= reading.at_s <= self.end_s)
