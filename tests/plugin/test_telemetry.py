@@ -12,7 +12,7 @@ from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
 
 CASE = """
 def test_case(gpt_dist):
-    gpt_dist.run(gpus=1, new_tokens=32, rounds=50)
+    gpt_dist.run(gpus=1, new_tokens=32, rounds=200)
 """
 NEIGHBOUR = "import os; os.sched_setaffinity(0, {%d})\nwhile True: pass"
 # One byte in use is more than this share of any memory, so that there is an alert on every machine.
