@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from contextlib import AbstractContextManager, nullcontext
 
 import pytest
+
+from pytest_gpt_dist.watched import is_watched
 
 _INTERVAL_S = 0.1
 _SAVE, _RESTORE, _ERASE = "\x1b7", "\x1b8", "\x1b[K"
@@ -22,7 +23,7 @@ class LiveLine:
     def __init__(self, config: pytest.Config) -> None:
         self._capture = config.pluginmanager.getplugin("capturemanager")
         self._enabled = _on_terminal(config) and config.get_verbosity() >= 0 and not _others_write(config)
-        self._terminal = config.get_terminal_writer() if self._enabled else None
+        self._config = config
         self._about = ""
         self._written_at_s = float("-inf")
 
@@ -53,8 +54,8 @@ class LiveLine:
 
     def _room(self) -> int:
         """Columns behind what pytest has printed, which a long name may have wrapped; none where a line just ends."""
-        assert self._terminal is not None
-        printed, width = self._terminal.width_of_current_line, self._terminal.fullwidth
+        terminal = self._config.get_terminal_writer()
+        printed, width = terminal.width_of_current_line, terminal.fullwidth
         return 0 if printed and printed % width == 0 else width - printed % width - 2
 
 
@@ -64,11 +65,8 @@ def _write(text: str) -> None:
 
 
 def _on_terminal(config: pytest.Config) -> bool:
-    """Whether somebody watches; logs of CI are read later, even those of services that pretend a terminal."""
     reporter = config.pluginmanager.getplugin("terminalreporter")
-    if reporter is None or hasattr(config, "workerinput") or os.environ.get("CI"):
-        return False
-    return bool(reporter.isatty) and os.environ.get("TERM") != "dumb"
+    return reporter is not None and not hasattr(config, "workerinput") and is_watched(bool(reporter.isatty))
 
 
 def _others_write(config: pytest.Config) -> bool:

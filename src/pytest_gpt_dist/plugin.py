@@ -268,9 +268,13 @@ def _refuse_wrong(config: pytest.Config) -> None:
 
 
 def _starts_workers(config: pytest.Config) -> bool:
-    return config.getoption("dist", "no") != "no" and not hasattr(config, "workerinput")
+    return _is_distributed(config) and not hasattr(config, "workerinput")
 
 
 def _beside_others(config: pytest.Config) -> bool:
     # The variable is what pytest-benchmark goes by, in a session within a worker too.
-    return "PYTEST_XDIST_WORKER" in os.environ or config.getoption("dist", "no") != "no"
+    return "PYTEST_XDIST_WORKER" in os.environ or _is_distributed(config)
+
+
+def _is_distributed(config: pytest.Config) -> bool:
+    return bool(config.getoption("dist", "no") != "no")

@@ -8,6 +8,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from pytest_gpt_dist.watched import is_watched
+
 _PATIENCE_S = 2.0
 _INTERVAL_S = 0.2
 
@@ -19,12 +21,7 @@ class StatusLine:
     """
 
     def __init__(self) -> None:
-        self._enabled = (
-            sys.stderr is not None
-            and sys.stderr.isatty()
-            and os.environ.get("TERM") != "dumb"
-            and not os.environ.get("CI")
-        )
+        self._enabled = sys.stderr is not None and is_watched(sys.stderr.isatty())
         self._due_s = time.monotonic() + _PATIENCE_S
         self._written = False
 

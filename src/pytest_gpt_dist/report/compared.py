@@ -9,10 +9,9 @@ from typing import Any
 
 from pytest_gpt_dist.compare.sides import Beside, describe_sides
 from pytest_gpt_dist.report.entries import amount, count, entries, maybe, name, number, positive
-from pytest_gpt_dist.report.wording import one_line
+from pytest_gpt_dist.report.wording import REVISION_DIGITS, one_line
 
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
-_SHORT = 12
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def read_other_side(test: str, info: Mapping[str, Any]) -> OtherSide | None:
         return None
     against = entries(info["against"])
     named = one_line(against.get("name") or "?")
-    exactly = str(against.get("revision") or "")[:_SHORT]
+    exactly = str(against.get("revision") or "")[:REVISION_DIGITS]
     return OtherSide(
         named if not exactly or named.startswith(exactly) else one_line(f"{named} (revision {exactly})"),
         _beside(test, info),

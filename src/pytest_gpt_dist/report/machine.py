@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
+from typing import Any, get_args
 
 from pytest_gpt_dist.report.entries import amount, entries, maybe, name
-from pytest_gpt_dist.report.missing import Figure, Missing, not_watched, telemetry
+from pytest_gpt_dist.report.missing import (
+    NO_ENERGY_COUNTER,
+    SILENT_NVML,
+    SILENT_SYSTEM,
+    Figure,
+    FigureOfGpus,
+    FigureOfHost,
+    Missing,
+    not_watched,
+    telemetry,
+)
 
 
 @dataclass(frozen=True)
@@ -42,15 +52,8 @@ class Machine:
     pcie_bytes_per_s: Traffic | None = None
 
 
-_OF_GPUS: tuple[Figure, ...] = (
-    "gpu_power_w",
-    "gpu_clock_hz",
-    "gpu_temperature_c",
-    "gpu_throttling",
-    "nvlink_bytes_per_s",
-    "pcie_bytes_per_s",
-)
-_OF_HOST: tuple[Figure, ...] = ("rank_cores", "host_others", "host_memory", "host_power_w")
+_OF_GPUS: tuple[Figure, ...] = get_args(FigureOfGpus)
+_OF_HOST: tuple[Figure, ...] = get_args(FigureOfHost)
 
 
 def read_machine(info: Mapping[str, Any]) -> Machine:
@@ -83,15 +86,15 @@ def missing_of_machine(info: Mapping[str, Any], machine: Machine) -> Iterator[Mi
 
 def _why(figure: Figure, info: Mapping[str, Any], *, on_cpu: bool) -> str:
     if figure in _OF_GPUS:
-        return "no GPU" if on_cpu else "NVML did not tell"
+        return "no GPU" if on_cpu else SILENT_NVML
     if figure == "host_others":
         if not on_cpu:
             return "ranks own GPUs and no cores"
         if "owned_others" not in telemetry(info).get("host", {}):
             return "not saved by an earlier version"
     if figure == "host_power_w":
-        return "the system shows no energy counter of the processors"
-    return "the system did not tell"
+        return NO_ENERGY_COUNTER
+    return SILENT_SYSTEM
 
 
 def _extent(told: Mapping[str, Any], figure: str, part: str = "mean") -> float | None:

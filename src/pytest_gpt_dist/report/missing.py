@@ -9,6 +9,15 @@ from typing import Any, Literal
 from pytest_gpt_dist.measure.losses import MEASURED
 from pytest_gpt_dist.report.wording import one_line
 
+FigureOfHost = Literal["rank_cores", "host_others", "host_memory", "host_power_w"]
+FigureOfGpus = Literal[
+    "gpu_power_w",
+    "gpu_clock_hz",
+    "gpu_temperature_c",
+    "gpu_throttling",
+    "nvlink_bytes_per_s",
+    "pcie_bytes_per_s",
+]
 Figure = Literal[
     "speedup",
     "efficiency",
@@ -20,19 +29,14 @@ Figure = Literal[
     "itl_s",
     "lost",
     "lost_other",
-    "rank_cores",
-    "host_others",
-    "host_memory",
-    "host_power_w",
-    "gpu_power_w",
-    "gpu_clock_hz",
-    "gpu_temperature_c",
-    "gpu_throttling",
-    "nvlink_bytes_per_s",
-    "pcie_bytes_per_s",
+    FigureOfHost,
+    FigureOfGpus,
 ]
 _OF_SCALING: tuple[Figure, ...] = ("speedup", "efficiency")
 _OVERSUBSCRIBED = "oversubscribed: ranks share cores"
+NO_ENERGY_COUNTER = "the system shows no energy counter of the processors"
+SILENT_NVML = "NVML did not tell"
+SILENT_SYSTEM = "the system did not tell"
 _BRIEF = "the rounds of a launch last less than a second"
 
 
@@ -72,7 +76,7 @@ def missing_figures(info: Mapping[str, Any]) -> Iterator[Missing]:
     if info["energy_j_per_token"] is None:
         yield Missing("energy_j_per_token", _no_energy(info))
     if all(size is None for size in info["peak_memory_bytes"]):
-        yield Missing("peak_memory_bytes", "the system did not tell")
+        yield Missing("peak_memory_bytes", SILENT_SYSTEM)
     if info["itl_s"] is None:
         yield Missing("itl_s", "only one token")
 
@@ -106,16 +110,16 @@ def _no_utilization(info: Mapping[str, Any]) -> str:
         return "no GPU"
     gpus = telemetry(info).get("gpus") or []
     told = bool(gpus) and all(gpu["utilization"] is not None for gpu in gpus)
-    return not_watched(info) or (_BRIEF if told else "NVML did not tell")
+    return not_watched(info) or (_BRIEF if told else SILENT_NVML)
 
 
 def _no_energy(info: Mapping[str, Any]) -> str:
     found = telemetry(info)
     if info["device"] == "cpu":
-        silent = "the system shows no energy counter of the processors"
+        silent = NO_ENERGY_COUNTER
         told = found.get("host", {}).get("energy_j") is not None
     else:
-        silent = "NVML did not tell"
+        silent = SILENT_NVML
         gpus = found.get("gpus") or []
         told = bool(gpus) and all(gpu["energy_j"] is not None for gpu in gpus)
     return not_watched(info) or (_BRIEF if told else silent)

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.report.wording import LONGEST_PATH, one_line
+from pytest_gpt_dist.report.wording import LONGEST_PATH, REVISION_DIGITS, one_line
 
 _OF_A_CASE = {"fingerprint", "launches", "tokens_per_s"}
 """One of these makes an entry ours; which of them a damaged one lacks is said later."""
 _NO_REPOSITORY = "unversioned"
-_SHORT = 12
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def revision_of(commit_info: Any) -> str:
     named = str(told.get("id") or _NO_REPOSITORY)
     if named == _NO_REPOSITORY:
         return ""
-    return named[:_SHORT] + (" with uncommitted changes" if told.get("dirty") else "")
+    return named[:REVISION_DIGITS] + (" with uncommitted changes" if told.get("dirty") else "")
 
 
 def _files(path: Path, skipped: list[str]) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LONGEST_PATH = 4096
+REVISION_DIGITS = 12
 _LONGEST = 200
 _MOST_NAMED = 3
 _MOST_DIGITS = 4
