@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from pytest_gpt_dist.report.saved import SavedCase
+from pytest_gpt_dist.results.saved import SavedCase
 
 MADE_AT = datetime(2026, 11, 21, 12, 0, 5, tzinfo=UTC)
 LATENCY = {"mean": 0.4, "p50": 0.39, "p95": 0.45, "p99": 0.47}

@@ -12,8 +12,8 @@ from pytest_gpt_dist.cli import main
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.report import libraries
 from pytest_gpt_dist.report.findings import find
-from pytest_gpt_dist.report.saved import read_saved, revision_of
-from pytest_gpt_dist.report.wording import LONGEST_PATH, one_line
+from pytest_gpt_dist.results.saved import read_saved, revision_of
+from pytest_gpt_dist.results.text import LONGEST_PATH, one_line
 from saved_cases import saved_case
 
 REAL = Path(__file__).parents[1] / "benchmarks" / "results"

@@ -11,8 +11,8 @@ from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.report.answer import KeyFinding, at_a_glance, key_findings
 from pytest_gpt_dist.report.figures import case_figures
 from pytest_gpt_dist.report.findings import Group, find
-from pytest_gpt_dist.report.saved import SavedCase
-from pytest_gpt_dist.report.wording import first_of, one_line, share
+from pytest_gpt_dist.results.saved import SavedCase
+from pytest_gpt_dist.results.text import first_of, one_line, share
 from saved_cases import ALONE, INFO, lost, saved_case
 
 STRATEGIES = ("pure_data_parallel", "tensor_data_hybrid", "pipeline_data_hybrid")

@@ -15,8 +15,8 @@ from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.items import runs_cases
 from pytest_gpt_dist.report.folder import File, check_writable
 from pytest_gpt_dist.report.libraries import require_libraries
-from pytest_gpt_dist.report.saved import SavedCase, revision_of
-from pytest_gpt_dist.report.wording import LONGEST_PATH, one_line
+from pytest_gpt_dist.results.saved import SavedCase, revision_of
+from pytest_gpt_dist.results.text import LONGEST_PATH, one_line
 
 if TYPE_CHECKING:
     from pytest_gpt_dist.gate import Gate

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_gpt_dist.measure.telemetry.alerts import Alert, worst
-from pytest_gpt_dist.report.wording import one_line
+from pytest_gpt_dist.results.text import one_line
 
 
 def alert_lines(saved: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -9,7 +9,7 @@ from pytest_gpt_dist.report.compared import CaseVerdict
 from pytest_gpt_dist.report.figures import CaseFigures, devices
 from pytest_gpt_dist.report.findings import AtCount, Findings, Group, Rating
 from pytest_gpt_dist.report.verdicts import verdict_name
-from pytest_gpt_dist.report.wording import first_of, share
+from pytest_gpt_dist.results.text import first_of, share
 
 _WORTH_SAYING = 0.005
 """Share below which a loss would be said to be 0%."""

@@ -15,7 +15,7 @@ from pytest_gpt_dist.report.chart_rows import BAR_HEIGHT, name_rows, rows_in, wr
 from pytest_gpt_dist.report.chart_words import label, measured, references, why_none
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Group
-from pytest_gpt_dist.report.wording import first_of
+from pytest_gpt_dist.results.text import first_of
 
 _KINDS_SAID = (
     "Shares of the ranks' time. Communication: in collectives. Bubble: in sends, and waiting for another stage."

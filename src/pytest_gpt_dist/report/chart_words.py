@@ -8,7 +8,7 @@ from pytest_gpt_dist.report.chart_rows import LONGEST_LABEL, cut
 from pytest_gpt_dist.report.figures import CaseFigures, devices
 from pytest_gpt_dist.report.findings import Group
 from pytest_gpt_dist.report.missing import Figure
-from pytest_gpt_dist.report.wording import first_of
+from pytest_gpt_dist.results.text import first_of
 
 _ONE_LAUNCH = "No error bars: one launch a case."
 _SHORTEST_NAME = 12

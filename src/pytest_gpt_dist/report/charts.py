@@ -26,7 +26,7 @@ from pytest_gpt_dist.report.figures import CaseFigures, Latency
 from pytest_gpt_dist.report.findings import EFFICIENCY_TARGET, Group
 from pytest_gpt_dist.report.missing import Figure
 from pytest_gpt_dist.report.series import series_of
-from pytest_gpt_dist.report.wording import share
+from pytest_gpt_dist.results.text import share
 
 _MIB = 2**20
 _FIRST, _FURTHER = Look(0, 0), Look(5, 0)

@@ -14,7 +14,7 @@ from pytest_gpt_dist.report.missing import Figure
 from pytest_gpt_dist.report.sides import SIDES
 from pytest_gpt_dist.report.table import NOTHING, exact, memory, number
 from pytest_gpt_dist.report.verdicts import level, verdict_name
-from pytest_gpt_dist.report.wording import share
+from pytest_gpt_dist.results.text import share
 
 
 @dataclass(frozen=True)

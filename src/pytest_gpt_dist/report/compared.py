@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_gpt_dist.compare.sides import Beside, describe_sides
-from pytest_gpt_dist.report.entries import amount, count, entries, maybe, name, number, positive
-from pytest_gpt_dist.report.wording import REVISION_DIGITS, one_line
+from pytest_gpt_dist.results.checked import amount, count, entries, maybe, name, number, positive
+from pytest_gpt_dist.results.text import REVISION_DIGITS, one_line
 
 _UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
 

@@ -14,7 +14,10 @@ from pytest_gpt_dist.measure.losses import MEASURED
 from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
 from pytest_gpt_dist.report.alerts import told_alerts
 from pytest_gpt_dist.report.compared import CaseVerdict, OtherSide, read_other_side, read_verdicts
-from pytest_gpt_dist.report.entries import (
+from pytest_gpt_dist.report.machine import Machine, missing_of_machine, read_machine
+from pytest_gpt_dist.report.missing import Figure, Missing, missing_figures
+from pytest_gpt_dist.report.table import layout, notes
+from pytest_gpt_dist.results.checked import (
     amount,
     bytes_by_rank,
     count,
@@ -25,11 +28,8 @@ from pytest_gpt_dist.report.entries import (
     number,
     positive,
 )
-from pytest_gpt_dist.report.machine import Machine, missing_of_machine, read_machine
-from pytest_gpt_dist.report.missing import Figure, Missing, missing_figures
-from pytest_gpt_dist.report.saved import SavedCase
-from pytest_gpt_dist.report.table import layout, notes
-from pytest_gpt_dist.report.wording import LONGEST_PATH, one_line
+from pytest_gpt_dist.results.saved import SavedCase
+from pytest_gpt_dist.results.text import LONGEST_PATH, one_line
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from pytest_gpt_dist.grouping import workload
 from pytest_gpt_dist.report.figures import CaseFigures, case_figures, unusable
 from pytest_gpt_dist.report.gaps import gaps
 from pytest_gpt_dist.report.missing import Figure
-from pytest_gpt_dist.report.saved import SavedCase
 from pytest_gpt_dist.report.series import Series, series_of, with_variants
-from pytest_gpt_dist.report.wording import LONGEST_PATH, first_of, one_line
+from pytest_gpt_dist.results.saved import SavedCase
+from pytest_gpt_dist.results.text import LONGEST_PATH, first_of, one_line
 
 EFFICIENCY_TARGET = 0.8
 """Share of a linear speed-up that counts as good."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any, get_args
 
-from pytest_gpt_dist.report.entries import amount, entries, maybe, name
 from pytest_gpt_dist.report.missing import (
     NO_ENERGY_COUNTER,
     SILENT_NVML,
@@ -19,6 +18,7 @@ from pytest_gpt_dist.report.missing import (
     not_watched,
     telemetry,
 )
+from pytest_gpt_dist.results.checked import amount, entries, maybe, name
 
 
 @dataclass(frozen=True)

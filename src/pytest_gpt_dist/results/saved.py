@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.report.wording import LONGEST_PATH, REVISION_DIGITS, one_line
+from pytest_gpt_dist.results.text import LONGEST_PATH, REVISION_DIGITS, one_line
 
 _OF_A_CASE = {"fingerprint", "launches", "tokens_per_s"}
 """One of these makes an entry ours; which of them a damaged one lacks is said later."""

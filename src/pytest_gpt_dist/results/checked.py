@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from pytest_gpt_dist.report.wording import one_line
+from pytest_gpt_dist.results.text import one_line
 
 T = TypeVar("T")
 _LARGEST = 1e30
