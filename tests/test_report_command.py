@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from pytest_gpt_dist.cli import main
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
 from pytest_gpt_dist.report import libraries
 from pytest_gpt_dist.report.findings import find
 from pytest_gpt_dist.results.saved import read_saved, revision_of
-from pytest_gpt_dist.results.text import LONGEST_PATH, one_line
 from saved_cases import saved_case
 
 REAL = Path(__file__).parents[1] / "benchmarks" / "results"
@@ -103,10 +102,10 @@ def test_another_group_has_files_of_its_own_and_what_is_of_no_group_any_more_is_
         ("{", "is damaged, or not saved by pytest-benchmark"),
         ("[1]", "is damaged, or not saved by pytest-benchmark"),
         ('{"benchmarks": 3}', "is damaged, or not saved by pytest-benchmark"),
-        ('{"benchmarks": [], "gpt_dist": {"verdicts": 7}}', "is damaged, or not saved by pytest-benchmark"),
+        ('{"benchmarks": [], "gpt_dist": {"verdicts": 7}}', "no case of pytest-gpt-dist"),
         ("[" * 200_000, "is damaged, or not saved by pytest-benchmark"),
         ('{"benchmarks": [{"fullname": "t", "extra_info": {}}]}', "no case of pytest-gpt-dist"),
-        ('{"benchmarks": [{"fullname": "t", "extra_info": {"fingerprint": {}}}]}', "KeyError"),
+        ('{"benchmarks": [{"fullname": "t", "extra_info": {"fingerprint": {}, "launches": 1}}]}', "KeyError"),
     ],
 )
 def test_what_is_no_result_is_one_line_and_exit_status_4(

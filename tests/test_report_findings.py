@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, one_line
 from pytest_gpt_dist.report.answer import KeyFinding, at_a_glance, key_findings
 from pytest_gpt_dist.report.figures import case_figures
 from pytest_gpt_dist.report.findings import Group, find
 from pytest_gpt_dist.results.saved import SavedCase
-from pytest_gpt_dist.results.text import first_of, one_line, share
+from pytest_gpt_dist.results.text import first_of, share
 from saved_cases import ALONE, INFO, lost, saved_case
 
 STRATEGIES = ("pure_data_parallel", "tensor_data_hybrid", "pipeline_data_hybrid")

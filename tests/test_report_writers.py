@@ -11,11 +11,12 @@ from markdown_it import MarkdownIt
 
 from pytest_gpt_dist.report.charts import charts
 from pytest_gpt_dist.report.findings import Findings, find
-from pytest_gpt_dist.report.markdown import escape_line, markdown_report
+from pytest_gpt_dist.report.markdown import markdown_report
 from pytest_gpt_dist.report.page import Picture, Undrawn, page
 from pytest_gpt_dist.report.sections import Document, compose
 from pytest_gpt_dist.report.spreadsheet import summary_csv
 from pytest_gpt_dist.report.text import text_report
+from pytest_gpt_dist.results.text import escape_line
 from saved_cases import ALONE, MADE_AT, lost, saved_case
 
 HOSTILE = (

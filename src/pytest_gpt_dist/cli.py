@@ -14,21 +14,25 @@ from signal import SIGINT, SIGPIPE
 from typing import NoReturn
 
 from pytest_gpt_dist import __version__
-from pytest_gpt_dist.compare.verdict import MIN_EFFECT
+from pytest_gpt_dist.compare.verdict import MIN_EFFECT, require_min_effect
 from pytest_gpt_dist.datasets.generate import DISTRIBUTIONS, FILES, LENGTHS, LONGEST, SHORTEST
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, one_line, quoted
+from pytest_gpt_dist.results.text import STAND_INS
 from pytest_gpt_dist.settings import DEFAULT_COUNTS, parse_counts
 
 USAGE_ERROR = 4
 INTERRUPTED = 128 + SIGINT
 UNREAD = 128 + SIGPIPE
+_LONGEST_MESSAGE = 500
 _FULL = (ENOSPC, EDQUOT, EIO)
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Wrong usage: one line, and pytest's exit status for it."""
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(
+            USAGE_ERROR, f"{self.prog}: {one_line(message, _LONGEST_MESSAGE)}; see {self.prog} --help\n"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     The exit status is the command's own, 4 for wrong usage as in pytest, 130 after Ctrl-C, and 141 where nobody
     reads the output any more, as of a process that these signals end; 74 where the output cannot be written.
     """
-    if isinstance(sys.stdout, TextIOWrapper):
-        # What the terminal's encoding lacks is escaped, as Python does on the standard error.
-        sys.stdout.reconfigure(errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=STAND_INS)
     try:
         try:
             return _run(arguments)
@@ -100,7 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument(
         "--min-effect",
         default=MIN_EFFECT,
-        type=float,
+        type=_share,
         metavar="SHARE",
         help=f"smallest slowdown that matters, as a share of the time (default: {MIN_EFFECT})",
     )
@@ -197,6 +201,16 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="file, or folder of files, that pytest-benchmark saved",
     )
     report.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the files")
+
+
+def _share(text: str) -> float:
+    try:
+        require_min_effect(share := float(text))
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{quoted(text)} is no number") from None
+    return share
 
 
 def _counts(text: str) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ from pytest_gpt_dist.report.job_summary import append_job_summary, job_summary
 from pytest_gpt_dist.report.sides import render_sides
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts
 from pytest_gpt_dist.settings import Options
+from pytest_gpt_dist.summary import write_lines
 
 _FILES = "file://"
 
@@ -37,12 +38,12 @@ class Gate:
         self._config = config
         self._options = options
         self._judge = make_judge(config, options)
-        self._cases: list[TimedCase] = []
+        self._cases: dict[str, TimedCase] = {}
 
     @cached_property
     def judged(self) -> Judged:
         """First asked for before this session is saved, so never judged against itself."""
-        judged = self._judge(self._cases)
+        judged = self._judge([*self._cases.values()])
         for verdict in judged.verdicts:
             self._config.hook.pytest_gpt_dist_verdict(verdict=verdict)
         return judged
@@ -52,7 +53,8 @@ class Gate:
         info = getattr(report, "gpt_dist", None)
         if info is not None and info["tokens_per_s"] is not None:
             min_effect = getattr(report, "gpt_dist_min_effect", self._options.min_effect)
-            self._cases.append(TimedCase(report.nodeid, info, min_effect))
+            # Of a test that is run again, the last attempt.
+            self._cases[report.nodeid] = TimedCase(report.nodeid, info, min_effect)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
@@ -79,13 +81,11 @@ class Gate:
         if not judged.verdicts:
             return
         terminalreporter.section("gpt-dist verdicts", sep="-", blue=True)
-        terminalreporter.write_line(render_verdicts(judged.verdicts))
+        write_lines(terminalreporter, render_verdicts(judged.verdicts))
         if judged.beside:
-            terminalreporter.write_line("\nWhat else was seen of both sides:")
-            terminalreporter.write_line(render_sides(judged.beside))
+            write_lines(terminalreporter, "\nWhat else was seen of both sides:", render_sides(judged.beside))
         problem = append_job_summary(os.environ, job_summary(judged, self._options.require_baseline))
-        for line in (*judged.notes, *([problem] if problem else [])):
-            terminalreporter.write_line(line)
+        write_lines(terminalreporter, *judged.notes, *([problem] if problem else []))
 
     def pytest_unconfigure(self) -> None:
         """The last line tells a regression from a failed test."""

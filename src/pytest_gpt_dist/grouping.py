@@ -7,6 +7,10 @@ from typing import Any
 
 from pytest_benchmark.plugin import pytest_benchmark_group_stats as as_ever
 
+from pytest_gpt_dist.errors import one_line
+from pytest_gpt_dist.results.checked import UNREADABLE
+from pytest_gpt_dist.results.saved import is_ours
+
 _NEEDED = {
     "model",
     "dtype",
@@ -29,12 +33,21 @@ def group_by_workload(
     """
     parts: dict[str, list[dict[str, Any]]] = {}
     for benchmark in benchmarks:
-        parts.setdefault(workload(benchmark["extra_info"]), []).append(benchmark)
+        parts.setdefault(_heading(benchmark), []).append(benchmark)
     return [
         (" · ".join(filter(None, (heading, group))) or None, rows)
         for heading, part in sorted(parts.items())
         for group, rows in as_ever(config, part, group_by)  # type: ignore[no-untyped-call]
     ]
+
+
+def _heading(benchmark: Any) -> str:
+    """Return the workload; of others' benchmarks, and of what is damaged, none."""
+    try:
+        info = benchmark["extra_info"]
+        return one_line(workload(info)) if is_ours(info) else ""
+    except UNREADABLE:
+        return ""
 
 
 def workload(info: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
+from pytest_gpt_dist.results.text import encodable
 from pytest_gpt_dist.watched import is_watched
 
 _INTERVAL_S = 0.1
@@ -60,7 +61,7 @@ class LiveLine:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(encodable(text, sys.stdout.encoding or "utf-8"))
     sys.stdout.flush()
 
 

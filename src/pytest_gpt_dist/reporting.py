@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, first_line, one_line
 from pytest_gpt_dist.items import runs_cases
 from pytest_gpt_dist.report.folder import File, check_writable
 from pytest_gpt_dist.report.libraries import require_libraries
 from pytest_gpt_dist.results.saved import SavedCase, revision_of
-from pytest_gpt_dist.results.text import LONGEST_PATH, one_line
+from pytest_gpt_dist.summary import write_lines
 
 if TYPE_CHECKING:
     from pytest_gpt_dist.gate import Gate
@@ -91,7 +91,7 @@ class Reporter:
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Say what was written."""
         if self._line:
-            terminalreporter.write_line(f"gpt-dist report: {self._line}")
+            write_lines(terminalreporter, f"gpt-dist report: {self._line}")
 
     def _write(self) -> str:
         from pytest_gpt_dist.report.files import write_report

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from pytest_benchmark.logger import PytestBenchmarkWarning
 
+from pytest_gpt_dist.results.saved import is_ours
+
 
 @pytest.hookimpl(wrapper=True, optionalhook=True)
 def pytest_benchmark_compare_machine_info(
@@ -72,7 +74,7 @@ def differing_keys(machine: Mapping[str, Any], other: Mapping[str, Any]) -> list
 
 
 def _is_case(bench: Any) -> bool:
-    return "fingerprint" in bench.extra_info
+    return is_ours(bench.extra_info)
 
 
 def _is_located(storage: Any) -> bool:

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from pytest_gpt_dist.errors import LONGEST_PATH, one_line
+from pytest_gpt_dist.results.text import encodable
+
 
 class Summary:
     """Collects what the cases saved, on the controller under xdist, and prints the table after pytest-benchmark's.
@@ -16,14 +19,15 @@ class Summary:
     def __init__(self, untimed: str | None) -> None:
         self._untimed = untimed
         self._notes: list[str] = []
-        self._saved: list[tuple[str, dict[str, Any]]] = []
+        self._saved: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep what a case saved."""
         if hasattr(report, "gpt_dist_note"):
-            self._notes.append(f"{report.nodeid.rpartition('::')[2]}: {report.gpt_dist_note}")
+            note = f"{report.nodeid.rpartition('::')[2]}: {report.gpt_dist_note}"
+            self._notes.append(one_line(note, LONGEST_PATH))
         if hasattr(report, "gpt_dist"):
-            self._saved.append((report.nodeid, report.gpt_dist))
+            self._saved[report.nodeid] = report.gpt_dist  # of a test that is run again, the last attempt
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(
@@ -35,15 +39,27 @@ class Summary:
         from pytest_gpt_dist.report.alerts import alert_lines
         from pytest_gpt_dist.report.table import Row, render
 
-        rows = [Row(nodeid.rpartition("::")[2], info) for nodeid, info in self._saved]
+        rows = [Row(nodeid.rpartition("::")[2], info) for nodeid, info in self._saved.items()]
         terminalreporter.ensure_newline()
         terminalreporter.section("gpt-dist", sep="-", blue=True)
-        terminalreporter.write_line(render(rows))
-        for line in (*alert_lines([info for _, info in self._saved]), *self._notes):
-            terminalreporter.write_line(line)
+        write_lines(terminalreporter, render(rows), *alert_lines([*self._saved.values()]), *self._notes)
         if self._untimed is not None:
             terminalreporter.write_line(
                 f"Nothing was timed ({self._untimed}): cases ran once and were checked."
             )
         elif exitstatus == pytest.ExitCode.INTERRUPTED:
             terminalreporter.write_line("What is finished is kept: --gpt-resume measures the rest alone.")
+
+
+def write_lines(terminalreporter: pytest.TerminalReporter, *texts: str) -> None:
+    """Write texts line by line, with stand-ins for what the terminal's encoding lacks.
+
+    Of a text of several lines pytest would escape the line breaks, too, and make a table one line.
+    """
+    file = getattr(
+        terminalreporter.config.get_terminal_writer(), "_file", None
+    )  # pytest tells of no encoding
+    encoding = getattr(file, "encoding", None) or "utf-8"
+    for text in texts:
+        for line in encodable(text, encoding).split("\n"):
+            terminalreporter.write_line(line)

@@ -4,41 +4,44 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
-from pytest_gpt_dist.compare.baselines import MeasuredCase, judge_session, read_baselines, read_session
+from pytest_gpt_dist.compare.baselines import judge_session, read_baselines, read_cases
 from pytest_gpt_dist.compare.newest import describe_launches
+from pytest_gpt_dist.compare.stored import NO_SESSION
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.report.launches import render_launches
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts
+from pytest_gpt_dist.results.table import Style
+from pytest_gpt_dist.results.text import escape, first_lines
+
+_NO_OTHER = "no other saved session has this case"
 
 
 def run(given: Namespace) -> int:
     """Print the verdicts; 1 if there is one that shall fail, else 0."""
-    style = "github" if given.markdown else "simple"
-    current = read_session(given.new)
-    if not current:
-        raise UsageError(f"{given.new} holds no case of pytest-gpt-dist")
-    # A folder of earlier sessions may hold the one that is judged.
-    earlier = [case for case in _read(given.base) if case not in current]
-    verdicts = judge_session(current, earlier, {case.name: given.min_effect for case in current})
+    style: Style = "markdown" if given.markdown else "text"
+    new = read_cases(given.new)
+    if not new.cases:
+        raise UsageError(_nothing_to_judge(given, new.skipped))
+    earlier = read_baselines(given.base, new.cases, current_is_saved=True)
+    if earlier.with_current and not earlier.cases and not any(base.is_dir() for base in given.base):
+        raise UsageError(f"{given.new} is no baseline for itself: give a session from before it as BASE")
+    for line in first_lines([*new.skipped, *earlier.skipped]):
+        print(line, file=sys.stderr)
+    verdicts = judge_session(new.cases, earlier.cases, {case.name: given.min_effect for case in new.cases})
+    if earlier.with_current:  # as where the folder of all sessions is given
+        verdicts = [
+            replace(verdict, why=_NO_OTHER) if verdict.why == NO_SESSION else verdict for verdict in verdicts
+        ]
     parts = [render_verdicts(verdicts, style)]
-    if described := describe_launches(current, earlier):
+    if described := describe_launches(new.cases, earlier.cases):
         parts.append(render_launches(described, style))
-    print(*parts, conclusion(verdicts, required=False), sep="\n\n")
+    last = conclusion(verdicts, required=False)
+    print(*parts, escape(last) if given.markdown else last, sep="\n\n")
     return int(any(verdict.kind == given.fail_on for verdict in verdicts))
 
 
-def _read(base: Sequence[Path]) -> list[MeasuredCase]:
-    """The cases of files and folders; what is damaged in a folder is named on the standard error."""
-    cases: list[MeasuredCase] = []
-    for path in base:
-        if path.is_dir():
-            found = read_baselines(path)
-            cases += [case for case in found.cases if case not in cases]
-            for line in found.skipped:
-                print(line, file=sys.stderr)
-        else:
-            cases += [case for case in read_session(path) if case not in cases]
-    return cases
+def _nothing_to_judge(given: Namespace, skipped: tuple[str, ...]) -> str:
+    said = f"{given.new} holds no case of pytest-gpt-dist"
+    return f"{said} that can be read; {skipped[0]}" if skipped else said

@@ -5,17 +5,17 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, one_line
 from pytest_gpt_dist.model.catalog import resolve
 from pytest_gpt_dist.model.dtypes import itemsize
 from pytest_gpt_dist.registry import Registry, builtin
+from pytest_gpt_dist.results.table import Align, table
 from pytest_gpt_dist.strategies.protocol import degenerate
 from pytest_gpt_dist.topology import parameter_bytes, stages, traffic
 
 _MIB = 2**20
 _HEADERS = ("GPUs", "strategy", "layout", "MiB of weights a rank", "all-reduces a step", "sends a step", "")
+_ALIGN: tuple[Align, ...] = ("right", "left", "left", "right", "right", "right", "left")
 
 
 def run(given: Namespace) -> int:
@@ -54,7 +54,7 @@ def _plan(model_name: str, counts: Sequence[int], dtype: str, *, offline: bool) 
                     f"= {equal}" if equal else "",
                 )
             )
-    return f"{model_name} in {dtype}\n" + tabulate(rows, headers=_HEADERS)
+    return f"{one_line(model_name)} in {dtype}\n{table(rows, _HEADERS, _ALIGN)}"
 
 
 def _span(least_bytes: int, most_bytes: int) -> str:

@@ -1,18 +1,21 @@
-"""Earlier sessions, read from the files that pytest-benchmark saved."""
+"""Earlier sessions as baselines: which saved results a session's cases are judged against."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from heapq import heappush, heappushpop
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from pytest_gpt_dist.compare.stored import judge_stored, no_baseline
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.measure.launches import launch_datum
 from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
+from pytest_gpt_dist.results import checked
+from pytest_gpt_dist.results.saved import files_below, newest_first, read_session, unusable
 
 NEWEST_SESSIONS = 30
 """So many matching sessions a case are compared with, the newest. A storage that every night adds to would
@@ -25,79 +28,164 @@ class MeasuredCase:
     """One case of one session: the test's id, its fingerprint, and one datum a launch in seconds per token.
 
     ``saved_at`` is when its session was saved, as pytest-benchmark writes it: ISO 8601 in UTC, so that text
-    sorts by time; empty for what is not saved yet. The same launches saved twice, by autosave and as
-    ``--benchmark-json``, are equal. ``disturbances`` are the marks after which its times do not compare.
+    sorts by time; empty for what is not saved yet. ``disturbances`` are the marks after which its times do
+    not compare.
     """
 
     name: str
     fingerprint: Mapping[str, Any]
     launches: tuple[float, ...]
-    saved_at: str = field(default="", compare=False)
+    saved_at: str = ""
     disturbances: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, name: str, info: Mapping[str, Any], saved_at: str = "") -> MeasuredCase:
-        """The case that saved these entries. KeyError, TypeError or UsageError where it saved none."""
-        launches = tuple(launch_datum(samples) for samples in info["launches"])
-        return cls(name, info["fingerprint"], launches, saved_at, disturbing(info.get("marks", ())))
+        """Return the case that saved these entries. UsageError, with the reason, where they are damaged."""
+        try:
+            return cls(
+                name,
+                checked.fingerprint(info["fingerprint"]),
+                tuple(map(median, checked.launches(info["launches"]))),
+                saved_at,
+                disturbing(checked.maybe(checked.names, info.get("marks")) or ()),
+            )
+        except checked.UNREADABLE as error:
+            raise UsageError(checked.reason(error)) from None
+
+    @cached_property
+    def identity(self) -> Hashable:
+        """What agrees for the results of one case on one machine, and for no others."""
+        return self.name, checked.frozen(self.fingerprint)
+
+    @cached_property
+    def result(self) -> Hashable:
+        """What agrees for one result wherever it is saved: by autosave, as ``--benchmark-json``, or copied."""
+        return self.identity, self.launches, self.disturbances
 
 
 @dataclass(frozen=True)
 class Baselines:
-    """The cases of all readable files, and a line for each file that is not."""
+    """Cases of earlier sessions, and a line for each file or case that cannot be used.
+
+    ``with_current`` says that results of the session that is to be judged were among them, and left out.
+    """
 
     cases: tuple[MeasuredCase, ...]
-    skipped: tuple[str, ...]
+    skipped: tuple[str, ...] = ()
+    with_current: bool = False
 
 
-def read_baselines(folder: Path) -> Baselines:
-    """Every case saved below a folder of pytest-benchmark's storage. What is damaged is named and skipped.
+def read_baselines(
+    bases: Sequence[Path], current: Sequence[MeasuredCase], *, current_is_saved: bool = False
+) -> Baselines:
+    """Return the saved results that cases of a session are judged against, each of them once.
 
-    A case that its own session found regressed is no baseline: repeated often enough it would hide itself.
+    Of folders, the files are read from the newest name backwards, until each of the ``current`` cases has its
+    sessions; what is damaged there is named and skipped, and a case that its own session found regressed is no
+    baseline: repeated often enough it would hide itself. Files given by name are read in full; UsageError where one
+    cannot be read. A current session that is saved may be among them, and is left out.
     """
-    cases: list[MeasuredCase] = []
+    sought = _Sought(current, {case.result for case in current} if current_is_saved else set())
+    files: list[Path] = []
     skipped: list[str] = []
-    for path in sorted(folder.rglob("*.json")):
+    for base in bases:
+        if base.is_dir():
+            found, unseen = files_below(base)
+            files += found
+            skipped += unseen
+        else:
+            session = read_cases(base)
+            skipped += session.skipped
+            sought.add(session.cases)
+    for path in newest_first(files):
         try:
-            cases += [case for case in read_session(path, with_regressed=False) if case not in cases]
+            session = read_cases(path, with_regressed=False)
         except UsageError as error:
             skipped.append(f"skipped: {error}")
+            continue
+        skipped += session.skipped
+        added = sought.add(session.cases)
+        # One file more than it takes: a copy of an old session may have a new name.
+        if sought.complete and not added:
+            break
+    return Baselines(tuple(sought.found.values()), tuple(skipped), sought.with_current)
+
+
+def read_cases(path: Path, *, with_regressed: bool = True) -> Baselines:
+    """Return the cases of one file. UsageError where pytest-benchmark did not save it, or it is half written."""
+    session = read_session(path)
+    cases: list[MeasuredCase] = []
+    skipped = list(session.skipped)
+    for saved in session.cases:
+        if not with_regressed and any(verdict.get("kind") == "regressed" for verdict in saved.verdicts):
+            continue
+        try:
+            cases.append(MeasuredCase.of(saved.test, saved.info, saved.saved_at))
+        except UsageError as error:
+            skipped.append(f"left out: {unusable(saved, error)}")
     return Baselines(tuple(cases), tuple(skipped))
 
 
-def read_session(path: Path, *, with_regressed: bool = True) -> tuple[MeasuredCase, ...]:
-    """The cases of one file that pytest-benchmark saved. UsageError where it is none, or half written."""
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8"))
-        verdicts = saved.get("gpt_dist", {}).get("verdicts", [])
-        regressed = {verdict["case"] for verdict in verdicts if verdict["kind"] == "regressed"}
-        cases = _cases(saved["benchmarks"], str(saved.get("datetime", "")))
-        return tuple(case for case in cases if with_regressed or case.name not in regressed)
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(
-            f"{path} is damaged, or not saved by pytest-benchmark ({type(error).__name__})"
-        ) from None
+class _Sought:
+    """Results as they are found, and whether there are enough of each case that is to be judged."""
+
+    def __init__(self, current: Sequence[MeasuredCase], own: Collection[Hashable]) -> None:
+        self.found: dict[Hashable, MeasuredCase] = {}
+        self.with_current = False
+        self._own = own
+        self._newest: dict[Hashable, list[str]] = {case.identity: [] for case in current}
+
+    @property
+    def complete(self) -> bool:
+        """Whether each case has its sessions."""
+        return all(len(times) == NEWEST_SESSIONS for times in self._newest.values())
+
+    def add(self, cases: Iterable[MeasuredCase]) -> bool:
+        """Take what is new; return whether a case that is to be judged has a newer session by it."""
+        newer = False
+        for case in cases:
+            if case.result in self._own:
+                self.with_current = True
+            elif case.result not in self.found:
+                self.found[case.result] = case
+                newer = self._is_among_newest(case) or newer
+        return newer
+
+    def _is_among_newest(self, case: MeasuredCase) -> bool:
+        times = self._newest.get(case.identity)
+        if times is None or case.disturbances:
+            return False
+        if len(times) < NEWEST_SESSIONS:
+            heappush(times, case.saved_at)
+            return True
+        return heappushpop(times, case.saved_at) < case.saved_at
 
 
 def judge_session(
     current: Sequence[MeasuredCase], baselines: Sequence[MeasuredCase], min_effects: Mapping[str, float]
 ) -> list[Verdict]:
-    """A verdict for each case of a session, against the newest of the earlier ones of its id and fingerprint.
+    """Return a verdict for each case of a session, against the newest of the earlier ones of its id and fingerprint.
 
     Which files hold them does not matter: a case that the last session left out has its baseline in an
     older one. Sessions in which it was disturbed are left out, and a change of a case that is disturbed now
     is in doubt. ``min_effects`` are by case name.
     """
-    return [_judge(case, baselines, len(current), min_effects[case.name]) for case in current]
+    matching: dict[Hashable, list[MeasuredCase]] = {}
+    namesakes: dict[str, dict[Hashable, MeasuredCase]] = {}
+    for saved in baselines:
+        matching.setdefault(saved.identity, []).append(saved)
+        namesakes.setdefault(saved.name, {})[saved.identity] = saved
+    verdicts = []
+    for case in current:
+        if found := matching.get(case.identity):
+            verdicts.append(_judge(case, found, len(current), min_effects[case.name]))
+        else:
+            differing = _nearest_difference(case, namesakes.get(case.name, {}).values())
+            verdicts.append(no_baseline(case.name, case.launches, differing))
+    return verdicts
 
 
-def _judge(case: MeasuredCase, baselines: Sequence[MeasuredCase], cases: int, min_effect: float) -> Verdict:
-    namesakes = [saved for saved in baselines if saved.name == case.name]
-    matching = [saved for saved in namesakes if saved.fingerprint == case.fingerprint]
-    if not matching:
-        return no_baseline(case.name, case.launches, _nearest_difference(case, namesakes))
+def _judge(case: MeasuredCase, matching: Sequence[MeasuredCase], cases: int, min_effect: float) -> Verdict:
     undisturbed = [saved for saved in matching if not saved.disturbances]
     disturbed = [saved for saved in matching if saved.disturbances]
     if not undisturbed:
@@ -120,24 +208,13 @@ def _kinds(disturbed: Sequence[MeasuredCase]) -> str:
     return ", ".join(dict.fromkeys(kinds))
 
 
-def _cases(benchmarks: Sequence[Mapping[str, Any]], saved_at: str) -> Iterator[MeasuredCase]:
-    """Those of them that this plugin measured; a file may hold anybody's benchmarks."""
-    for benchmark in benchmarks:
-        info = benchmark["extra_info"]
-        if "fingerprint" in info:
-            try:
-                yield MeasuredCase.of(benchmark["fullname"], info, saved_at)
-            except UsageError as error:
-                raise ValueError(str(error)) from None
-
-
-def _nearest_difference(case: MeasuredCase, namesakes: Sequence[MeasuredCase]) -> list[str]:
+def _nearest_difference(case: MeasuredCase, namesakes: Iterable[MeasuredCase]) -> list[str]:
     """The keys in which the saved case that is most like this one differs."""
     differences = [
         [
             key
             for key in sorted({*case.fingerprint, *saved.fingerprint})
-            if case.fingerprint.get(key) != saved.fingerprint.get(key)
+            if checked.frozen(case.fingerprint.get(key)) != checked.frozen(saved.fingerprint.get(key))
         ]
         for saved in namesakes
     ]

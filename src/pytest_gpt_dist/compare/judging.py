@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from pytest_gpt_dist.compare.baselines import MeasuredCase, judge_session, read_baselines
+from pytest_gpt_dist.compare.baselines import (
+    Baselines,
+    MeasuredCase,
+    judge_session,
+    read_baselines,
+)
 from pytest_gpt_dist.compare.sides import Beside, describe_sides, judge_sides
 from pytest_gpt_dist.compare.verdict import Verdict
+from pytest_gpt_dist.results.text import first_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +51,11 @@ class BySavedSessions:
     folder: Path
 
     def __call__(self, cases: Sequence[TimedCase]) -> Judged:
-        """Read the folder and judge."""
-        baselines = read_baselines(self.folder)
+        """Read the folder and judge; a folder that is not there holds no session."""
         measured = [MeasuredCase.of(case.name, case.info) for case in cases]
+        baselines = read_baselines([self.folder], measured) if self.folder.is_dir() else Baselines(())
         verdicts = judge_session(measured, baselines.cases, _min_effects(cases))
-        return Judged(tuple(verdicts), notes=baselines.skipped)
+        return Judged(tuple(verdicts), notes=first_lines(baselines.skipped))
 
 
 @dataclass(frozen=True, slots=True)

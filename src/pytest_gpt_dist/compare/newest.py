@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 from pytest_gpt_dist.compare.baselines import MeasuredCase
 from pytest_gpt_dist.compare.welch import LaunchDifference, launch_difference
@@ -15,15 +15,15 @@ def describe_launches(
 
     Cases that have fewer than eight launches on a side are left out.
     """
+    newest: dict[Hashable, MeasuredCase] = {}
+    for saved in earlier:
+        known = newest.setdefault(saved.identity, saved)
+        if saved.saved_at > known.saved_at:
+            newest[saved.identity] = saved
     described = []
     for case in current:
-        matching = [
-            saved for saved in earlier if (saved.name, saved.fingerprint) == (case.name, case.fingerprint)
-        ]
-        if not matching:
-            continue
-        newest = max(matching, key=lambda saved: saved.saved_at)
-        difference = launch_difference(newest.launches, case.launches)
+        last = newest.get(case.identity)
+        difference = None if last is None else launch_difference(last.launches, case.launches)
         if difference is not None:
             described.append((case.name, difference))
     return described

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
 from pytest_gpt_dist.measure.prompts import Prompt, Tokenize, parse_line, read_lines
 from pytest_gpt_dist.measure.workload import Workload, build_requests
 from pytest_gpt_dist.topology import Dimensions
@@ -56,7 +56,7 @@ def find_faults(
         faults += _misfits(
             prompts, fits, lambda done: watch(f"{done:,} of {len(prompts):,} prompts measured: {path}")
         )
-    return len(prompts), [fault for _, fault in sorted(faults, key=itemgetter(0))]
+    return len(prompts), [one_line(fault, 2 * LONGEST_PATH) for _, fault in sorted(faults, key=itemgetter(0))]
 
 
 def _repeats(prompts: Mapping[int, Prompt]) -> Iterator[_Fault]:

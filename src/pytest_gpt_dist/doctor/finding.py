@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, ParamSpec
 
-from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, first_line, one_line
 
 P = ParamSpec("P")
 State = Literal["ok", "warning", "fault"]
@@ -32,9 +32,11 @@ class Finding:
     def text(self, width: int | None = None) -> str:
         """As people read it, in columns, what to do in a line of its own; ``width`` is a terminal's, None for any."""
         head = f"{self.state:<{_STATE_WIDTH}}  {self.subject:<{_SUBJECT_WIDTH}}  "
-        lines = _wrapped(head, self.seen, width) + [_INDENT + line for line in self.beneath()]
+        lines = _wrapped(head, one_line(self.seen, LONGEST_PATH), width) + [
+            _INDENT + line for line in self.beneath()
+        ]
         if self.remedy:
-            lines += _wrapped(f"{_INDENT}-> ", self.remedy, width)
+            lines += _wrapped(f"{_INDENT}-> ", one_line(self.remedy, LONGEST_PATH), width)
         return "\n".join(lines)
 
     def beneath(self) -> Sequence[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pytest_gpt_dist.cluster.linux import is_running
 from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.results import checked
 
 _SESSION = re.compile(r"\d+-(\d+)")
 
@@ -91,9 +92,11 @@ class Journal:
         for path in self._left_behind(_file_name(identity.case)):
             try:
                 entry = json.loads(path.read_text(encoding="utf-8"))
-                found = Identity(entry["case"], entry["fingerprint"], entry["timing"], entry["revision"])
+                same = checked.fingerprint(entry["fingerprint"]), checked.fingerprint(entry["timing"])
+                found = Identity(entry["case"], *same, entry["revision"])
+                checked.launches(entry["extra_info"]["launches"])
                 result = Result.from_saved(entry["extra_info"], entry["tokens"])
-            except (OSError, ValueError, KeyError, TypeError) as error:
+            except (OSError, *checked.UNREADABLE) as error:
                 why = why or f"{path} is damaged ({type(error).__name__})"
                 continue
             difference = identity.differs_from(found)

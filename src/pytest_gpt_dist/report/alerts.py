@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pytest_gpt_dist.errors import one_line
 from pytest_gpt_dist.measure.telemetry.alerts import Alert, worst
-from pytest_gpt_dist.results.text import one_line
+from pytest_gpt_dist.results.checked import UNREADABLE
 
 
 def alert_lines(saved: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -26,7 +27,7 @@ def told_alerts(info: Mapping[str, Any]) -> tuple[str, ...]:
 def _line(told: Any) -> str:
     try:
         return one_line(Alert(**told))
-    except (KeyError, TypeError, ValueError):
+    except UNREADABLE:
         parts = told.items() if isinstance(told, Mapping) else ()
         return one_line(", ".join(f"{key} {value}" for key, value in parts) or told)
 

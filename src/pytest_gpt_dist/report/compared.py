@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_gpt_dist.compare.sides import Beside, describe_sides
-from pytest_gpt_dist.results.checked import amount, count, entries, maybe, name, number, positive
-from pytest_gpt_dist.results.text import REVISION_DIGITS, one_line
-
-_UNREADABLE = (KeyError, TypeError, ValueError, IndexError, AttributeError, ArithmeticError)
+from pytest_gpt_dist.errors import one_line
+from pytest_gpt_dist.results.checked import UNREADABLE, amount, count, entries, maybe, name, number, positive
+from pytest_gpt_dist.results.text import REVISION_DIGITS
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class OtherSide:
 def read_verdicts(saved: Sequence[Mapping[str, Any]]) -> Iterator[CaseVerdict]:
     """Those that can be read; files from before latencies were judged name no metric."""
     for told in saved:
-        with suppress(*_UNREADABLE):
+        with suppress(*UNREADABLE):
             interval = told["interval"]
             yield CaseVerdict(
                 kind=name(told["kind"]),
@@ -77,7 +76,7 @@ def read_other_side(test: str, info: Mapping[str, Any]) -> OtherSide | None:
 
 def _beside(test: str, info: Mapping[str, Any]) -> Beside | None:
     """None where the other side has no launches, or an entry of them is damaged."""
-    with suppress(*_UNREADABLE):
+    with suppress(*UNREADABLE):
         for found in describe_sides([(test, info)]):
             for error in found.max_logit_error:
                 maybe(amount, error)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 from statistics import fmean
 from typing import Any
 
-from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.errors import LONGEST_PATH, one_line, quoted
 from pytest_gpt_dist.measure.fingerprint import SCHEMA
 from pytest_gpt_dist.measure.losses import MEASURED
 from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
@@ -18,18 +18,20 @@ from pytest_gpt_dist.report.machine import Machine, missing_of_machine, read_mac
 from pytest_gpt_dist.report.missing import Figure, Missing, missing_figures
 from pytest_gpt_dist.report.table import layout, notes
 from pytest_gpt_dist.results.checked import (
+    UNREADABLE,
     amount,
     bytes_by_rank,
     count,
+    fingerprint,
     flag,
+    launches,
     maybe,
     name,
     names,
     number,
     positive,
 )
-from pytest_gpt_dist.results.saved import SavedCase
-from pytest_gpt_dist.results.text import LONGEST_PATH, one_line
+from pytest_gpt_dist.results.saved import SavedCase, unusable
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,14 @@ def case_figures(saved: SavedCase) -> CaseFigures:
     """The figures of a saved case. UsageError where the entries are not what a timed case saves."""
     try:
         return _figures(saved, saved.info)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+    except UNREADABLE as error:
         raise unusable(saved, error) from None
 
 
 def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
     if info["schema"] != SCHEMA:
-        raise ValueError(f"saved by schema {info['schema']}, and this version reads {SCHEMA}")
+        raise ValueError(f"saved by schema {quoted(info['schema'])}, and this version reads {SCHEMA}")
+    fingerprint(info["fingerprint"])
     gpus = count(info["gpus"])
     if prod(count(info["layout"][degree]) for degree in ("dp", "pp", "tp")) != gpus:
         raise ValueError(f"{layout(info)} is no layout of {devices(gpus)}")
@@ -179,7 +182,7 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
         requests=count(info["requests"]),
         oversubscribed=flags["oversubscribed"],
         tokens_per_s=positive(info["tokens_per_s"]),
-        launches_tokens_per_s=tuple(_launch(samples) for samples in info["launches"] if samples),
+        launches_tokens_per_s=tuple(1 / fmean(rounds) for rounds in launches(info["launches"])),
         tokens_per_s_per_gpu=positive(info["tokens_per_s_per_gpu"]),
         prefill_tokens_per_s=positive(info["prefill_tokens_per_s"]),
         decode_tokens_per_s=maybe(positive, info["decode_tokens_per_s"]),
@@ -213,21 +216,9 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
     )
 
 
-def unusable(saved: SavedCase, error: Exception) -> UsageError:
-    """What to say of a case that these entries make no sense of, the reason first."""
-    reason = one_line(f"{type(error).__name__}: {first_line(error)}")
-    where = one_line(saved.source, LONGEST_PATH)
-    return UsageError(f"not usable ({reason}): {one_line(saved.test)} in {where}")
-
-
 def devices(count: int) -> str:
     """That many devices, in words."""
     return "1 device" if count == 1 else f"{count} devices"
-
-
-def _launch(samples: Sequence[Any]) -> float:
-    """Tokens per second over the rounds of a launch."""
-    return positive(1 / fmean(positive(seconds) for seconds in samples))
 
 
 def _latency(told: Mapping[str, Any]) -> Latency:

@@ -9,14 +9,15 @@ from operator import attrgetter
 from statistics import fmean
 from typing import Any
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
 from pytest_gpt_dist.grouping import workload
-from pytest_gpt_dist.report.figures import CaseFigures, case_figures, unusable
+from pytest_gpt_dist.report.figures import CaseFigures, case_figures
 from pytest_gpt_dist.report.gaps import gaps
 from pytest_gpt_dist.report.missing import Figure
 from pytest_gpt_dist.report.series import Series, series_of, with_variants
-from pytest_gpt_dist.results.saved import SavedCase
-from pytest_gpt_dist.results.text import LONGEST_PATH, first_of, one_line
+from pytest_gpt_dist.results.checked import UNREADABLE
+from pytest_gpt_dist.results.saved import SavedCase, unusable
+from pytest_gpt_dist.results.text import first_of
 
 EFFICIENCY_TARGET = 0.8
 """Share of a linear speed-up that counts as good."""
@@ -275,7 +276,7 @@ def _lines(texts: Sequence[str]) -> tuple[str, ...]:
 def _circumstances(case: SavedCase) -> _Circumstances:
     try:
         return _Circumstances.of(case.info)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except UNREADABLE as error:
         raise unusable(case, error) from None
 
 

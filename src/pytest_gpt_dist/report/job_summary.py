@@ -6,18 +6,23 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_gpt_dist.compare.judging import Judged
+from pytest_gpt_dist.errors import LONGEST_PATH, one_line
 from pytest_gpt_dist.report.sides import render_sides
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts
+from pytest_gpt_dist.results.text import escape, escape_line
 
 _VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
 def job_summary(judged: Judged, required: bool) -> str:
     """The verdicts in Markdown."""
-    parts = [f"### {conclusion(judged.verdicts, required)}", render_verdicts(judged.verdicts, style="github")]
+    parts = [
+        f"### {escape(conclusion(judged.verdicts, required))}",
+        render_verdicts(judged.verdicts, style="markdown"),
+    ]
     if judged.beside:
-        parts += ["What else was seen of both sides:", render_sides(judged.beside, style="github")]
-    parts += [f"- {note}" for note in judged.notes]
+        parts += ["What else was seen of both sides:", render_sides(judged.beside, style="markdown")]
+    parts += [f"- {escape_line(one_line(note, LONGEST_PATH))}" for note in judged.notes]
     return "\n\n".join(parts) + "\n"
 
 

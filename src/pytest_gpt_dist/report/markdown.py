@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
-
-from tabulate import tabulate
 
 from pytest_gpt_dist.report.chart_canvas import Chart
 from pytest_gpt_dist.report.columns import VERDICT_HEADERS
 from pytest_gpt_dist.report.glossary import GLOSSARY
 from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document, Section, Table
-
-# Underscores inside a word are no emphasis, and brackets no link without an address: case names are full of both.
-_MARKUP = re.compile(r"[\\`*{}<>|#~&@$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|\bwww(?=\.)")
-_BEGINNING = re.compile(r"^(\s*\d*)([-+=.)\[])")
+from pytest_gpt_dist.results.table import table
+from pytest_gpt_dist.results.text import escape, escape_line
 
 
 def markdown_report(document: Document, charts: Sequence[Sequence[Chart]]) -> str:
     """A page whose pictures, ``charts`` by section, lie beside it."""
     return "\n\n".join(_parts(document, charts)) + "\n"
-
-
-def escape(text: str) -> str:
-    """A text inside a line, with entities for all that Markdown, or GitHub's, could take for markup."""
-    return _MARKUP.sub(lambda found: "".join(map(_entity, found[0])), text)
-
-
-def escape_line(text: str) -> str:
-    """A text that a line begins with, where more is markup: lists, tasks, underlines of headings."""
-    return _BEGINNING.sub(lambda found: found[1] + _entity(found[2]), escape(text))
-
-
-def _entity(mark: str) -> str:
-    return f"&#{ord(mark)};"
 
 
 def _parts(document: Document, charts: Sequence[Sequence[Chart]]) -> Iterator[str]:
@@ -64,12 +45,7 @@ def _section(section: Section, charts: Sequence[Chart]) -> Iterator[str]:
     )
     if section.verdicts:
         yield "### Verdicts"
-        yield tabulate(
-            [[escape(text) for text in astuple(row)] for row in section.verdicts],
-            headers=VERDICT_HEADERS,
-            tablefmt="github",
-            disable_numparse=True,
-        )
+        yield table([astuple(row) for row in section.verdicts], VERDICT_HEADERS, style="markdown")
     if section.alerts:
         yield "### Alerts"
         yield _listed([f"{alert.about}: {alert.text}" for alert in section.alerts])
@@ -79,10 +55,10 @@ def _section(section: Section, charts: Sequence[Chart]) -> Iterator[str]:
             yield escape_line(f"{chart.title}: not drawn ({chart.why_empty})")
         else:
             yield f"![{chart.title}]({chart.name}{section.suffix}.png)"
-    for table in section.tables:
-        yield f"### {table.title}"
-        yield escape_line(table.about)
-        yield _table(table)
+    for part in section.tables:
+        yield f"### {part.title}"
+        yield escape_line(part.about)
+        yield _table(part)
     if group.gaps:
         yield "### What is missing"
         yield _listed(group.gaps)
@@ -92,11 +68,10 @@ def _listed(lines: Sequence[str]) -> str:
     return "\n".join(f"- {escape_line(line)}" for line in lines)
 
 
-def _table(table: Table) -> str:
-    return tabulate(
-        [[escape(cell.text) for cell in row] for row in table.rows],
-        headers=[column.header for column in table.columns],
-        tablefmt="github",
-        disable_numparse=True,
-        colalign=[column.align for column in table.columns],
+def _table(part: Table) -> str:
+    return table(
+        [[cell.text for cell in row] for row in part.rows],
+        headers=[column.header for column in part.columns],
+        align=[column.align for column in part.columns],
+        style="markdown",
     )

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
-
-from tabulate import tabulate
 
 from pytest_gpt_dist.compare.paired import Change
 from pytest_gpt_dist.compare.sides import Beside
+from pytest_gpt_dist.results.table import Align, Style, table
 
 _MIB = 2**20
 
 
-def render_sides(beside: Sequence[Beside], style: str = "simple") -> str:
-    """One row a case; ``style`` is tabulate's."""
-    return tabulate(
+def render_sides(beside: Sequence[Beside], style: Style = "text") -> str:
+    """Return a table with one row a case."""
+    return table(
         [(each.case.rpartition("::")[2], *(cell(each) for _, _, cell in SIDES)) for each in beside],
         headers=("case", *(header for header, _, _ in SIDES)),
-        tablefmt=style,
-        disable_numparse=True,
-        colalign=("left", *(align for _, align, _ in SIDES)),
+        align=("left", *(align for _, align, _ in SIDES)),
+        style=style,
     )
 
 
@@ -43,7 +40,7 @@ def _errors(beside: Beside) -> str:
     return " → ".join("-" if error is None else f"{error:.1e}" for error in beside.max_logit_error)
 
 
-SIDES: tuple[tuple[str, Literal["left", "right"], Callable[[Beside], str]], ...] = (
+SIDES: tuple[tuple[str, Align, Callable[[Beside], str]], ...] = (
     ("TTFT", "right", lambda beside: _change(beside.ttft)),
     ("ITL p95", "right", lambda beside: _change(beside.itl_p95)),
     ("peak memory MiB", "right", _memory),

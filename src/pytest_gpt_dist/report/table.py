@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
+from pytest_gpt_dist.errors import LONGEST_PATH, one_line
+from pytest_gpt_dist.results.table import Align, table
 
 _IN_COMMON = ("device_name", "model", "dtype", "scaling")
 NOTHING = "-"
@@ -26,7 +27,9 @@ def render(rows: Sequence[Row]) -> str:
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(" · ".join(str(row.info[key]) for key in _IN_COMMON), []).append(row)
-    return "\n\n".join(f"{heading}\n{_table(group)}" for heading, group in groups.items())
+    return "\n\n".join(
+        f"{one_line(heading, LONGEST_PATH)}\n{_table(group)}" for heading, group in groups.items()
+    )
 
 
 def _table(rows: Sequence[Row]) -> str:
@@ -36,11 +39,10 @@ def _table(rows: Sequence[Row]) -> str:
         for header, align, cells in columns
         if header not in _ONLY_IF_MEASURED or set(cells) != {NOTHING}
     ]
-    return tabulate(
+    return table(
         list(zip(*(cells for _, _, cells in shown), strict=True)),
         headers=[header for header, _, _ in shown],
-        disable_numparse=True,
-        colalign=[align for _, align, _ in shown],
+        align=[align for _, align, _ in shown],
     )
 
 
@@ -91,7 +93,7 @@ def layout(info: Mapping[str, Any]) -> str:
     return "dp{dp}·pp{pp}·tp{tp}".format_map(info["layout"])
 
 
-_COLUMNS: tuple[tuple[str, str, Callable[[Row], str]], ...] = (
+_COLUMNS: tuple[tuple[str, Align, Callable[[Row], str]], ...] = (
     ("case", "left", lambda row: row.case),
     ("layout", "left", lambda row: layout(row.info)),
     ("tokens/s", "right", lambda row: number(row.info["tokens_per_s"], "{:,.1f}")),

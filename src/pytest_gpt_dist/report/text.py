@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import astuple
 
-from tabulate import tabulate
-
 from pytest_gpt_dist.report.columns import VERDICT_HEADERS
 from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document, Section, Table
+from pytest_gpt_dist.results.table import table
 
 
 def text_report(document: Document) -> str:
@@ -34,11 +33,11 @@ def _section(section: Section) -> Iterator[str]:
     yield _listed("Key findings", [f"{finding.about}: {finding.text}" for finding in section.key_findings])
     if section.verdicts:
         rows = [astuple(row) for row in section.verdicts]
-        yield "Verdicts\n" + tabulate(rows, headers=VERDICT_HEADERS, disable_numparse=True)
+        yield "Verdicts\n" + table(rows, VERDICT_HEADERS)
     if section.alerts:
         yield _listed("Alerts", [f"{alert.about}: {alert.text}" for alert in section.alerts])
-    for table in section.tables:
-        yield f"{table.title}. {table.about}\n{_table(table)}"
+    for part in section.tables:
+        yield f"{part.title}. {part.about}\n{_table(part)}"
     if group.gaps:
         yield _listed("What is missing", group.gaps)
 
@@ -47,10 +46,9 @@ def _listed(title: str, lines: tuple[str, ...] | list[str]) -> str:
     return "\n".join([title, *(f"  {line}" for line in lines)])
 
 
-def _table(table: Table) -> str:
-    return tabulate(
-        [[cell.text for cell in row] for row in table.rows],
-        headers=[column.header for column in table.columns],
-        disable_numparse=True,
-        colalign=[column.align for column in table.columns],
+def _table(part: Table) -> str:
+    return table(
+        [[cell.text for cell in row] for row in part.rows],
+        headers=[column.header for column in part.columns],
+        align=[column.align for column in part.columns],
     )

@@ -4,26 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tabulate import tabulate
-
 from pytest_gpt_dist.compare.verdict import Verdict
+from pytest_gpt_dist.errors import one_line
+from pytest_gpt_dist.results.table import Align, Style, table
 
 _HEADERS = ("case", "before tokens/s", "after tokens/s", "time", "interval", "detectable", "verdict", "why")
+_ALIGN: tuple[Align, ...] = ("left", "right", "right", "right", "right", "right", "left", "left")
 _NOTHING = "-"
-
-
 _LATENCIES = {"ttft_s": "TTFT", "itl_p95_s": "ITL p95"}
 
 
-def render_verdicts(verdicts: Sequence[Verdict], style: str = "simple") -> str:
-    """One row a case; ``style`` is tabulate's, such as ``github``."""
-    return tabulate(
-        [_cells(verdict) for verdict in verdicts],
-        headers=_HEADERS,
-        tablefmt=style,
-        disable_numparse=True,
-        colalign=("left", *["right"] * 5, "left", "left"),
-    )
+def render_verdicts(verdicts: Sequence[Verdict], style: Style = "text") -> str:
+    """Return a table with one row a verdict."""
+    return table([_cells(verdict) for verdict in verdicts], _HEADERS, _ALIGN, style)
 
 
 def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
@@ -40,7 +33,7 @@ def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
 
 def verdict_name(case: str, metric: str) -> str:
     """The case without its file, and of which of its latencies the verdict is, if of one."""
-    name = case.rpartition("::")[2]
+    name = one_line(case.rpartition("::")[2])
     return name if metric == "seconds_per_token" else f"{name} {_LATENCIES.get(metric, metric)}"
 
 

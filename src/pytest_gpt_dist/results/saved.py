@@ -1,20 +1,22 @@
-"""Saved sessions as a report needs them: each case with everything that it saved."""
+"""The one reader of the files that pytest-benchmark saves: what is foreign or damaged costs itself alone."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.results.text import LONGEST_PATH, REVISION_DIGITS, one_line
+from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
+from pytest_gpt_dist.results.checked import UNREADABLE, reason
+from pytest_gpt_dist.results.text import REVISION_DIGITS
 
-_OF_A_CASE = {"fingerprint", "launches", "tokens_per_s"}
-"""One of these makes an entry ours; which of them a damaged one lacks is said later."""
+_OF_A_CASE = ("fingerprint", "launches", "tokens_per_s")
 _NO_REPOSITORY = "unversioned"
+_NUMBERED = re.compile(r"\d{1,18}")
 
 
 @dataclass(frozen=True)
@@ -44,20 +46,76 @@ class SavedSessions:
     skipped: tuple[str, ...] = ()
 
 
-def read_saved(paths: Sequence[Path]) -> SavedSessions:
-    """Every case saved in files, and in the files below folders. What is damaged in a folder is named and skipped.
+def is_ours(info: object) -> TypeGuard[Mapping[str, Any]]:
+    """Return whether an entry's ``extra_info`` is a case of this package.
 
+    It takes two of the keys that all of them have: somebody else's benchmark may well have a fingerprint of its own,
+    and what one of ours has lost is damage that is worth a line.
+    """
+    return isinstance(info, Mapping) and sum(key in info for key in _OF_A_CASE) > 1
+
+
+def read_session(path: Path) -> SavedSessions:
+    """Return the cases of one file: of a test that was run again, the last attempt.
+
+    UsageError where the file cannot be read, or is none that pytest-benchmark saved.
+    """
+    place = one_line(path, LONGEST_PATH)
+    try:
+        # With or without a byte order mark, which editors add.
+        saved = json.loads(path.read_text(encoding="utf-8-sig"))
+        benchmarks = saved["benchmarks"]
+        if not isinstance(benchmarks, list):
+            raise TypeError
+    except OSError as error:
+        raise UsageError(f"{place} cannot be read: {error.strerror}") from None
+    except UNREADABLE as error:
+        raise UsageError(
+            f"{place} is damaged, or not saved by pytest-benchmark ({type(error).__name__})"
+        ) from None
+    saved_at = saved.get("datetime")
+    verdicts, nameless = _verdicts(saved.get("gpt_dist"))
+    cases: dict[str, SavedCase] = {}
+    skipped = [f"skipped: verdicts that name no case, in {place}"] if nameless else []
+    for benchmark in benchmarks:
+        if not isinstance(benchmark, dict) or not is_ours(info := benchmark.get("extra_info")):
+            continue
+        test = benchmark.get("fullname")
+        if not isinstance(test, str):
+            skipped.append(f"skipped: a case without a name, in {place}")
+            continue
+        cases[test] = SavedCase(
+            source=str(path),
+            test=test,
+            saved_at=saved_at if isinstance(saved_at, str) else "",
+            info=info,
+            verdicts=tuple(verdicts.get(test, ())),
+            revision=revision_of(saved.get("commit_info")),
+        )
+    return SavedSessions(tuple(cases.values()), tuple(skipped))
+
+
+def read_saved(paths: Sequence[Path]) -> SavedSessions:
+    """Return every case saved in files, and in the files below folders.
+
+    What is damaged in a folder is named and skipped.
     UsageError for a file given by name that cannot be read, and where there is no case at all.
     """
     cases: list[SavedCase] = []
     skipped: list[str] = []
     for path in paths:
-        for file in _files(path, skipped):
+        if not os.path.isdir(path):  # which, unlike Path's, raises nothing: reading says what is wrong
+            found = read_session(path)
+            cases += found.cases
+            skipped += found.skipped
+            continue
+        require_folder(path)
+        files, unseen = files_below(path)
+        skipped += unseen
+        for file in sorted(files):
             try:
-                found = _read(file)
+                found = read_session(file)
             except UsageError as error:
-                if file == path:
-                    raise
                 skipped.append(f"skipped: {error}")
             else:
                 cases += found.cases
@@ -68,61 +126,62 @@ def read_saved(paths: Sequence[Path]) -> SavedSessions:
     return SavedSessions(tuple(cases), tuple(skipped))
 
 
+def require_folder(path: Path) -> None:
+    """Raise UsageError where a folder that was given by name cannot be looked into."""
+    try:
+        os.scandir(path).close()
+    except OSError as error:
+        raise UsageError(f"{one_line(path, LONGEST_PATH)} cannot be read: {error.strerror}") from None
+
+
+def files_below(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the JSON files below a folder, and a line for each folder there that cannot be looked into."""
+    unseen: list[str] = []
+
+    def refused(error: OSError) -> None:
+        unseen.append(f"skipped: {one_line(error.filename, LONGEST_PATH)} cannot be read: {error.strerror}")
+
+    files = [
+        Path(inner) / name
+        for inner, _, names in os.walk(folder, onerror=refused)
+        for name in names
+        if name.endswith(".json")
+    ]
+    return files, unseen
+
+
+def newest_first(files: Iterable[Path]) -> list[Path]:
+    """Return files in the order of pytest-benchmark's numbers, the highest first, before these what has none."""
+
+    def age(path: Path) -> tuple[float, str, str]:
+        numbered = _NUMBERED.match(path.name)
+        return (int(numbered[0]) if numbered else float("inf"), path.name, str(path))
+
+    return sorted(files, key=age, reverse=True)
+
+
 def revision_of(commit_info: Any) -> str:
-    """What pytest-benchmark saved of the code's revision, in short; empty where it was no repository."""
+    """Return what pytest-benchmark saved of the code's revision, in short; empty where it was no repository."""
     told = commit_info if isinstance(commit_info, dict) else {}
-    named = str(told.get("id") or _NO_REPOSITORY)
+    named = one_line(told.get("id") or _NO_REPOSITORY)
     if named == _NO_REPOSITORY:
         return ""
     return named[:REVISION_DIGITS] + (" with uncommitted changes" if told.get("dirty") else "")
 
 
-def _files(path: Path, skipped: list[str]) -> list[Path]:
-    """The path, or the JSON files below it; what of a folder cannot be looked into is a line in ``skipped``."""
-    if not os.path.isdir(path):  # which, unlike Path's, raises nothing: reading says what is wrong
-        return [path]
-
-    def refused(error: OSError) -> None:
-        line = f"{one_line(error.filename, LONGEST_PATH)} cannot be read: {error.strerror}"
-        if Path(error.filename) == path:
-            raise UsageError(line)
-        skipped.append(f"skipped: {line}")
-
-    found = [
-        Path(folder) / name
-        for folder, _, names in os.walk(path, onerror=refused)
-        for name in names
-        if name.endswith(".json")
-    ]
-    return sorted(found)
+def unusable(saved: SavedCase, error: BaseException) -> UsageError:
+    """Return what to say of a case that these entries make no sense of, the reason first."""
+    where = one_line(saved.source, LONGEST_PATH)
+    return UsageError(f"not usable ({reason(error)}): {one_line(saved.test)} in {where}")
 
 
-def _read(path: Path) -> SavedSessions:
-    """The cases of one file; a file may hold anybody's benchmarks."""
-    name = one_line(path, LONGEST_PATH)
-    try:
-        saved = json.loads(path.read_text(encoding="utf-8-sig"))
-        saved_at = str(saved.get("datetime", ""))
-        revision = revision_of(saved.get("commit_info"))
-        verdicts = list(saved.get("gpt_dist", {}).get("verdicts", []))
-        named = [verdict for verdict in verdicts if isinstance(verdict, dict) and "case" in verdict]
-        cases = tuple(
-            SavedCase(
-                source=str(path),
-                test=str(benchmark["fullname"]),
-                saved_at=saved_at,
-                info=benchmark["extra_info"],
-                verdicts=tuple(verdict for verdict in named if verdict["case"] == benchmark["fullname"]),
-                revision=revision,
-            )
-            for benchmark in saved["benchmarks"]
-            if not _OF_A_CASE.isdisjoint(benchmark["extra_info"])
-        )
-    except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise UsageError(
-            f"{name} is damaged, or not saved by pytest-benchmark ({type(error).__name__})"
-        ) from None
-    nameless = len(named) < len(verdicts)
-    return SavedSessions(cases, (f"skipped: verdicts that name no case, in {name}",) if nameless else ())
+def _verdicts(told: Any) -> tuple[dict[str, list[Mapping[str, Any]]], bool]:
+    """Return a session's verdicts by case, and whether there were some that name none."""
+    saved = told.get("verdicts", []) if isinstance(told, dict) else [] if told is None else told
+    by_case: dict[str, list[Mapping[str, Any]]] = {}
+    if not isinstance(saved, list):
+        return by_case, True
+    for verdict in saved:
+        if isinstance(verdict, dict) and isinstance(verdict.get("case"), str):
+            by_case.setdefault(verdict["case"], []).append(verdict)
+    return by_case, sum(map(len, by_case.values())) < len(saved)

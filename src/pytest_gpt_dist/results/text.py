@@ -1,33 +1,77 @@
-"""How texts that others wrote, and many names, come into one line of bounded length."""
+"""How texts come to where people read them: into Markdown, into a terminal's encoding, and many into a line."""
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Sequence
 
-LONGEST_PATH = 4096
 REVISION_DIGITS = 12
-_LONGEST = 200
 _MOST_NAMED = 3
+_MOST_LINES = 10
 _MOST_DIGITS = 4
 
+# Underscores inside a word are no emphasis, and brackets no link without an address: case names are full of both.
+_MARKUP = re.compile(r"[\\`*{}<>|#~&@$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|\bwww(?=\.)")
+_BEGINNING = re.compile(r"^(\s*\d*)([-+=.)\[])")
 
-def one_line(value: object, longest: int = _LONGEST) -> str:
-    """A text as it can stand in a cell, on a terminal and in a picture: printable, one line, and of bounded length."""
-    printable = "".join(mark if mark.isprintable() else " " for mark in str(value)[: 4 * longest])
-    text = " ".join(printable.split())
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+STAND_INS = "gpt_dist_stand_ins"
+"""Name of the handler of encoding errors that writes what an encoding lacks in ASCII, for people."""
+_IN_ASCII = {
+    "·": "-", "×": "x", "–": "-", "—": "-", "…": "...", "→": "->", "≥": ">=", "≤": "<=", "±": "+-", "−": "-",
+    "°": "deg ", "√": "sqrt", "÷": "/", "µ": "u", "‘": "'", "’": "'", "“": '"', "”": '"',
+}  # fmt: skip
 
 
 def first_of(names: Sequence[str], separator: str = ", ") -> str:
-    """The first three, and how many more there are."""
+    """Return the first three, and how many more there are."""
     more = len(names) - _MOST_NAMED
     return separator.join([*names[:_MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])
 
 
+def first_lines(lines: Sequence[str]) -> tuple[str, ...]:
+    """Return the first ten, and a line with how many more there are."""
+    more = len(lines) - _MOST_LINES
+    return (*lines[:_MOST_LINES], *([f"and {more} more such lines"] if more > 0 else []))
+
+
 def share(value: float, target: float) -> str:
-    """In percent, with as many digits as show on which side of a target it is."""
+    """Return a share in percent, with as many digits as show on which side of a target it is."""
     for digits in range(_MOST_DIGITS):
         text = f"{value:.{digits}%}"
         if (float(text[:-1]) / 100 >= target) == (value >= target):
             return text
     return f"{value:.{_MOST_DIGITS}%}"
+
+
+def escape(text: str) -> str:
+    """Return a text inside a line, with entities for all that Markdown, or GitHub's, could take for markup."""
+    return _MARKUP.sub(lambda found: "".join(map(_entity, found[0])), text)
+
+
+def escape_line(text: str) -> str:
+    """Return a text that a line begins with, where more is markup: lists, tasks, underlines of headings."""
+    return _BEGINNING.sub(lambda found: found[1] + _entity(found[2]), escape(text))
+
+
+def encodable(text: str, encoding: str) -> str:
+    """Return a text with stand-ins for what an encoding lacks."""
+    return text.encode(encoding, STAND_INS).decode(encoding)
+
+
+def _entity(mark: str) -> str:
+    return f"&#{ord(mark)};"
+
+
+def _stand_in(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_IN_ASCII.get(mark) or _escaped(mark) for mark in lacking), error.end
+
+
+def _escaped(mark: str) -> str:
+    return mark.encode("ascii", "backslashreplace").decode()
+
+
+codecs.register_error(STAND_INS, _stand_in)
