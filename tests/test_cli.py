@@ -73,6 +73,14 @@ def test_plan_shows_how_each_strategy_divides_a_model(capsys: pytest.CaptureFixt
         (["plan", "--model", "gpt2-xxl"], "did you mean gpt2-xl"),
         (["plan", "--dtype", "int3"], "dtype 'int3' is not supported"),
         (["compare", "nothing.json", "nowhere.json"], "nowhere.json cannot be read"),
+        (
+            ["compare", "--min-effect=nan", "a", "b"],
+            "min_effect is nan: give the smallest slowdown that matters",
+        ),
+        (["compare", "--min-effect=inf", "a", "b"], "min_effect is inf: give"),
+        (["compare", "--min-effect=-0.1", "a", "b"], "min_effect is -0.1: give"),
+        (["compare", f"--min-effect={'9' * 100_000}x", "a", "b"], "is no number"),
+        (["dataset", "generate", "--output=a", f"--samples={'9' * 100_000}"], "invalid int value"),
         (["guess"], "invalid choice"),
     ],
 )
@@ -92,6 +100,45 @@ def test_wrong_usage_is_one_line_and_exit_status_4(arguments: list[str], said: s
     assert done.returncode == 4
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+    assert len(done.stderr) < 1000
+
+
+def test_a_session_compared_with_itself_is_said_and_exit_status_4(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    new = saved(tmp_path / "new.json", 1.0)
+    copied = saved(tmp_path / "copied.json", 1.0)
+    for base in (new, copied):
+        assert main(["compare", str(base), str(new)]) == 4
+        assert capsys.readouterr() == (
+            "",
+            f"gpt-dist compare: {new} is no baseline for itself: give a session from before it as BASE\n",
+        )
+    older = saved(tmp_path / "older.json", 1.1)
+    assert main(["compare", str(new), str(older), str(new)]) == 0
+
+
+def test_what_cannot_be_read_of_a_folder_is_said_beside_the_verdicts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "base"
+    folder.mkdir()
+    saved(folder / "0001.json", 1.0)
+    for number in range(2, 20):
+        (folder / f"{number:04}.json").write_text("[" * 10_000)
+    assert main(["compare", str(folder), str(saved(tmp_path / "new.json", 1.0))]) == 0
+    printed = capsys.readouterr()
+    assert "1 unchanged" in printed.out or "1 inconclusive" in printed.out
+    assert printed.err.splitlines()[0].startswith(f"skipped: {folder / '0019.json'} is damaged")
+    assert printed.err.splitlines()[-1] == "and 8 more such lines"
+
+
+def test_a_terminal_that_is_not_utf_8_gets_the_table_with_stand_ins(tmp_path: Path) -> None:
+    with started(["plan", "--model=gpt2", "--gpus=2"], PYTHONIOENCODING="ascii") as process:
+        printed, said = process.communicate(timeout=60)
+    assert said == ""
+    assert "dp2-pp1-tp1" in printed
+    assert "\\" not in printed
 
 
 def test_a_slower_session_is_regressed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -125,7 +172,9 @@ def test_a_session_in_the_folder_of_earlier_ones_is_not_its_own_baseline(
 ) -> None:
     new = saved(tmp_path / "new.json", 1.0)
     assert main(["compare", str(tmp_path), str(new)]) == 0
-    assert "1 no-baseline" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "1 no-baseline" in printed
+    assert "no other saved session has this case" in printed
 
 
 def test_many_launches_are_compared_with_those_of_the_newest_session(

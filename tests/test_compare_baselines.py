@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.compare.baselines import (
@@ -207,6 +207,7 @@ def test_the_session_that_is_judged_is_none_of_its_baselines(tmp_path: Path) -> 
     assert (found.cases, found.with_current) == ((), True)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.floats(1e-12, 1e9), min_size=1, max_size=3), min_size=2, max_size=6),
     st.integers(1, 10_000),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.options import read_options
 from pytest_gpt_dist.settings import (
+    Declaration,
     Options,
     check_argument,
     declarations,
@@ -369,3 +370,13 @@ def test_the_repositorys_own_run_keeps_raw_samples(pytestconfig: pytest.Config) 
     project = tomllib.loads(Path(pytestconfig.rootpath, "pyproject.toml").read_text())
     flags = project["tool"]["pytest"]["ini_options"]["addopts"]
     assert {"--benchmark-autosave", "--benchmark-save-data"} <= set(flags)
+
+
+NUMBERS = [(name, how) for name, how in declarations() if how.ini in ("int", "float")]
+
+
+@pytest.mark.parametrize(("name", "how"), NUMBERS, ids=[name for name, _ in NUMBERS])
+def test_no_number_is_negative_infinite_or_none(name: str, how: Declaration) -> None:
+    for wrong in ("-1",) if how.ini == "int" else ("-1.0", "nan", "inf", "-inf"):
+        with pytest.raises(ValueError, match="expected"):
+            how.check(int(wrong) if how.ini == "int" else float(wrong))

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.compare.baselines import MeasuredCase, judge_session, read_baselines, read_cases
@@ -72,6 +72,7 @@ SESSION: dict[str, Any] = {
 PLACES = [place for place in places(SESSION) if len(place) > 1 or place[:1] not in ((), ("benchmarks",))]
 
 
+@settings(deadline=None)  # a file each, on machines that do much else
 @given(place=st.sampled_from(PLACES), value=ANYTHING)
 def test_any_value_in_any_place_costs_at_most_its_own_entry(
     tmp_path_factory: pytest.TempPathFactory, place: tuple[Any, ...], value: Any
@@ -119,11 +120,11 @@ def test_no_file_is_read_twice_and_no_case_compared_with_every_other(
 ) -> None:
     read: list[Path] = []
     compared: list[object] = []
-    read_text, equal = Path.read_text, MeasuredCase.__eq__
+    read_bytes, equal = Path.read_bytes, MeasuredCase.__eq__
 
-    def reading(path: Path, **named: Any) -> str:
+    def reading(path: Path) -> bytes:
         read.append(path)
-        return read_text(path, **named)
+        return read_bytes(path)
 
     def comparing(one: MeasuredCase, two: object) -> bool:
         compared.append(one)
@@ -132,7 +133,7 @@ def test_no_file_is_read_twice_and_no_case_compared_with_every_other(
     for number in range(50):
         cases = [entry(f"b.py::{case}", launches=[[1 + number / 100]]) for case in range(3)]
         (tmp_path / f"{number}.json").write_text(json.dumps({"benchmarks": cases}))
-    monkeypatch.setattr(Path, "read_text", reading)
+    monkeypatch.setattr(Path, "read_bytes", reading)
     monkeypatch.setattr(MeasuredCase, "__eq__", comparing)
     found = read_baselines([tmp_path], [MeasuredCase("new", {}, (1.0,))])
     assert len(found.cases) == 150

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from heapq import heappush, heappushpop
 from pathlib import Path
 from statistics import median
+from types import MappingProxyType
 from typing import Any
 
 from pytest_gpt_dist.compare.stored import judge_stored, no_baseline
@@ -29,7 +30,7 @@ class MeasuredCase:
 
     ``saved_at`` is when its session was saved, as pytest-benchmark writes it: ISO 8601 in UTC, so that text
     sorts by time; empty for what is not saved yet. ``disturbances`` are the marks after which its times do
-    not compare.
+    not compare. ``key`` stands for the fingerprint, and is equal for equal ones.
     """
 
     name: str
@@ -37,25 +38,39 @@ class MeasuredCase:
     launches: tuple[float, ...]
     saved_at: str = ""
     disturbances: tuple[str, ...] = ()
+    key: Hashable = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.key is None:
+            object.__setattr__(self, "key", checked.frozen(self.fingerprint))
 
     @classmethod
-    def of(cls, name: str, info: Mapping[str, Any], saved_at: str = "") -> MeasuredCase:
-        """Return the case that saved these entries. UsageError, with the reason, where they are damaged."""
+    def of(
+        cls, name: str, info: Mapping[str, Any], saved_at: str = "", like: MeasuredCase | None = None
+    ) -> MeasuredCase:
+        """Return the case that saved these entries. UsageError, with the reason, where they are damaged.
+
+        Nearly always the fingerprint is that of ``like``, another result of the case, and then takes no more memory.
+        """
         try:
+            fingerprint = checked.entries(info["fingerprint"])
+            if like is None or like.fingerprint != fingerprint:
+                like = None
             return cls(
                 name,
-                checked.fingerprint(info["fingerprint"]),
+                fingerprint if like is None else like.fingerprint,
                 tuple(map(median, checked.launches(info["launches"]))),
                 saved_at,
                 disturbing(checked.maybe(checked.names, info.get("marks")) or ()),
+                None if like is None else like.key,
             )
         except checked.UNREADABLE as error:
             raise UsageError(checked.reason(error)) from None
 
-    @cached_property
+    @property
     def identity(self) -> Hashable:
         """What agrees for the results of one case on one machine, and for no others."""
-        return self.name, checked.frozen(self.fingerprint)
+        return self.name, self.key
 
     @cached_property
     def result(self) -> Hashable:
@@ -94,12 +109,12 @@ def read_baselines(
             files += found
             skipped += unseen
         else:
-            session = read_cases(base)
+            session = read_cases(base, sought.known)
             skipped += session.skipped
             sought.add(session.cases)
     for path in newest_first(files):
         try:
-            session = read_cases(path, with_regressed=False)
+            session = read_cases(path, sought.known, with_regressed=False)
         except UsageError as error:
             skipped.append(f"skipped: {error}")
             continue
@@ -111,8 +126,13 @@ def read_baselines(
     return Baselines(tuple(sought.found.values()), tuple(skipped), sought.with_current)
 
 
-def read_cases(path: Path, *, with_regressed: bool = True) -> Baselines:
-    """Return the cases of one file. UsageError where pytest-benchmark did not save it, or it is half written."""
+def read_cases(
+    path: Path, known: Mapping[str, MeasuredCase] = MappingProxyType({}), *, with_regressed: bool = True
+) -> Baselines:
+    """Return the cases of one file. UsageError where pytest-benchmark did not save it, or it is half written.
+
+    ``known`` are other results by name, with which they share what is equal.
+    """
     session = read_session(path)
     cases: list[MeasuredCase] = []
     skipped = list(session.skipped)
@@ -120,7 +140,7 @@ def read_cases(path: Path, *, with_regressed: bool = True) -> Baselines:
         if not with_regressed and any(verdict.get("kind") == "regressed" for verdict in saved.verdicts):
             continue
         try:
-            cases.append(MeasuredCase.of(saved.test, saved.info, saved.saved_at))
+            cases.append(MeasuredCase.of(saved.test, saved.info, saved.saved_at, known.get(saved.test)))
         except UsageError as error:
             skipped.append(f"left out: {unusable(saved, error)}")
     return Baselines(tuple(cases), tuple(skipped))
@@ -131,6 +151,7 @@ class _Sought:
 
     def __init__(self, current: Sequence[MeasuredCase], own: Collection[Hashable]) -> None:
         self.found: dict[Hashable, MeasuredCase] = {}
+        self.known = {case.name: case for case in current}
         self.with_current = False
         self._own = own
         self._newest: dict[Hashable, list[str]] = {case.identity: [] for case in current}
@@ -148,6 +169,7 @@ class _Sought:
                 self.with_current = True
             elif case.result not in self.found:
                 self.found[case.result] = case
+                self.known[case.name] = case
                 newer = self._is_among_newest(case) or newer
         return newer
 

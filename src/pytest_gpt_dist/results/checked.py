@@ -26,6 +26,7 @@ _LARGEST = 1e30
 _SHORTEST_S, _LONGEST_S = 1e-12, 1e9
 """Seconds a token. No machine is beyond, and no ratio, logarithm or square of times between them overflows."""
 _MOST_NESTED = 8
+_SIMPLE = (str, int, float, type(None))
 
 
 def reason(error: BaseException) -> str:
@@ -62,7 +63,7 @@ def positive(value: Any) -> float:
 
 def time_s(value: Any) -> float:
     """Return seconds per token that a machine can take."""
-    if not isinstance(value, float | int) or not _SHORTEST_S <= value <= _LONGEST_S or value is True:
+    if not isinstance(value, (float, int)) or not _SHORTEST_S <= value <= _LONGEST_S or value is True:
         raise ValueError(f"{quoted(value)} is no time")
     return float(value)
 
@@ -123,18 +124,20 @@ def fingerprint(value: Any) -> Mapping[str, Any]:
 
 def frozen(value: Any, most_nested: int = _MOST_NESTED) -> Hashable:
     """Return a key that is equal for equal JSON values, whether a sequence is a list or a tuple."""
-    if isinstance(value, Mapping):
-        return frozenset((key, frozen(each, _inside(most_nested))) for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return tuple(frozen(each, _inside(most_nested)) for each in value)
-    hash(value)
-    return value  # type: ignore[no-any-return]
-
-
-def _inside(most_nested: int) -> int:
+    if isinstance(value, _SIMPLE):
+        return value
     if most_nested == 0:
         raise ValueError(f"values are nested more than {_MOST_NESTED} times")
-    return most_nested - 1
+    inside = most_nested - 1
+    if isinstance(value, list | tuple):
+        return tuple([frozen(each, inside) for each in value])
+    # Nearly all values are simple, and of a thousand sessions there are hundreds of thousands.
+    return frozenset(
+        [
+            (key, each if isinstance(each, _SIMPLE) else frozen(each, inside))
+            for key, each in entries(value).items()
+        ]
+    )
 
 
 def _listed(values: Any) -> list[Any] | tuple[Any, ...]:

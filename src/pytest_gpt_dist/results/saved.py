@@ -46,13 +46,13 @@ class SavedSessions:
     skipped: tuple[str, ...] = ()
 
 
-def is_ours(info: object) -> TypeGuard[Mapping[str, Any]]:
+def is_ours(info: object) -> TypeGuard[dict[str, Any]]:
     """Return whether an entry's ``extra_info`` is a case of this package.
 
     It takes two of the keys that all of them have: somebody else's benchmark may well have a fingerprint of its own,
     and what one of ours has lost is damage that is worth a line.
     """
-    return isinstance(info, Mapping) and sum(key in info for key in _OF_A_CASE) > 1
+    return isinstance(info, dict) and sum([key in info for key in _OF_A_CASE]) > 1
 
 
 def read_session(path: Path) -> SavedSessions:
@@ -62,8 +62,9 @@ def read_session(path: Path) -> SavedSessions:
     """
     place = one_line(path, LONGEST_PATH)
     try:
-        # With or without a byte order mark, which editors add.
-        saved = json.loads(path.read_text(encoding="utf-8-sig"))
+        saved = json.loads(
+            path.read_bytes()
+        )  # as bytes, with or without a byte order mark, which editors add
         benchmarks = saved["benchmarks"]
         if not isinstance(benchmarks, list):
             raise TypeError
@@ -74,6 +75,7 @@ def read_session(path: Path) -> SavedSessions:
             f"{place} is damaged, or not saved by pytest-benchmark ({type(error).__name__})"
         ) from None
     saved_at = saved.get("datetime")
+    revision = revision_of(saved.get("commit_info"))
     verdicts, nameless = _verdicts(saved.get("gpt_dist"))
     cases: dict[str, SavedCase] = {}
     skipped = [f"skipped: verdicts that name no case, in {place}"] if nameless else []
@@ -90,7 +92,7 @@ def read_session(path: Path) -> SavedSessions:
             saved_at=saved_at if isinstance(saved_at, str) else "",
             info=info,
             verdicts=tuple(verdicts.get(test, ())),
-            revision=revision_of(saved.get("commit_info")),
+            revision=revision,
         )
     return SavedSessions(tuple(cases.values()), tuple(skipped))
 
