@@ -122,7 +122,16 @@ def test_another_machine_is_no_baseline_and_the_keys_are_named(tmp_path: Path, s
 
 def test_a_damaged_baseline_is_named_and_skipped(tmp_path: Path, storage: Path) -> None:
     (file,) = storage.rglob("*.json")
+    saved = json.loads(file.read_text())
+    damaged = saved["benchmarks"][0] | {"fullname": "damaged"}
+    damaged["extra_info"] = damaged["extra_info"] | {"launches": [[10**400]]}
+    theirs = {"fullname": "theirs", "extra_info": {"fingerprint": "a1b2"}}
+    file.write_text(json.dumps(saved | {"benchmarks": [theirs, damaged, *saved["benchmarks"]]}))
     (file.parent / "0002_half.json").write_text(file.read_text()[:100])
+    (file.parent / "0003_nested.json").write_text("[" * 100_000)
     session = judge(tmp_path, storage)
-    assert "0002_half.json is damaged" in session.output
+    for name in ("0002_half", "0003_nested"):
+        assert f"{name}.json is damaged" in session.output
+    assert "is no time): damaged in " in session.output
+    assert "Traceback" not in session.output
     assert "no-baseline" not in kinds(session).values()

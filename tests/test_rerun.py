@@ -1,0 +1,50 @@
+"""Tests that are run again within a session: the last attempt counts, once."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pytest_gpt_dist.compare.judging import Judged, TimedCase
+from pytest_gpt_dist.gate import Gate
+from pytest_gpt_dist.settings import Options
+from pytest_gpt_dist.summary import Summary
+from saved_cases import INFO
+
+
+def report(tokens_per_s: float) -> pytest.TestReport:
+    info = INFO | {"tokens_per_s": tokens_per_s}
+    return cast(pytest.TestReport, SimpleNamespace(nodeid="t.py::test_x", gpt_dist=info))
+
+
+def test_the_gate_judges_the_last_attempt() -> None:
+    judged: list[TimedCase] = []
+
+    def judge(cases: list[TimedCase]) -> Judged:
+        judged.extend(cases)
+        return Judged(())
+
+    config = cast(Any, SimpleNamespace(getoption=lambda name: "nowhere"))
+    gate = Gate(config, Options())
+    gate._judge = cast(Any, judge)
+    for tokens_per_s in (1.0, 2.0):
+        gate.pytest_runtest_logreport(report(tokens_per_s))
+    _ = gate.judged
+    assert [(case.name, case.info["tokens_per_s"]) for case in judged] == [("t.py::test_x", 2.0)]
+
+
+def test_the_table_has_the_last_attempt() -> None:
+    summary = Summary(untimed=None)
+    for tokens_per_s in (1.0, 2.0):
+        summary.pytest_runtest_logreport(report(tokens_per_s))
+    lines: list[str] = []
+    config = SimpleNamespace(get_terminal_writer=lambda: None)
+    reporter = SimpleNamespace(
+        config=config,
+        ensure_newline=lambda: None,
+        section=lambda *args, **named: None,
+        write_line=lines.append,
+    )
+    summary.pytest_terminal_summary(cast(Any, reporter), 0)
+    (row,) = [line.split() for line in lines if line.startswith("test_x")]
+    assert row[2] == "2.0"
