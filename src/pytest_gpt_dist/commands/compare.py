@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from argparse import Namespace
 from dataclasses import replace
@@ -25,7 +26,7 @@ def run(given: Namespace) -> int:
     if not new.cases:
         raise UsageError(_nothing_to_judge(given, new.skipped))
     earlier = read_baselines(given.base, new.cases, current_is_saved=True)
-    if earlier.with_current and not earlier.cases and not any(base.is_dir() for base in given.base):
+    if earlier.with_current and not earlier.cases and not any(map(os.path.isdir, given.base)):
         raise UsageError(f"{given.new} is no baseline for itself: give a session from before it as BASE")
     for line in first_lines([*new.skipped, *earlier.skipped]):
         print(line, file=sys.stderr)

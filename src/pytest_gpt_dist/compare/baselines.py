@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -104,7 +105,7 @@ def read_baselines(
     files: list[Path] = []
     skipped: list[str] = []
     for base in bases:
-        if base.is_dir():
+        if os.path.isdir(base):  # which, unlike Path's, raises nothing: reading says what is wrong
             found, unseen = files_below(base)
             files += found
             skipped += unseen

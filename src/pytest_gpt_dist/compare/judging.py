@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ class BySavedSessions:
     def __call__(self, cases: Sequence[TimedCase]) -> Judged:
         """Read the folder and judge; a folder that is not there holds no session."""
         measured = [MeasuredCase.of(case.name, case.info) for case in cases]
-        baselines = read_baselines([self.folder], measured) if self.folder.is_dir() else Baselines(())
+        baselines = read_baselines([self.folder], measured) if os.path.isdir(self.folder) else Baselines(())
         verdicts = judge_session(measured, baselines.cases, _min_effects(cases))
         return Judged(tuple(verdicts), notes=first_lines(baselines.skipped))
 
