@@ -37,22 +37,24 @@ class Gate:
         self._config = config
         self._options = options
         self._judge = make_judge(config, options)
-        self._cases: list[TimedCase] = []
+        self._cases: dict[str, TimedCase] = {}
 
     @cached_property
     def judged(self) -> Judged:
         """First asked for before this session is saved, so never judged against itself."""
-        judged = self._judge(self._cases)
+        judged = self._judge(list(self._cases.values()))
         for verdict in judged.verdicts:
             self._config.hook.pytest_gpt_dist_verdict(verdict=verdict)
         return judged
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what was timed."""
+        """Keep what was timed; of a test that is run again, what its last attempt did."""
+        if report.when == "setup":
+            self._cases.pop(report.nodeid, None)
         info = getattr(report, "gpt_dist", None)
         if info is not None and info["tokens_per_s"] is not None:
             min_effect = getattr(report, "gpt_dist_min_effect", self._options.min_effect)
-            self._cases.append(TimedCase(report.nodeid, info, min_effect))
+            self._cases[report.nodeid] = TimedCase(report.nodeid, info, min_effect)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:

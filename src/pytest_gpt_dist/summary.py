@@ -15,15 +15,18 @@ class Summary:
 
     def __init__(self, untimed: str | None) -> None:
         self._untimed = untimed
-        self._notes: list[str] = []
-        self._saved: list[tuple[str, dict[str, Any]]] = []
+        self._notes: dict[str, list[str]] = {}
+        self._saved: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what a case saved."""
-        if hasattr(report, "gpt_dist_note"):
-            self._notes.append(f"{report.nodeid.rpartition('::')[2]}: {report.gpt_dist_note}")
+        """Keep what a case saved; of a test that is run again, what its last attempt did."""
+        if report.when == "setup":
+            self._notes.pop(report.nodeid, None)
+            self._saved.pop(report.nodeid, None)
+        if hasattr(report, "gpt_dist_notes"):
+            self._notes[report.nodeid] = report.gpt_dist_notes
         if hasattr(report, "gpt_dist"):
-            self._saved.append((report.nodeid, report.gpt_dist))
+            self._saved[report.nodeid] = report.gpt_dist
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(
@@ -35,11 +38,12 @@ class Summary:
         from pytest_gpt_dist.report.alerts import alert_lines
         from pytest_gpt_dist.report.table import Row, render
 
-        rows = [Row(nodeid.rpartition("::")[2], info) for nodeid, info in self._saved]
+        rows = [Row(_name(nodeid), info) for nodeid, info in self._saved.items()]
+        notes = [f"{_name(nodeid)}: {note}" for nodeid, notes in self._notes.items() for note in notes]
         terminalreporter.ensure_newline()
         terminalreporter.section("gpt-dist", sep="-", blue=True)
         terminalreporter.write_line(render(rows))
-        for line in (*alert_lines([info for _, info in self._saved]), *self._notes):
+        for line in (*alert_lines(list(self._saved.values())), *notes):
             terminalreporter.write_line(line)
         if self._untimed is not None:
             terminalreporter.write_line(
@@ -47,3 +51,7 @@ class Summary:
             )
         elif exitstatus == pytest.ExitCode.INTERRUPTED:
             terminalreporter.write_line("What is finished is kept: --gpt-resume measures the rest alone.")
+
+
+def _name(nodeid: str) -> str:
+    return nodeid.rpartition("::")[2]
