@@ -80,9 +80,8 @@ class KeptWeights:
         if self._full:
             return
         path = self._path(part, parameters)
-        aside = path.with_suffix(
-            f".{token_hex(8)}"
-        )  # process ids are not unique where containers share folders
+        # Process ids are not unique where containers share a folder.
+        aside = path.with_suffix(f".{token_hex(8)}")
         try:
             with aside.open("wb") as file:
                 for parameter in parameters:
