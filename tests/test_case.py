@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from made_case import CASE
+from pytest_gpt_dist.engines.batching import plan
 from pytest_gpt_dist.measure import case as module
 
 
 def test_a_case_is_planned_once_and_stays_the_same_case(monkeypatch: pytest.MonkeyPatch) -> None:
     planned: list[Any] = []
-    plan = module.plan
 
     def planning(requests: Any, *args: Any, **kwargs: Any) -> Any:
         planned.append(kwargs["batching"])
