@@ -37,7 +37,7 @@ def measure(options: Options, gpus: int, pairs: int) -> tuple[list[Pair], float,
     with TemporaryDirectory() as folder:
         bench = Bench(options, registry, Path(folder), timed=True)
         runners = [
-            CaseRunner(bench, bench.machine, Path(folder), Watching(sampled=sampled))
+            CaseRunner(bench, bench.machine, lambda: Path(folder), Watching(sampled=sampled))
             for sampled in (False, True)
         ]
         try:

@@ -21,7 +21,7 @@ def test_the_log_is_closed_though_the_other_side_cannot_be(
     monkeypatch.setattr(Against, "close", busy)
     bench = Bench(Options(device="cpu", log_dir=str(tmp_path)), Registry(), tmp_path, timed=False)
     bench.open_log()
-    bench.against = Against(Named("main"), OWN, {}, None)
+    monkeypatch.setattr(bench, "_against", Against(Named("main"), OWN, {}, None))
     with pytest.raises(OSError, match="busy"):
         bench.close()
     assert logging.getLogger("pytest_gpt_dist").handlers == []

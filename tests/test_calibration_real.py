@@ -161,7 +161,9 @@ def test_a_pool_is_not_continued_in_another_order(tmp_path: Path) -> None:
 
 def test_pairs_have_the_order_of_a_session() -> None:
     for couples in (null_couples(natives(POOL)), *(slowed_couples(POOL, name) for name in SLOWED)):
-        for window in paired_windows(couples):
+        windows = paired_windows(couples)
+        assert windows
+        for window in windows:
             first_is_before = [couple.before.start_s < couple.after.start_s for couple in window]
             assert first_is_before == [first == "before" for first, _ in ORDER]
 
@@ -194,7 +196,9 @@ def test_no_launch_is_in_two_windows_of_one_kind() -> None:
 
 
 def test_the_new_session_is_the_last_one() -> None:
-    for window in (*null_sessions(natives(POOL), 10, 3), *slowed_sessions(POOL, "slower5", 10, 3)):
+    kinds = (null_sessions(natives(POOL), 10, 3), slowed_sessions(POOL, "slower5", 10, 3))
+    assert all(kinds)
+    for window in (window for windows in kinds for window in windows):
         starts_s = [launch.start_s for session in (*window.earlier, window.now) for launch in session]
         assert [len(window.earlier), len(window.now), len(starts_s)] == [10, 3, 33]
         assert starts_s == sorted(starts_s)
@@ -211,6 +215,7 @@ def test_evened_launches_differ_by_noise_alone() -> None:
 
 
 def test_true_effects_are_found(evaluation: Evaluation) -> None:
+    assert [effect.engine for effect in evaluation.effects] == list(SLOWED)
     for effect in evaluation.effects:
         assert effect.low < TRUTH[effect.engine] - 1 < effect.high
         assert effect.pairs == 50

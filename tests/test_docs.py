@@ -31,6 +31,8 @@ def test_the_declared_keys_are_those_of_a_timed_case() -> None:
 
 def test_no_row_of_a_table_has_more_cells_than_its_header() -> None:
     for page, write in PAGES.items():
-        for table in re.findall(r"(?:^\|.*\n)+", write(), re.MULTILINE):
+        tables = re.findall(r"(?:^\|.*\n)+", write(), re.MULTILINE)
+        assert tables, page
+        for table in tables:
             widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
             assert len(widths) == 1, f"{page}: {table}"

@@ -122,7 +122,7 @@ def generate(
         else made.generate(batches, make_chooser(each, vocabulary, mesh))
         for each in (SAMPLED, PENALISED)
     )
-    left = [path.name for path in Path(tempfile.gettempdir()).glob(f"gpt-dist-session-{os.getpid()}-*")]
+    left = [path.name for path in Path(tempfile.gettempdir()).glob(f"gpt-dist-scratch-{os.getpid()}-*")]
     run = Run(tokens, sampled, penalised, notes.events, made.parameter_bytes, dict(made.configuration), left)
     made.close()
     return run

@@ -16,7 +16,7 @@ SOURCE = ModelSource(GPT2_MINI.config, None, 0, "bfloat16")
 
 
 def keeping(folder: Path, device: str = "cpu", *, cases: int = 1, paired: bool = False) -> Keeping:
-    return Keeping(folder / "weights", device, cases=cases, paired=paired)
+    return Keeping(lambda: folder, device, cases=cases, paired=paired)
 
 
 def test_what_is_launched_once_is_not_kept(tmp_path: Path) -> None:

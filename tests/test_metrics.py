@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pytest_benchmark.stats import Stats
 
+from pytest_gpt_dist.compare.statistics import student_quantile
 from pytest_gpt_dist.engines.protocol import Request
 from pytest_gpt_dist.measure.clock import VirtualClock
 from pytest_gpt_dist.measure.job import Timing
@@ -22,6 +23,7 @@ from pytest_gpt_dist.measure.metrics import (
     seconds_per_token,
     speed,
     speedup,
+    student_95,
     summarize,
     throughput,
 )
@@ -228,6 +230,12 @@ def test_a_single_round_is_never_precise() -> None:
 def test_the_means_interval_is_students() -> None:
     # scipy.stats.t.interval(0.95, 2, loc=2, scale=1 / sqrt(3)) is 2 ± 2.4841
     assert relative_half_width([1.0, 2.0, 3.0]) == pytest.approx(2.4841 / 2, rel=1e-3)
+
+
+def test_students_quantile_is_that_of_scipy_for_every_count_of_rounds() -> None:
+    assert round(student_95(11), 3) == 2.201  # twelve rounds
+    for freedom in (*range(1, 200), 1_000, 1_000_000):
+        assert student_95(freedom) == pytest.approx(student_quantile(0.975, freedom), rel=3e-4), freedom
 
 
 @settings(deadline=None)

@@ -83,6 +83,7 @@ def test_means_and_spreads_lie_between_their_cases(cases: list[SavedCase]) -> No
         there = [case for case in group.cases if case.gpus == at.gpus]
         known = [case.efficiency for case in there if case.efficiency is not None]
         assert (at.cases, at.measured) == (len(there), len(known))
+        assert (at.mean_efficiency is None) == (not known)
         if at.mean_efficiency is not None:
             assert min(known) * (1 - 1e-9) <= at.mean_efficiency <= max(known) * (1 + 1e-9)
         assert at.spread is None or at.spread >= 1

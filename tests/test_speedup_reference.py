@@ -54,7 +54,7 @@ class OnDemand(CaseRunner):
 
     def __init__(self, folder: Path, alone: Callable[[], Result]) -> None:
         groups: Any = None
-        super().__init__(groups, MACHINE, folder)
+        super().__init__(groups, MACHINE, lambda: folder)
         self._comes_to = alone
 
     def _measure(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:

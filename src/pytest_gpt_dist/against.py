@@ -83,6 +83,11 @@ class Against:
                 " with pip install --editable, or put its code where pytest's rootdir is"
             )
 
+    @property
+    def is_there(self) -> bool:
+        """Whether nobody has removed its files."""
+        return self.worktree is None or self.worktree.folder.is_dir()
+
     def close(self) -> None:
         """Remove the worktree."""
         if self.worktree is not None:

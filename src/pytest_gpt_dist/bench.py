@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -12,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from pytest_gpt_dist.against import Against, find_against, open_against
+from pytest_gpt_dist.against import Against, Named, find_against, open_against
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.cluster.config import Backend
 from pytest_gpt_dist.engines.protocol import ModelSource, Request, Task
@@ -22,26 +21,26 @@ from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import tokenize
 from pytest_gpt_dist.measure.fingerprint import fingerprint
 from pytest_gpt_dist.measure.job import Timing
-from pytest_gpt_dist.measure.journal import Identity, Journal
+from pytest_gpt_dist.measure.journal import Identity, Journal, JournalError
 from pytest_gpt_dist.measure.machine import Machine, find_machine
+from pytest_gpt_dist.measure.prompt_files import PromptFiles
 from pytest_gpt_dist.measure.prompts import (
     BYTE_TOKENIZER,
     Prompt,
     Tokenize,
     given_prompts,
-    read_prompts,
     shipped_prompts,
     tokenize_bytes,
 )
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.measure.revision import source_revision
 from pytest_gpt_dist.measure.runner import CaseRunner, Outcome, Watching
-from pytest_gpt_dist.measure.scratch import make_scratch
 from pytest_gpt_dist.measure.tokenizers import find_tokenizer
 from pytest_gpt_dist.measure.workload import Workload, build_requests
 from pytest_gpt_dist.model.catalog import ResolvedModel, resolve
 from pytest_gpt_dist.pairs import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.registry import Registry, unknown
+from pytest_gpt_dist.scratch import Scratch
 from pytest_gpt_dist.session_log import SessionLog
 from pytest_gpt_dist.settings import Options, check_argument
 from pytest_gpt_dist.strategies.protocol import degenerate
@@ -68,12 +67,15 @@ class Bench:
         self.cases = 1
         self._rootdir = rootdir
         self._journal = Journal(rootdir / ".gpt-dist")
+        self._journals = timed
         self._cluster: Cluster | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._scratch = Scratch()
         self._log: SessionLog | None = None
+        self._against: Against | None = None
         self._side = OWN
         self._waiting: dict[tuple[Case, Timing], Outcome] = {}
         self._models: dict[tuple[str, str | None], ResolvedModel] = {}
+        self._files = PromptFiles()
         self._tokenized: dict[tuple[str, tuple[str, ...]], list[list[int]]] = {}
 
     @cached_property
@@ -153,9 +155,35 @@ class Bench:
             self._runner.remember(case, found)
         return found
 
-    def keep(self, name: str, case: Case, timing: Timing, min_effect: float | None, result: Result) -> None:
-        """Put a result on disk at once; JournalError where that fails."""
-        self._journal.write(self._identity(name, case, timing, min_effect), result)
+    def open_journal(self) -> str | None:
+        """Make the journal before anything is measured; in a line, why there is none.
+
+        UsageError instead of that line where ``--gpt-resume`` asks for one.
+        """
+        try:
+            self._journal.open()
+        except JournalError as error:
+            if self.options.resume:
+                raise UsageError(f"--gpt-resume: {error}") from None
+            self._journals = False
+            return f"this session cannot be resumed if it is killed: {error}"
+        return None
+
+    def keep(
+        self, name: str, case: Case, timing: Timing, min_effect: float | None, result: Result
+    ) -> str | None:
+        """Put a result on disk at once; in a line, why it is not there. The result is right all the same."""
+        if not self._journals:
+            return None
+        try:
+            self._journal.write(self._identity(name, case, timing, min_effect), result)
+        except JournalError as error:
+            return f"--gpt-resume would measure it again: {error}"
+        return None
+
+    def forget(self, name: str) -> None:
+        """Take from disk what an earlier attempt at the test ``name`` put there."""
+        self._journal.forget(name)
 
     def complete(self) -> None:
         """The session ended as it should: there is nothing to resume."""
@@ -207,12 +235,20 @@ class Bench:
             if self.machine.lacks(each.gpus) is None:
                 self.case({"gpus": each.gpus, "strategy": each.strategy, "engine": each.engine})
 
-    @cached_property
+    @property
     def against(self) -> Against | None:
         """The other side of ``--gpt-against``, found to be usable; UsageError where it is not."""
         if self.options.against is None:
             return None
-        named = find_against(self.options.against, self._rootdir, Path.cwd())
+        if self._against is None:
+            named = find_against(self.options.against, self._rootdir, Path.cwd())
+            self._against = self._opened(named)
+        elif not self._against.is_there:
+            self._against.close()
+            self._against = self._opened(self._against.named)
+        return self._against
+
+    def _opened(self, named: Named) -> Against:
 
         def one_rank(side: Side) -> RankGroup:
             if self._side != side:
@@ -220,7 +256,7 @@ class Bench:
             return self.group(1)
 
         try:
-            return open_against(named, Path(self._scratch.name), one_rank)
+            return open_against(named, self._scratch.folder, one_rank)
         except RankGroupError as error:
             raise UsageError(f"--gpt-against={named.name}: {first_line(error)}") from None
         finally:
@@ -238,12 +274,12 @@ class Bench:
         with ExitStack() as stack:  # the last first, each whatever becomes of those before it
             if self._log is not None:
                 stack.callback(self._log.close)
-            if self._folder is not None:
-                stack.callback(self._folder.cleanup)
-            if isinstance(against := self.__dict__.get("against"), Against):
-                stack.callback(against.close)
+            stack.callback(self._journal.close)
+            stack.callback(self._scratch.close)
+            if self._against is not None:
+                stack.callback(self._against.close)
             stack.callback(self.renew)
-            self._log = self._folder = None
+            self._log = self._against = None
 
     def _rule(self, min_effect: float | None) -> PairedRule:
         options = self.options
@@ -269,17 +305,11 @@ class Bench:
         return CaseRunner(
             self,
             self.machine,
-            Path(self._scratch.name),
+            lambda: self._scratch.folder,
             watching,
             cases=self.cases,
             paired=self.options.against is not None,
         )
-
-    @property
-    def _scratch(self) -> tempfile.TemporaryDirectory[str]:
-        if self._folder is None:
-            self._folder = make_scratch()
-        return self._folder
 
     def _alone(self, case: Case) -> Case:
         return self._resolve(case.workload, "pure_data_parallel", Layout(), None, case.engine)
@@ -374,7 +404,7 @@ class Bench:
     def _prompts(self, workload: Workload) -> Sequence[Prompt]:
         if isinstance(workload.prompts, tuple):
             return workload.prompts
-        return shipped_prompts() if workload.prompts is None else read_prompts(Path(workload.prompts))
+        return shipped_prompts() if workload.prompts is None else self._files.read(Path(workload.prompts))
 
     def _tokenizer(self, model: ResolvedModel) -> tuple[str, Tokenize]:
         folder = find_tokenizer(model.tokenizer)

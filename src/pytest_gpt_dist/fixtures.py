@@ -18,7 +18,6 @@ from pytest_gpt_dist.live import LiveLine
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.clock import VirtualClock
 from pytest_gpt_dist.measure.job import Timing
-from pytest_gpt_dist.measure.journal import JournalError
 from pytest_gpt_dist.measure.references import WrongResultError
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.progress import Standing
@@ -26,7 +25,7 @@ from pytest_gpt_dist.settings import check_argument
 
 CLOCK = pytest.StashKey[VirtualClock]()
 MIN_EFFECT = pytest.StashKey[float]()
-NOTE = pytest.StashKey[str]()
+NOTES = pytest.StashKey[list[str]]()
 SAVED = pytest.StashKey[dict[str, Any]]()
 _SPENT = pytest.StashKey[list[float]]()
 
@@ -49,6 +48,7 @@ class GptDist:
         cases = [other for other in item.session.items if other is item or runs_cases(other)]
         self._number, self._total = cases.index(item) + 1, len(cases)
         self._spent_s = item.config.stash.setdefault(_SPENT, [])
+        self._forget_earlier_attempt()
 
     def run(self, *, strategy: str | None = None, gpus: int | None = None, **workload: Any) -> Result:
         """Check one case against its reference, time it, and return the result.
@@ -84,10 +84,9 @@ class GptDist:
             self._ran = True
             self._record(result)
             if timing is not None and not result.extra_info["resumed"]:
-                try:
-                    bench.keep(self._item.nodeid, case, timing, self._min_effect, result)
-                except JournalError as error:
-                    raise failed(error) from None
+                lost = bench.keep(self._item.nodeid, case, timing, self._min_effect, result)
+                if lost is not None:
+                    self._note(lost)
         return result
 
     @property
@@ -112,10 +111,14 @@ class GptDist:
             return None
         found = bench.resume(self._item.nodeid, case, timing, self._min_effect)
         if isinstance(found, str):
-            self._item.stash[NOTE] = f"measured again: {found}"
-            _log.info("%s: measured again, %s", self._item.nodeid, found)
+            self._note(f"measured again: {found}")
             return None
         return found
+
+    def _note(self, line: str) -> None:
+        """Have a line printed below the table."""
+        self._item.stash[NOTES] = [*self._item.stash.get(NOTES, []), line]
+        _log.info("%s: %s", self._item.nodeid, line)
 
     def finish(self) -> None:
         """At the end of the test: one that has no number must not be warned of an unused benchmark as well.
@@ -126,6 +129,19 @@ class GptDist:
             self._benchmark.skipped = True
         if self._measures:
             self._spent_s.append(time.monotonic() - self._began_s)
+
+    def _forget_earlier_attempt(self) -> None:
+        """What is recorded of a test that is run again, as by pytest-rerunfailures, is its last attempt."""
+        item = self._item
+        left: tuple[pytest.StashKey[Any], ...] = (SAVED, NOTES, MIN_EFFECT)
+        for key in left:
+            if key in item.stash:
+                del item.stash[key]
+        session: Any = item.config.pluginmanager.get_plugin("pytest-benchmark")
+        recorded = session.benchmarks
+        if any(bench.fullname == item.nodeid for bench in recorded):
+            recorded[:] = [bench for bench in recorded if bench.fullname != item.nodeid]
+            self._bench().forget(item.nodeid)
 
     def _show(self, text: str) -> None:
         """Say what is done now, after where in the session it is done."""

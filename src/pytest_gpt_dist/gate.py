@@ -49,7 +49,9 @@ class Gate:
         return judged
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what was timed."""
+        """Keep what was timed; of a test that is run again, what its last attempt did."""
+        if report.when == "setup":
+            self._cases.pop(report.nodeid, None)
         info = getattr(report, "gpt_dist", None)
         if info is not None and info["tokens_per_s"] is not None:
             min_effect = getattr(report, "gpt_dist_min_effect", self._options.min_effect)

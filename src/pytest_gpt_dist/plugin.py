@@ -175,6 +175,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             _bench(config).check_options()
         if needed and not config.option.collectonly:
             _ = _bench(config).against
+        if _is_timed(config) and not config.option.collectonly and any(map(runs_cases, session.items)):
+            _tell(config, _bench(config).open_journal())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -186,15 +188,15 @@ def pytest_runtest_makereport(
     """Let what a case saved travel with its report, also from an xdist worker."""
     report = yield
     if call.when == "call" and runs_cases(item):
-        from pytest_gpt_dist.fixtures import MIN_EFFECT, NOTE, SAVED
+        from pytest_gpt_dist.fixtures import MIN_EFFECT, NOTES, SAVED
 
         # TestReport carries any attribute that is JSON, its type does not say so.
         if SAVED in item.stash:
             setattr(report, "gpt_dist", item.stash[SAVED])  # noqa: B010
         if MIN_EFFECT in item.stash:
             setattr(report, "gpt_dist_min_effect", item.stash[MIN_EFFECT])  # noqa: B010
-        if NOTE in item.stash:
-            setattr(report, "gpt_dist_note", item.stash[NOTE])  # noqa: B010
+        if NOTES in item.stash:
+            setattr(report, "gpt_dist_notes", item.stash[NOTES])  # noqa: B010
     return report
 
 
@@ -224,6 +226,14 @@ def _bench(config: pytest.Config) -> Bench:
             config.stash[_OPTIONS], registry, config.rootpath, timed=_is_timed(config)
         )
     return config.stash[_BENCH]
+
+
+def _tell(config: pytest.Config, warning: str | None) -> None:
+    """Show a line before the first test, and not as a warning, which may be an error."""
+    reporter: Any = config.pluginmanager.get_plugin("terminalreporter")
+    if warning is not None and reporter is not None:
+        reporter.ensure_newline()
+        reporter.write_line(f"gpt-dist: {warning}", yellow=True)
 
 
 def _matrix(config: pytest.Config) -> list[MatrixCase]:

@@ -52,7 +52,10 @@ class Reporter:
         self._without = {item.nodeid: "did not run" for item in session.items if runs_cases(item)}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what was measured, or why nothing was."""
+        """Keep what was measured, or why nothing was; of a test that is run again, what its last attempt did."""
+        if report.when == "setup":
+            self._saved.pop(report.nodeid, None)
+            self._failed.discard(report.nodeid)
         if hasattr(report, "gpt_dist"):
             self._saved[report.nodeid] = report.gpt_dist
         if report.nodeid not in self._without:

@@ -18,16 +18,18 @@ class Summary:
 
     def __init__(self, untimed: str | None) -> None:
         self._untimed = untimed
-        self._notes: list[str] = []
+        self._notes: dict[str, list[str]] = {}
         self._saved: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep what a case saved."""
-        if hasattr(report, "gpt_dist_note"):
-            note = f"{report.nodeid.rpartition('::')[2]}: {report.gpt_dist_note}"
-            self._notes.append(one_line(note, LONGEST_PATH))
+        """Keep what a case saved; of a test that is run again, what its last attempt did."""
+        if report.when == "setup":
+            self._notes.pop(report.nodeid, None)
+            self._saved.pop(report.nodeid, None)
+        if hasattr(report, "gpt_dist_notes"):
+            self._notes[report.nodeid] = report.gpt_dist_notes
         if hasattr(report, "gpt_dist"):
-            self._saved[report.nodeid] = report.gpt_dist  # of a test that is run again, the last attempt
+            self._saved[report.nodeid] = report.gpt_dist
 
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(
@@ -39,10 +41,15 @@ class Summary:
         from pytest_gpt_dist.report.alerts import alert_lines
         from pytest_gpt_dist.report.table import Row, render
 
-        rows = [Row(nodeid.rpartition("::")[2], info) for nodeid, info in self._saved.items()]
+        rows = [Row(_name(nodeid), info) for nodeid, info in self._saved.items()]
+        notes = [
+            one_line(f"{_name(nodeid)}: {note}", LONGEST_PATH)
+            for nodeid, notes in self._notes.items()
+            for note in notes
+        ]
         terminalreporter.ensure_newline()
         terminalreporter.section("gpt-dist", sep="-", blue=True)
-        write_lines(terminalreporter, render(rows), *alert_lines([*self._saved.values()]), *self._notes)
+        write_lines(terminalreporter, render(rows), *alert_lines([*self._saved.values()]), *notes)
         if self._untimed is not None:
             terminalreporter.write_line(
                 f"Nothing was timed ({self._untimed}): cases ran once and were checked."
@@ -63,3 +70,7 @@ def write_lines(terminalreporter: pytest.TerminalReporter, *texts: str) -> None:
     for text in texts:
         for line in encodable(text, encoding).split("\n"):
             terminalreporter.write_line(line)
+
+
+def _name(nodeid: str) -> str:
+    return nodeid.rpartition("::")[2]

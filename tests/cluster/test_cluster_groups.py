@@ -172,6 +172,7 @@ def test_ranks_inherit_nothing_but_their_own(cluster: Cluster, tmp_path: Path) -
     assert stdin == "/dev/null"
     assert str(path) not in links
     assert leads_its_group
+    assert any(link.startswith("socket:") for link in links)
     # Its line to the controller, the store's listening socket, and nothing of the server's.
     assert not any("pidfd" in link for link in links)
 

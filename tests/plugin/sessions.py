@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ TINY = (
     "--gpt-new-tokens=8",
     "--gpt-rounds=2",
 )
+TABLE_OF_BENCHMARKS = re.compile(r"^-+ benchmark\b.*-$", re.MULTILINE)
+"""How pytest-benchmark begins a table."""
 _INI = "[pytest]\nfilterwarnings = error\n"
 _CONFTEST = """\
 def pytest_gpt_dist_register(registry):

@@ -91,6 +91,8 @@ def test_every_option_that_the_documents_name_exists() -> None:
     documents = "".join(page.read_text() for page in PAGES)
     named = set(re.findall(r"--gpt-[a-z][a-z-]*", documents))
     keys = set(re.findall(r"^(gpt_[a-z_]+) =", documents, re.MULTILINE))
+    assert named
+    assert keys
     assert named <= {flag(name) for name, _ in declarations()}
     assert keys <= {f"gpt_{name}" for name, _ in declarations()}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from plugin.sessions import TINY, Session, run_python, run_session
+from plugin.sessions import TABLE_OF_BENCHMARKS, TINY, Session, run_python, run_session
 
 KEYS = [
     "schema",
@@ -92,6 +92,10 @@ def test_the_session_passes_without_a_warning(timed: Session) -> None:
 
 def test_the_controller_never_imports_torch(timed: Session) -> None:
     assert timed.tests["test_the_controller_is_free_of_torch"].outcome == "passed"
+
+
+def test_pytest_benchmark_shows_its_table(timed: Session) -> None:
+    assert TABLE_OF_BENCHMARKS.search(timed.output) is not None
 
 
 def test_every_case_is_saved_and_nothing_else(timed: Session) -> None:
@@ -211,7 +215,8 @@ def test_what_is_lost_and_what_is_gained_make_up_the_whole(timed: Session, name:
     info, lost = timed.info(name), timed.info(name)["lost"]
     measured = [lost[kind] for kind in ("communication", "bubble", "imbalance")]
     assert all(0 <= share < 1 for share in measured)
-    if info["efficiency"] is None:  # more ranks than cores
+    assert (info["efficiency"] is None) == info["oversubscribed"]
+    if info["efficiency"] is None:
         assert lost["other"] is None
     else:
         assert info["efficiency"] + sum(measured) + lost["other"] == pytest.approx(1)
@@ -229,6 +234,7 @@ def test_each_way_to_divide_a_model_loses_in_its_own_way(timed: Session) -> None
 def test_a_latency_has_percentiles_in_order(timed: Session, name: str) -> None:
     for key in ("latency_s", "ttft_s", "tpot_s", "itl_s"):
         summary = timed.info(name)[key]
+        assert (summary is None) == (name == "test_one_new_token" and key in ("tpot_s", "itl_s"))
         if summary is not None:
             assert sorted(summary) == ["mean", "p50", "p95", "p99"]
             assert 0 < summary["p50"] <= summary["p95"] <= summary["p99"]

@@ -46,12 +46,6 @@ def process_state(pid: int) -> str:
     return next((line.split(maxsplit=1)[1] for line in lines if line.startswith("State:")), "")
 
 
-def is_running(pid: int) -> bool:
-    """Return whether a process lives; a zombie, which nobody has waited for, does not."""
-    state = process_state(pid)
-    return state != "" and state[0] not in "ZX"
-
-
 def living_members(process_groups: Collection[int]) -> set[int]:
     """Return the processes of some process groups that have not ended; zombies have."""
     return {

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 
 from pytest_gpt_dist.commands.status_line import StatusLine
 from pytest_gpt_dist.datasets.faults import Fits, find_faults
@@ -64,7 +65,7 @@ def _planned(given: Namespace) -> dict[Path, Recipe]:
 
 def _write(path: Path, recipe: Recipe) -> None:
     """Write a file that is not there yet, whole or not at all."""
-    aside = path.with_name(f".gpt-dist-{os.getpid()}.part")
+    aside = path.with_name(f".gpt-dist-{token_hex(8)}.part")
     begun_s = time.monotonic()
     try:
         if not path.parent.exists():

@@ -1,8 +1,6 @@
 """CTranslate2's ``Generator`` as an engine: a runtime of its own in C++, which decodes greedily by itself."""
 
 import json
-import os
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -19,6 +17,7 @@ from pytest_gpt_dist.engines.hugging_face import load_whole_model
 from pytest_gpt_dist.engines.lockstep import collect, note_token
 from pytest_gpt_dist.engines.protocol import Batch, Chooser, Microbatch, ModelSource, Stopwatch
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.scratch import Scratch
 from pytest_gpt_dist.topology import Span
 
 
@@ -47,11 +46,10 @@ class CTranslate2Engine:
             "intra_threads": torch.get_num_threads(),
             "inter_threads": 1,
         }
-        # Named after the process, as a session's scratch folders are: what a killed rank leaves is swept away.
-        with tempfile.TemporaryDirectory(prefix=f"gpt-dist-session-{os.getpid()}-") as folder:
+        with Scratch() as scratch:  # what a killed rank leaves of it is swept away
             try:
-                converted = _Converter(source, Path(folder), report).convert(
-                    f"{folder}/converted", quantization=source.dtype
+                converted = _Converter(source, scratch.folder, report).convert(
+                    f"{scratch.folder}/converted", quantization=source.dtype
                 )
                 self._generator = ctranslate2.Generator(
                     converted,

@@ -1,8 +1,6 @@
 """llama.cpp as an engine, through the C interface that ``llama-cpp-python`` binds: it computes logits, we choose."""
 
 import ctypes
-import os
-import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from pytest_gpt_dist.engines.hugging_face import load_whole_model
 from pytest_gpt_dist.engines.lockstep import collect, note_token, working
 from pytest_gpt_dist.engines.protocol import Batch, Chooser, ModelSource, Stopwatch
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.scratch import Scratch
 from pytest_gpt_dist.topology import Span
 
 # As ggml.h numbers them; the binding has no names for all.
@@ -56,9 +55,8 @@ class LlamaCppEngine:
         self._context: _Context | None = None
         llama_cpp.llama_log_set(_LISTENER, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
-        # Named after the process, as a session's scratch folders are: what a killed rank leaves is swept away.
-        with tempfile.TemporaryDirectory(prefix=f"gpt-dist-session-{os.getpid()}-") as folder:
-            file = Path(folder) / "model.gguf"
+        with Scratch() as scratch:  # what a killed rank leaves of it is swept away
+            file = scratch.folder / "model.gguf"
             write_gguf(file, source.config, load_whole_model(source, report))
             self._model = _load(file)
         self._configuration: dict[str, str | int | bool] = {

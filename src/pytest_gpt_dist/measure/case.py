@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pytest_gpt_dist.choices import Batching
@@ -39,7 +40,7 @@ class Case:
         """Devices of the world."""
         return self.layout.world_size
 
-    @property
+    @cached_property
     def batches(self) -> tuple[tuple[Batch, ...], ...]:
         """The batches of each replica, one after the other, split into microbatches."""
         return self._batches(self.workload.batching)
@@ -49,7 +50,7 @@ class Case:
         """Share of the prompt positions computed that is padding."""
         return padding_fraction(self.batches)
 
-    @property
+    @cached_property
     def padding_fraction_in_order(self) -> float:
         """The share that it would be if requests were worked on in their order."""
         return padding_fraction(self._batches("in-order"))
@@ -64,7 +65,7 @@ class Case:
         """The one length of all prompts, or the length of each."""
         return _one_or_all([len(request.prompt) for request in self.requests])
 
-    @property
+    @cached_property
     def prompts_sha256(self) -> str:
         """Stands for the prompts' token ids."""
         return hashlib.sha256(repr([request.prompt for request in self.requests]).encode()).hexdigest()

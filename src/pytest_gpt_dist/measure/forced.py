@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from pytest_gpt_dist.engines.protocol import Batch, Chooser, ChoosesItself, Microbatch
-from pytest_gpt_dist.measure.job import ReferenceRow
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure.job import REFERENCE_FILES, ReferenceRow
 from pytest_gpt_dist.topology import Span
 
 
@@ -66,10 +67,17 @@ class Forced:
         if index not in self._expected:
             at = self._rows[index]
             own = self._vocabulary.slice
-            # Mapped, not read: of each row this rank needs its own slice alone.
-            logits = np.load(f"{at.path}/logits.npy", mmap_mode="r")[at.row, :, own]
-            tokens = np.load(f"{at.path}/tokens.npy", mmap_mode="r")[at.row]
-            scale = np.load(f"{at.path}/scale.npy", mmap_mode="r")[at.row]
+            try:
+                # Mapped, not read: of each row this rank needs its own slice alone.
+                all_logits, all_tokens, all_scales = (
+                    np.load(f"{at.path}/{name}", mmap_mode="r") for name in REFERENCE_FILES
+                )
+            except OSError as error:
+                raise UsageError(
+                    f"the reference cannot be read ({error}); if temporary files are removed while a session runs,"
+                    " set TMPDIR to where they are not"
+                ) from None
+            logits, tokens, scale = all_logits[at.row, :, own], all_tokens[at.row], all_scales[at.row]
             self._expected[index] = _Expected(
                 torch.from_numpy(logits.copy()), torch.from_numpy(tokens.copy()), float(scale)
             )

@@ -21,6 +21,9 @@ class Timing:
     launches: int = 1
 
 
+REFERENCE_FILES = ("logits.npy", "tokens.npy", "scale.npy")
+
+
 @dataclass(frozen=True)
 class ReferenceRow:
     """Where the reference of one request lies: row ``row`` of the arrays in the folder ``path``.

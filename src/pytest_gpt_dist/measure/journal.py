@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_gpt_dist.cluster.linux import is_running
+from pytest_gpt_dist.holding import Hold, hold
+from pytest_gpt_dist.measure.fingerprint import SCHEMA
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.results import checked
 
-_SESSION = re.compile(r"\d+-(\d+)")
+_SESSION = re.compile(r"\d+-\d+")
+_LOCK = "lock"
+
+_log = logging.getLogger(__name__)
 
 
 class JournalError(Exception):
@@ -50,79 +56,178 @@ class Identity:
 class Journal:
     """The journals of a project: one folder a session, one file a case; a completed session's is removed.
 
+    A session holds its folder, and those from which it has taken a result, for as long as it lives.
     ``folder`` is ``.gpt-dist`` below pytest's rootdir.
     """
 
     def __init__(self, folder: Path) -> None:
         self._home = folder
         self._sessions = folder / "journal"
-        self._own = self._sessions / f"{time.time_ns()}-{os.getpid()}"
-        self._resumed_from: set[Path] = set()
+        self._own: Path | None = None
+        self._holds: dict[Path, Hold | None] = {}
 
-    def write(self, identity: Identity, result: Result) -> None:
-        """Put a result on disk: written aside, flushed, renamed. Raises JournalError where that fails."""
-        entry = {
-            "case": identity.case,
-            "fingerprint": dict(identity.fingerprint),
-            "timing": dict(identity.timing),
-            "revision": identity.revision,
-            "extra_info": result.extra_info,
-            "tokens": result.tokens,
-        }
-        path = self._own / _file_name(identity.case)
-        aside = path.with_suffix(".part")
+    def open(self) -> None:
+        """Make this session's folder, if it has none. Raises JournalError where it cannot be written."""
+        if self._own is not None and (self._own / _LOCK).exists():
+            return
+        own = self._sessions / f"{time.time_ns()}-{os.getpid()}"
         try:
-            self._own.mkdir(parents=True, exist_ok=True)
+            own.mkdir(parents=True)
             ignore = self._home / ".gitignore"
             if not ignore.exists():
                 ignore.write_text("*\n")
+            self._holds[own] = _hold_new(own / _LOCK)
+        except OSError as error:
+            raise _cannot_write(own, error) from None
+        self._own = own
+
+    def write(self, identity: Identity, result: Result) -> None:
+        """Put a result on disk: written aside, flushed, renamed. Raises JournalError where that fails."""
+        self.open()
+        assert self._own is not None
+        path = self._own / _file_name(identity.case)
+        aside = path.with_suffix(".part")
+        text = entry_text(identity, result)
+        try:
             with aside.open("w", encoding="utf-8") as file:
-                json.dump(entry, file, allow_nan=False)
+                file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(path)
         except OSError as error:
-            raise JournalError(
-                f"cannot write {path}: {error.strerror}; free some space or make it writable"
-            ) from None
+            with suppress(OSError):
+                aside.unlink()
+            raise _cannot_write(path, error) from None
+
+    def forget(self, case: str) -> None:
+        """Remove what this session has written of a case."""
+        if self._own is not None:
+            with suppress(OSError):
+                (self._own / _file_name(case)).unlink()
 
     def find(self, identity: Identity) -> Result | str | None:
         """The newest result that a session now dead left of this very case; why there is none; None if none at all."""
         why: str | None = None
-        for path in self._left_behind(_file_name(identity.case)):
+        for path in self._left_of_others(_file_name(identity.case)):
+            already = path.parent in self._holds
             try:
-                entry = json.loads(path.read_text(encoding="utf-8"))
-                same = checked.fingerprint(entry["fingerprint"]), checked.fingerprint(entry["timing"])
-                found = Identity(entry["case"], *same, entry["revision"])
-                checked.launches(entry["extra_info"]["launches"])
-                result = Result.from_saved(entry["extra_info"], entry["tokens"])
-            except (OSError, *checked.UNREADABLE) as error:
-                why = why or f"{path} is damaged ({type(error).__name__})"
+                held = None if already else hold(path.parent / _LOCK)
+            except FileNotFoundError:  # a session that is just about to begin
                 continue
-            difference = identity.differs_from(found)
-            if difference is None:
-                self._resumed_from.add(path.parent)
-                return result
-            why = why or difference
+            except OSError as error:
+                why = (
+                    why
+                    or f"nobody can tell whether the session of {path.parent} still runs ({error.strerror})"
+                )
+                continue
+            if held is None and not already:
+                continue
+            found = _read(path, identity)
+            if isinstance(found, Result):
+                if held is not None:
+                    self._holds[path.parent] = held
+                return found
+            if held is not None:
+                held.release()
+            _log.info("%s: %s", path, found)
+            why = why or found
         return why
 
     def complete(self) -> None:
         """The session came to its end: nothing of it, nor of those it resumed, is to be resumed again."""
-        for folder in {self._own, *self._resumed_from}:
+        for folder in self._holds:
             shutil.rmtree(folder, ignore_errors=True)
+        self.close()
 
-    def _left_behind(self, name: str) -> Iterator[Path]:
-        """Files of that name in the folders of sessions that no longer run, newest first."""
+    def close(self) -> None:
+        """Let other sessions resume this one, and those it resumed, if it has not come to its end."""
+        if self._own is not None and not any(self._own.glob("*.json")):
+            shutil.rmtree(self._own, ignore_errors=True)
+        for held in self._holds.values():
+            if held is not None:
+                held.release()
+        self._holds.clear()
+        self._own = None
+
+    def _left_of_others(self, name: str) -> Iterator[Path]:
+        """What has that name in the folders of other sessions, newest first."""
         try:
             folders = sorted(self._sessions.iterdir(), key=lambda folder: folder.name, reverse=True)
         except OSError:
             return
         for folder in folders:
-            match = _SESSION.fullmatch(folder.name)
-            if match is None or is_running(int(match[1])):
-                continue
-            if (folder / name).is_file():
+            if _SESSION.fullmatch(folder.name) and folder != self._own and os.path.lexists(folder / name):
                 yield folder / name
+
+
+def entry_text(identity: Identity, result: Result) -> str:
+    """What is written of a case: an object in JSON, with a checksum of its other entries."""
+    entry = {
+        "case": identity.case,
+        "fingerprint": dict(identity.fingerprint),
+        "timing": dict(identity.timing),
+        "revision": identity.revision,
+        "extra_info": result.extra_info,
+        "tokens": result.tokens,
+    }
+    text = json.dumps(entry, allow_nan=False)
+    return json.dumps(json.loads(text) | {"sha256": _checksum(text)})
+
+
+def parse_entry(content: bytes) -> tuple[Identity, Result]:
+    """What was written of a case. ValueError, in one line, where it is damaged or was written by another version."""
+    try:
+        entry = json.loads(content.decode("utf-8-sig"))
+        checksum = entry.pop("sha256")
+        whole = checksum == _checksum(json.dumps(entry))
+    except checked.UNREADABLE as error:
+        raise ValueError(f"is damaged ({type(error).__name__})") from None
+    if not whole:
+        raise ValueError("is damaged (its checksum is another)")
+    try:
+        schema = entry["extra_info"]["schema"]
+        identity = Identity(
+            entry["case"],
+            checked.fingerprint(entry["fingerprint"]),
+            checked.fingerprint(entry["timing"]),
+            entry["revision"],
+        )
+        result = Result.from_saved(entry["extra_info"], entry["tokens"])
+        checked.launches(entry["extra_info"]["launches"])
+    except checked.UNREADABLE as error:
+        raise ValueError(f"is of another version ({checked.reason(error)})") from None
+    if schema != SCHEMA:
+        raise ValueError(f"is of schema {schema!r}, and this version reads {SCHEMA}")
+    return identity, result
+
+
+def _read(path: Path, identity: Identity) -> Result | str:
+    """The result in a file, if it is of this very case; else why it does not serve."""
+    try:
+        found, result = parse_entry(path.read_bytes())
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror})"
+    except ValueError as error:
+        return f"{path} {error}"
+    return identity.differs_from(found) or result
+
+
+def _hold_new(lock: Path) -> Hold | None:
+    """Hold a file that did not exist; no hold where the disk knows no locks, and so nobody else takes it."""
+    lock.touch()
+    try:
+        return hold(lock)
+    except OSError as error:
+        _log.warning("%s cannot be locked (%s): this session cannot be resumed", lock, error)
+        return None
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _cannot_write(path: Path, error: OSError) -> JournalError:
+    return JournalError(f"cannot write {path}: {error.strerror}; free some space or make it writable")
 
 
 def _file_name(case: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,14 +29,14 @@ class Keeping:
     they are made faster than they could be read, and are not kept.
 
     Args:
-        folder: where they are kept; made here, and removed with the folder that it is in.
+        scratch: the session's folder, asked for each time because it may be another one by then.
         device: of the ranks.
         cases: how many the session is to run; they share what their layouts have in common.
         paired: whether each is launched several times, on two sides.
     """
 
-    def __init__(self, folder: Path, device: str, *, cases: int, paired: bool) -> None:
-        self._folder = folder
+    def __init__(self, scratch: Callable[[], Path], device: str, *, cases: int, paired: bool) -> None:
+        self._scratch = scratch
         self._on_cpu = device == "cpu"
         self._several = cases > 1
         self._paired = paired
@@ -55,36 +56,44 @@ class Keeping:
         if not (again and self._on_cpu and source.folder is None):
             return source
         key = (source, layout)
+        if self._room.get(key) is False:
+            return source
+        folder = self._scratch() / "weights"
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            _log.warning("no weights are kept: %s", error)
+            return source
         if key not in self._room:
-            self._room[key] = self._has_room(source, layout)
-        return replace(source, kept=str(self._folder)) if self._room[key] else source
+            self._room[key] = _has_room(source, layout, folder)
+        return replace(source, kept=str(folder)) if self._room[key] else source
 
-    def _has_room(self, source: ModelSource, layout: Layout) -> bool:
-        """Whether there is room, which also leaves enough for the other side of an A/B and for the next model.
 
-        Memory counts wherever the folder is: files there may lie in memory themselves, and those on a disk are only
-        read fast while they do.
-        """
-        self._folder.mkdir(exist_ok=True)
-        width = itemsize(source.dtype)
-        held = sum(
-            parameter_bytes(source.config.dimensions, layout, layout.coordinates(rank), width)
-            for rank in range(layout.world_size)
-        )
-        kept = held // layout.dp
-        disk, memory = shutil.disk_usage(self._folder).free, psutil.virtual_memory().available
-        if (left := memory_left_bytes()) is not None:
-            memory = min(memory, left)
-        room = kept <= disk * _LARGEST_SHARE_OF_DISK and kept + held <= memory * _LARGEST_SHARE_OF_MEMORY
-        _log.info(
-            "weights of %d bytes, for %s in %s, %s: %d bytes of disk are free, and %d of memory",
-            *(
-                kept,
-                layout,
-                source.dtype,
-                "may be kept" if room else "are made anew by every launch",
-                disk,
-                memory,
-            ),
-        )
-        return room
+def _has_room(source: ModelSource, layout: Layout, folder: Path) -> bool:
+    """Whether there is room, which also leaves enough for the other side of an A/B and for the next model.
+
+    Memory counts wherever the folder is: files there may lie in memory themselves, and those on a disk are only
+    read fast while they do.
+    """
+    width = itemsize(source.dtype)
+    held = sum(
+        parameter_bytes(source.config.dimensions, layout, layout.coordinates(rank), width)
+        for rank in range(layout.world_size)
+    )
+    kept = held // layout.dp
+    disk, memory = shutil.disk_usage(folder).free, psutil.virtual_memory().available
+    if (left := memory_left_bytes()) is not None:
+        memory = min(memory, left)
+    room = kept <= disk * _LARGEST_SHARE_OF_DISK and kept + held <= memory * _LARGEST_SHARE_OF_MEMORY
+    _log.info(
+        "weights of %d bytes, for %s in %s, %s: %d bytes of disk are free, and %d of memory",
+        *(
+            kept,
+            layout,
+            source.dtype,
+            "may be kept" if room else "are made anew by every launch",
+            disk,
+            memory,
+        ),
+    )
+    return room

@@ -19,7 +19,7 @@ from pytest_gpt_dist.engines.protocol import Chooser, Microbatch, ModelSource, R
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.exactness import reference_dtype
 from pytest_gpt_dist.measure.forced import Forced
-from pytest_gpt_dist.measure.job import ReferenceJob, ReferenceReport, ReferenceRow
+from pytest_gpt_dist.measure.job import REFERENCE_FILES, ReferenceJob, ReferenceReport, ReferenceRow
 from pytest_gpt_dist.measure.memory import release_memory
 from pytest_gpt_dist.topology import Layout
 
@@ -44,9 +44,10 @@ def compute_reference(job: ReferenceJob) -> ReferenceReport:
     folder = Path(job.path)
     try:
         folder.mkdir()
-        np.save(folder / "logits.npy", logits.numpy())
-        np.save(folder / "tokens.npy", np.array(tokens))
-        np.save(folder / "scale.npy", scale.numpy())
+        for name, array in zip(
+            REFERENCE_FILES, (logits.numpy(), np.array(tokens), scale.numpy()), strict=True
+        ):
+            np.save(folder / name, array)
     except OSError as error:
         raise UsageError(
             f"cannot write the reference to {folder} ({error}); set TMPDIR to a disk with room"

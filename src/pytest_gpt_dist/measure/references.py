@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pytest_gpt_dist.cluster import Progress, RankGroup, RankGroupError
 from pytest_gpt_dist.engines.protocol import ModelSource, Request
 from pytest_gpt_dist.measure.entry import compare_with_transformers, compute_reference
 from pytest_gpt_dist.measure.exactness import Exactness, checked_steps, reference_dtype
-from pytest_gpt_dist.measure.job import Check, OracleJob, ReferenceJob, ReferenceRow
+from pytest_gpt_dist.measure.job import REFERENCE_FILES, Check, OracleJob, ReferenceJob, ReferenceRow
 from pytest_gpt_dist.measure.keeping import Keeping
 
 
@@ -40,12 +41,13 @@ class References:
     implementation, once for each model.
     """
 
-    def __init__(self, folder: Path, keeping: Keeping) -> None:
-        self._folder = folder
+    def __init__(self, scratch: Callable[[], Path], keeping: Keeping) -> None:
+        self._scratch = scratch
         self._keeping = keeping
         self._entries: dict[tuple[ModelSource, int, tuple[int, ...]], _Entry] = {}
         self._compared: dict[ModelSource, bool] = {}
         self._too_large: set[ModelSource] = set()
+        self._computed = 0
 
     def get(
         self,
@@ -60,6 +62,7 @@ class References:
         longest = max(len(request.prompt) for request in requests)
         steps = checked_steps(longest, source.config.dimensions.positions)
         keys = {request.index: (source, steps, request.prompt) for request in requests}
+        self._forget_removed()
         missing = tuple(dict.fromkeys(key[2] for key in keys.values() if key not in self._entries))
         if missing:
             try:
@@ -84,12 +87,25 @@ class References:
         group: RankGroup,
         on_progress: Callable[[int, Progress], None],
     ) -> None:
-        path = str(self._folder / f"reference-{len(self._entries)}")
+        path = str(self._scratch() / f"reference-{self._computed}")
+        self._computed += 1
         job = ReferenceJob(self._keeping.for_reference(source), prompts, steps, path)
-        (report,) = group.run(compute_reference, job, on_progress=on_progress)
+        try:
+            (report,) = group.run(compute_reference, job, on_progress=on_progress)
+        except BaseException:  # a rank that died cannot make room again
+            shutil.rmtree(path, ignore_errors=True)
+            raise
         for row, (prompt, tokens) in enumerate(zip(prompts, report.tokens, strict=True)):
             own_error = report.own_errors[row] if report.own_errors is not None else None
             self._entries[source, steps, prompt] = _Entry(ReferenceRow(path, row), tokens, own_error)
+
+    def _forget_removed(self) -> None:
+        """Compute again what has lost its files, as where a temporary folder is cleaned of what is old."""
+        there = {
+            path: all((Path(path) / name).is_file() for name in REFERENCE_FILES)
+            for path in {entry.row.path for entry in self._entries.values()}
+        }
+        self._entries = {key: entry for key, entry in self._entries.items() if there[entry.row.path]}
 
     def compare_with_transformers(
         self,

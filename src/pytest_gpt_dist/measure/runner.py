@@ -73,14 +73,15 @@ class Checked:
 class CaseRunner:
     """Runs cases on rank groups and remembers, for a session, references and one-device throughputs.
 
-    ``cases`` is how many there will be, as far as is known; ``paired``, whether on two sides.
+    ``scratch`` gives the folder for what can be made again; ``cases`` is how many there will be, as far as is known;
+    ``paired``, whether on two sides.
     """
 
     def __init__(
         self,
         groups: Groups,
         machine: Machine,
-        folder: Path,
+        scratch: Callable[[], Path],
         watching: Watching = _WATCHING,
         *,
         cases: int = 1,
@@ -89,8 +90,8 @@ class CaseRunner:
         self._groups = groups
         self._machine = machine
         self._watching = watching
-        self._keeping = Keeping(folder / "weights", machine.device, cases=cases, paired=paired)
-        self._references = References(folder, self._keeping)
+        self._keeping = Keeping(scratch, machine.device, cases=cases, paired=paired)
+        self._references = References(scratch, self._keeping)
         self._alone: dict[tuple[str, object], _Alone] = {}
         self._limits: dict[tuple[int, str], tuple[DeviceLimits, ...]] = {}
 

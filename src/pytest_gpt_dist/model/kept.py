@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from secrets import token_hex
 
 import numpy as np
 import torch
@@ -79,7 +80,8 @@ class KeptWeights:
         if self._full:
             return
         path = self._path(part, parameters)
-        aside = path.with_suffix(f".{os.getpid()}")
+        # Process ids are not unique where containers share a folder.
+        aside = path.with_suffix(f".{token_hex(8)}")
         try:
             with aside.open("wb") as file:
                 for parameter in parameters:
