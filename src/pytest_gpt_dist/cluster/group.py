@@ -140,12 +140,14 @@ class RankGroup:
             return
         _log.info("group of %d is to leave: processes %s", self.world_size, self.pids)
         deadline = Deadline.after(LEAVE_S, self._config.timeout_s)
-        for rank in self._ranks:
-            with suppress(ChannelClosed, TimeoutError):
-                rank.channel.send(Leave(), timeout_s=deadline.left_s())
-        with suppress(LaunchError):
-            self._wait_for_ends(deadline)
-        self.bury()
+        try:
+            for rank in self._ranks:
+                with suppress(ChannelClosed, TimeoutError):
+                    rank.channel.send(Leave(), timeout_s=deadline.left_s())
+            with suppress(LaunchError):
+                self._wait_for_ends(deadline)
+        finally:
+            self.bury()
 
     def bury(self) -> None:
         """Kill every rank and all that it started, and clear up after them; does nothing the second time."""
