@@ -14,7 +14,7 @@ import time
 from typing import NoReturn
 
 from pytest_gpt_dist.cluster.forking import ForkServer
-from pytest_gpt_dist.cluster.linux import end_with_parent
+from pytest_gpt_dist.cluster.linux import end_with_parent, go_first_when_out_of_memory
 from pytest_gpt_dist.cluster.messages import START, Call, Hello, RankSpec, Ready, Returned
 from pytest_gpt_dist.cluster.parcel import unpack
 from pytest_gpt_dist.cluster.rank import Progress, RankInfo
@@ -26,6 +26,7 @@ _STEP_S = 0.1
 def live(spec: RankSpec, parent: int, fds: tuple[int, ...]) -> NoReturn:
     """Be a rank that calls functions until it is asked to leave."""
     end_with_parent(parent, signal.SIGKILL)
+    go_first_when_out_of_memory()
     with open(spec.log, "a") as log:
         log.write("here\n")
     channel = Channel(socket.socket(fileno=fds[0]))
