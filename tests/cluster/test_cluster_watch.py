@@ -1,6 +1,7 @@
 """When a rank counts as silent: lines whose other ends are held by the test, and no processes."""
 
 import os
+import selectors
 import socket
 import threading
 import time
@@ -62,6 +63,26 @@ def test_an_answer_that_came_while_the_controller_was_stopped_is_in_time(begin: 
     watch.wait()
     assert watch.complete
     assert not watch.silent_s
+
+
+def test_an_answer_that_came_while_the_wait_itself_was_stopped_is_in_time(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stopped(selectors.EpollSelector):
+        """Goes on after its timeout, and then takes no look, as the kernel's does."""
+
+        def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+            if timeout:
+                time.sleep(2 * timeout)
+                return []
+            return super().select(timeout)
+
+    monkeypatch.setattr("selectors.DefaultSelector", Stopped)
+    watch, (one, other) = begin(TIMEOUT_S)
+    one.send(ANSWER, REQUEST)
+    other.send(ANSWER, REQUEST)
+    watch.wait()
+    assert watch.complete
 
 
 def test_progress_that_came_while_the_controller_was_stopped_is_no_silence(begin: Begin) -> None:
