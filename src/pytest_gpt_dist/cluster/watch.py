@@ -12,7 +12,7 @@ from pytest_gpt_dist.cluster.rank import Progress
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 
 GRACE_S = 1.0
-"""How long the other ranks may still report after the first failure."""
+"""How long the other ranks may still report after the first failure, unless the timeout is shorter."""
 AS_SILENT = 0.5
 """Where a rank was silent for the timeout, so was one that was for this part of it."""
 
@@ -146,4 +146,4 @@ class Watch:
         self._start_grace()
 
     def _start_grace(self) -> None:
-        self._grace_end_s = min(self._grace_end_s, time.monotonic() + GRACE_S)
+        self._grace_end_s = min(self._grace_end_s, time.monotonic() + min(GRACE_S, self._timeout_s))
