@@ -265,9 +265,9 @@ class Bench:
     def renew(self, side: Side = OWN) -> None:
         """End every group and its server; the next one has new processes, of that side, from a new server."""
         self._side = side
-        if self._cluster is not None:
-            self._cluster.close()
-            self._cluster = None
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            cluster.close()
 
     def close(self) -> None:
         """End all ranks; does nothing the second time."""

@@ -1,4 +1,6 @@
+import importlib
 import os
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,6 +64,12 @@ def bad_partition() -> str:
 
 def seen() -> tuple[set[int], int, str, RankInfo]:
     return os.sched_getaffinity(0), torch.get_num_threads(), os.environ["GLOO_SOCKET_IFNAME"], this_rank()
+
+
+def import_one(name: str) -> bool:
+    fresh = name not in sys.modules
+    importlib.import_module(name)
+    return fresh
 
 
 def variable(name: str) -> tuple[str | None, str]:
@@ -197,6 +205,13 @@ def test_progress_is_heard_and_the_end_of_a_stage_is_never_lost(cluster: Cluster
         mine = [progress for who, progress in heard if who == rank]
         assert mine[-1] == Progress("counting", 5000, 5000)
         assert len(mine) < 500  # thinned out
+
+
+def test_what_a_rank_imports_is_progress(cluster: Cluster) -> None:
+    heard: list[Progress] = []
+    group = cluster.group(1)
+    assert group.run(import_one, "sched", on_progress=lambda _, progress: heard.append(progress)) == [True]
+    assert Progress("importing") in heard
 
 
 def test_a_changed_environment_and_directory_reach_the_next_group(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpt_dist.cluster.linux import (
+    go_first_when_out_of_memory,
     living_members,
     mapped_shared_memory,
     process_state,
@@ -58,3 +59,15 @@ def test_members_of_a_process_group_are_found_while_they_live() -> None:
 
 def test_the_names_of_threads_are_those_the_kernel_knows() -> None:
     assert len(thread_names()) == len(os.listdir("/proc/self/task"))
+
+
+@pytest.mark.parametrize(("before", "after"), [("0", "500"), ("-200", "300"), ("900", "1000")])
+def test_a_rank_offers_itself_to_the_out_of_memory_killer(tmp_path: Path, before: str, after: str) -> None:
+    score = tmp_path / "oom_score_adj"
+    score.write_text(f"{before}\n")
+    go_first_when_out_of_memory(tmp_path)
+    assert score.read_text() == after
+
+
+def test_a_kernel_that_takes_no_offers_is_no_failure(tmp_path: Path) -> None:
+    go_first_when_out_of_memory(tmp_path / "gone")

@@ -67,6 +67,22 @@ def test_the_report_has_a_block_for_each_rank() -> None:
     assert "--- rank 2, pid 102: had finished" in text
 
 
+def test_a_limit_of_memory_that_the_kernel_kept_is_named() -> None:
+    error = failure(Died(-signal.SIGKILL, oom_killer_struck=True, limit_bytes=2**26), LOST, order=(1, 0))
+    assert error.kind == "memory"
+    line = str(error).splitlines()[0]
+    assert "was killed by SIGKILL while the kernel's out-of-memory killer was at work" in line
+    assert "the memory limit of this container or service is 64.00 MiB; lower the batch size" in line
+
+
+def test_a_failed_start_names_what_of_the_machine_was_in_its_way() -> None:
+    error = group_failure(
+        [RankReport(0, 1, Silent(3.0))], [], starting=True, unmet=["no free port: end some"]
+    )
+    line = "1 ranks could not start: rank 0 was silent for 3.0 s; no free port: end some"
+    assert str(error).splitlines()[0] == line
+
+
 def test_a_failed_start_says_so_first() -> None:
     error = group_failure([RankReport(0, 1, BOOM)], [0], starting=True)
     assert error.kind == "start"

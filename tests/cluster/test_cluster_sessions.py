@@ -102,7 +102,7 @@ def test_a_controllers_death_ends_a_server_that_is_still_starting(
         "import os, sys\n"
         "from pytest_gpt_dist.cluster.launcher import LocalServer\n"
         "from pytest_gpt_dist.cluster.side import Side\n"
-        "LocalServer(os.environ, '/', Side(sys.argv[1]))\n"
+        "LocalServer(os.environ, '/', Side(sys.argv[1]), timeout_s=60)\n"
     )
     process = subprocess.Popen([sys.executable, script, python])
     assert eventually(lambda: begun.exists() and begun.read_text() != "")
@@ -209,20 +209,20 @@ def test_a_server_of_another_version_is_named(tmp_path: Path, scratch: Path) -> 
         """,
     )
     with pytest.raises(LaunchError, match="speaks version 99 of pytest-gpt-dist's protocol"):
-        LocalServer(os.environ, Path.cwd(), Side(python))
+        LocalServer(os.environ, Path.cwd(), Side(python), timeout_s=60)
     assert list(scratch.iterdir()) == []
 
 
 def test_a_server_that_cannot_import_says_what_it_said(tmp_path: Path, scratch: Path) -> None:
     python = interpreter(tmp_path, "raise SystemExit('No module named torch')")
     with pytest.raises(LaunchError, match="ended with exit status 1; it said:\nNo module named torch"):
-        LocalServer(os.environ, Path.cwd(), Side(python))
+        LocalServer(os.environ, Path.cwd(), Side(python), timeout_s=60)
     assert list(scratch.iterdir()) == []
 
 
 def test_an_interpreter_that_does_not_exist_is_named(tmp_path: Path, scratch: Path) -> None:
     with pytest.raises(LaunchError, match="no-python cannot be started: No such file"):
-        LocalServer(os.environ, Path.cwd(), Side(os.fspath(tmp_path / "no-python")))
+        LocalServer(os.environ, Path.cwd(), Side(os.fspath(tmp_path / "no-python")), timeout_s=60)
     assert list(scratch.iterdir()) == []
 
 

@@ -109,3 +109,26 @@ def test_the_header_keeps_its_shape_for_every_version() -> None:
     assert encode(3, pickle.dumps(None), fds=2)[:24] == struct.pack(
         "!4sHHQQ", b"gptd", PROTOCOL_VERSION, 2, 3, 4
     )
+
+
+def test_what_came_while_the_waiting_process_was_stopped_is_in_time(
+    pair: tuple[Channel, Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = pair
+    take = right._receive_bytes
+
+    def late(timeout_s: float | None) -> bytes:
+        if timeout_s:  # the timeout has passed when the process goes on
+            left.send("here")
+            raise TimeoutError
+        return take(timeout_s)
+
+    monkeypatch.setattr(right, "_receive_bytes", late)
+    assert right.receive(10).message == "here"
+
+
+def test_descriptors_that_are_lost_on_their_way_are_named(pair: tuple[Channel, Channel]) -> None:
+    left, right = pair
+    left._socket.sendall(encode(1, pickle.dumps("fork"), fds=2))
+    with pytest.raises(ProtocolError, match="2 of 2 file descriptors were lost on their way"):
+        right.receive(10)

@@ -17,8 +17,9 @@ Backend = Literal["auto", "nccl", "gloo"]
 class ClusterConfig:
     """Devices, communication and patience of a cluster.
 
-    `timeout_s` is the longest silence of a rank. `memory_limit_bytes` is each rank's share of a GPU, or
-    what it may take on the CPU beyond what it starts with. `share_gpu` lets several ranks own one GPU and
+    `timeout_s` is the longest silence of a rank, and of whoever starts ranks, from their start to their end.
+    `memory_limit_bytes` is each rank's share of a GPU, or what it may take on the CPU beyond what it starts
+    with. `share_gpu` lets several ranks own one GPU and
     stages their communication through host memory. `pin_cpus` gives each CPU rank cores of its own: for
     figures; runs that time nothing go better without. `log_dir` keeps what ranks print; None keeps it only
     of a group that failed. `log_level` is how much of what they do ranks write there: debug, info, warning or

@@ -16,11 +16,13 @@ Kind = Literal["exception", "death", "silence", "memory", "start"]
 class Died:
     """The process ended; `status` is negative for the signal that killed it.
 
-    `oom_killer_struck`: the kernel's out-of-memory killer was at work on this machine meanwhile.
+    `oom_killer_struck`: the kernel's out-of-memory killer was at work meanwhile; `limit_bytes`: how much memory
+    control groups leave this process and its ranks, None where that is no less than the machine has.
     """
 
     status: int
     oom_killer_struck: bool = False
+    limit_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +95,15 @@ def group_failure(
     order: Sequence[int],
     *,
     starting: bool = False,
+    unmet: Sequence[object] = (),
     memory_limit_bytes: int | None = None,
     logs: str = "",
 ) -> RankGroupError:
     """Return the error of a group whose ranks ended as `reports` say; `order` is that in which ranks failed.
 
     The first rank that died or raised is to blame; one that only noticed that another went away is to blame
-    if nobody else is; ranks that were silent are to blame if nobody failed.
+    if nobody else is; ranks that were silent are to blame if nobody failed. `unmet` says what ranks that could not
+    start would have needed.
     """
     by_rank = {report.rank: report for report in reports}
     failed = [by_rank[rank] for rank in order]
@@ -117,8 +121,37 @@ def group_failure(
         kind, verb = "silence", "was" if len(silent) == 1 else "were"
         summary = f"{', '.join(map(_name, silent))} {verb} silent for {longest_s:.1f} s"
     if starting:
-        kind, summary = "start", f"{len(reports)} ranks could not start: {summary}"
+        kind, summary = "start", could_not_start(len(reports), summary, unmet)
     return RankGroupError(kind, ranks, summary, reports, logs)
+
+
+def could_not_start(world_size: int, why: str, unmet: Sequence[object] = (), said: str = "") -> str:
+    """Return the line about a group that did not come to be: why, and what of this machine was in its way.
+
+    Below it stands what was said by whoever was to start it.
+    """
+    return and_said(f"{world_size} ranks could not start: {'; '.join([why, *map(str, unmet)])}", said)
+
+
+def and_said(summary: str, said: str) -> str:
+    """Return a line, with what somebody printed below it, if anything."""
+    return f"{summary}; it said:\n{said}" if said else summary
+
+
+def killed_for_memory(limit_bytes: int | None) -> str:
+    """Return what happened to a process that the kernel ended for want of memory, where that is limited so."""
+    killed = "was killed by SIGKILL while the kernel's out-of-memory killer was at work"
+    if limit_bytes is None:
+        return f"{killed} on this machine"
+    return f"{killed}: the memory limit of this container or service is {human_bytes(limit_bytes)}"
+
+
+def less_memory(memory_limit_bytes: int | None) -> str:
+    """Return what to do where memory is short; `memory_limit_bytes` is the configuration's."""
+    advice = "lower the batch size, the prompt or new tokens or the dtype, or use more devices"
+    if memory_limit_bytes is not None:
+        advice += f", or raise --gpt-memory-limit (now {human_bytes(memory_limit_bytes)})"
+    return advice
 
 
 def bytes_wanted(message: str) -> int | None:
@@ -150,21 +183,15 @@ def _only_noticed(outcome: Outcome) -> bool:
 
 
 def _blame(outcome: Outcome, memory_limit_bytes: int | None) -> tuple[Kind, str]:
-    advice = "lower the batch size, the prompt or new tokens or the dtype, or use more devices"
-    if memory_limit_bytes is not None:
-        advice += f", or raise --gpt-memory-limit (now {human_bytes(memory_limit_bytes)})"
     match outcome:
         case Raised(out_of_memory=True):
             wanted = bytes_wanted(outcome.traceback)
             how_much = "" if wanted is None else f": it wanted {human_bytes(wanted)} more"
-            return "memory", f"ran out of memory{how_much}; {advice}"
+            return "memory", f"ran out of memory{how_much}; {less_memory(memory_limit_bytes)}"
         case Raised():
             return "exception", f"raised {outcome.summary}"
-        case Died(status=status, oom_killer_struck=True) if status == -signal.SIGKILL:
-            return "memory", (
-                "was killed by SIGKILL while the kernel's out-of-memory killer was at work on this machine; "
-                f"{advice}"
-            )
+        case Died(oom_killer_struck=True) if outcome.status == -signal.SIGKILL:
+            return "memory", f"{_died(outcome)}; {less_memory(memory_limit_bytes)}"
         case Died():
             return "death", _died(outcome)
         case HungUp():
@@ -177,6 +204,8 @@ def _died(outcome: Died) -> str:
     if outcome.status >= 0:
         return f"ended with exit status {outcome.status} before it returned"
     name = signal.Signals(-outcome.status).name
+    if name == "SIGKILL" and outcome.oom_killer_struck:
+        return killed_for_memory(outcome.limit_bytes)
     perhaps = ", perhaps by the kernel's out-of-memory killer" if name == "SIGKILL" else ""
     return f"was killed by {name}{perhaps}"
 

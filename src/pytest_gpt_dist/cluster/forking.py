@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
+from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.linux import living_members, mapped_shared_memory, thread_names
 from pytest_gpt_dist.cluster.messages import (
     STACK_SIGNAL,
@@ -117,9 +118,15 @@ class ForkServer:
             # The child does the same: whoever is first, the group exists before anybody signals it.
             with suppress(ProcessLookupError, PermissionError):
                 os.setpgid(pid, pid)
-            self._pidfds[pid] = os.pidfd_open(pid)
+            try:
+                pidfd = os.pidfd_open(pid)
+            except OSError as error:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return Refused(f"no process could be watched: {error.strerror}")
+            self._pidfds[pid] = pidfd
             self._death_s[pid] = spec.death_s
-            self._selector.register(self._pidfds[pid], selectors.EVENT_READ, pid)
+            self._selector.register(pidfd, selectors.EVENT_READ, pid)
             return Forked(pid)
         finally:
             for fd in fds:
@@ -154,8 +161,8 @@ class ForkServer:
         for signum, patience_s in ((signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, death_s)):
             for pid in pids:
                 os.killpg(pid, signum)
-            deadline_s = time.monotonic() + patience_s
-            while (left := self._left(pids)) and time.monotonic() < deadline_s:
+            deadline = Deadline.after(patience_s)
+            while (left := self._left(pids)) and deadline.left_s():
                 time.sleep(LOOK_AGAIN_S)
         for pid in pids:
             if pid not in left:

@@ -6,15 +6,16 @@ import select
 import shutil
 import socket
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.cluster.config import ClusterConfig
+from pytest_gpt_dist.cluster.control_groups import memory_limit_bytes
 from pytest_gpt_dist.cluster.cores import Cores, own_cores
+from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.failure import (
     Died,
     Finished,
@@ -25,12 +26,17 @@ from pytest_gpt_dist.cluster.failure import (
     RankReport,
     Silent,
     Unfinished,
+    and_said,
+    could_not_start,
     group_failure,
+    less_memory,
 )
-from pytest_gpt_dist.cluster.launcher import START_TIMEOUT_S, Launcher, LaunchError
+from pytest_gpt_dist.cluster.launcher import Launcher, LaunchError, RefusalError
 from pytest_gpt_dist.cluster.linux import out_of_memory_kills, process_state
 from pytest_gpt_dist.cluster.messages import START, Call, Leave, RankSpec, Ready, Returned
+from pytest_gpt_dist.cluster.output import keep, new_folder, remove_if_empty, tail, wait_for_stacks
 from pytest_gpt_dist.cluster.parcel import pack_call
+from pytest_gpt_dist.cluster.preconditions import LOOPBACK, meeting_place, unmet
 from pytest_gpt_dist.cluster.rank import RankInfo
 from pytest_gpt_dist.cluster.watch import OnProgress, RankProcess, Watch
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
@@ -39,12 +45,11 @@ from pytest_gpt_dist.errors import UsageError
 _log = logging.getLogger(__name__)
 
 STACKS_S = 0.8
-"""How long ranks get to write down their stacks."""
+"""How long ranks get to write down their stacks, unless the timeout is shorter."""
 LEAVE_S = 2.0
-"""How long a rank that is asked to leave gets."""
+"""How long ranks that are asked to leave get, unless the timeout is shorter."""
 COLLECTIVE_MARGIN_S = 60.0
 """How much longer than the controller's patience a collective waits, so that the controller speaks first."""
-TAIL_BYTES = 4000
 
 
 class RankGroup:
@@ -59,14 +64,15 @@ class RankGroup:
         self._launcher = launcher
         self._config = config
         self._keeps_logs = config.log_dir is not None
-        self._folder = _new_folder(config.log_dir or scratch, world_size)
+        self._folder = new_folder(config.log_dir or scratch, world_size)
         self._ranks: list[RankProcess] = []
+        self._launcher_lost: LaunchError | None = None
         self._request = START
         self._oom_kills = out_of_memory_kills()
         began_s = time.monotonic()
         with self._buried_on_error("start"):
             self._start()
-            watch = Watch(self._ranks, launcher, START, max(START_TIMEOUT_S, config.timeout_s))
+            watch = Watch(self._ranks, launcher, START, config.timeout_s)
             watch.wait()
             if not watch.complete:
                 _raise_usage(watch)
@@ -133,12 +139,15 @@ class RankGroup:
         if not self.alive:
             return
         _log.info("group of %d is to leave: processes %s", self.world_size, self.pids)
-        for rank in self._ranks:
-            with suppress(ChannelClosed, TimeoutError):
-                rank.channel.send(Leave(), timeout_s=LEAVE_S)
-        with suppress(LaunchError):
-            self._wait_for_ends(LEAVE_S)
-        self.bury()
+        deadline = Deadline.after(LEAVE_S, self._config.timeout_s)
+        try:
+            for rank in self._ranks:
+                with suppress(ChannelClosed, TimeoutError):
+                    rank.channel.send(Leave(), timeout_s=deadline.left_s())
+            with suppress(LaunchError):
+                self._wait_for_ends(deadline)
+        finally:
+            self.bury()
 
     def bury(self) -> None:
         """Kill every rank and all that it started, and clear up after them; does nothing the second time."""
@@ -147,7 +156,8 @@ class RankGroup:
         self.alive = False
         try:
             self._launcher.bury(self.pids)
-        except LaunchError:
+        except LaunchError as error:
+            self._launcher_lost = None if isinstance(error, RefusalError) else error
             self._launcher.close()  # the ranks end with whoever started them
         finally:
             # After the burial: a rank ends by itself when its line is closed, and then nobody can see any more
@@ -157,11 +167,14 @@ class RankGroup:
         if not self._keeps_logs:
             shutil.rmtree(self._folder, ignore_errors=True)
         for rank in self._ranks:
-            _remove_if_empty(rank.stack)
+            remove_if_empty(self._folder / rank.stack.name)
 
     def _start(self) -> None:
         cores = own_cores()
-        with socket.create_server(("127.0.0.1", 0), backlog=max(128, self.world_size)) as store:
+        meeting = meeting_place(timeout_s=self._config.timeout_s)
+        if meeting.remedy:
+            raise LaunchError("they cannot meet")
+        with socket.create_server((LOOPBACK, 0), backlog=max(128, self.world_size)) as store:
             port = store.getsockname()[1]
             for rank in range(self.world_size):
                 spec = self._spec(rank, cores, port)
@@ -188,7 +201,7 @@ class RankGroup:
             cpus=cores.of_rank(rank, config.threads_per_rank) if on_cpu and config.pin_cpus else (),
             oversubscribed=on_cpu and cores.oversubscribed(self.world_size, config.threads_per_rank),
             memory_limit_bytes=config.memory_limit_bytes,
-            collective_timeout_s=max(START_TIMEOUT_S, config.timeout_s) + COLLECTIVE_MARGIN_S,
+            collective_timeout_s=config.timeout_s + COLLECTIVE_MARGIN_S,
             store_port=store_port,
             log=str(self._folder / f"rank{rank}.log"),
             log_level=config.log_level,
@@ -200,16 +213,44 @@ class RankGroup:
         try:
             yield
         except LaunchError as error:
-            self._bury_after(error)
-            raise RankGroupError(kind, (), f"{self.world_size} ranks: {error}") from error
+            raise self._launch_failure(kind, error) from error
         except BaseException as error:
+            if kind == "start" and isinstance(error, OSError):  # this side lacks descriptors, or memory
+                raise self._launch_failure(kind, LaunchError(error.strerror or str(error))) from error
             self._bury_after(error)
             raise
 
     def _bury_after(self, error: BaseException) -> None:
+        """Bury the group for the sake of an error, which is the one to be told whatever becomes of the burial."""
         why = f"{type(error).__name__}: {error}".partition("\n")[0]
         _log.info("group of %d is buried: processes %s, %s", self.world_size, self.pids, why)
-        self.bury()
+        try:
+            self.bury()
+        except Exception:
+            _log.exception("the group of %d could not be buried", self.world_size)
+
+    def _launch_failure(self, kind: Kind, error: LaunchError) -> RankGroupError:
+        """Bury the group of a launcher that failed, and return the error that tells."""
+        missing = unmet(self._config.timeout_s) if kind == "start" else []
+        logs = self._keep_logs()
+        self._bury_after(error)
+        if kind == "start":
+            summary = could_not_start(self.world_size, error.reason, missing, error.said)
+        elif error.out_of_memory:
+            kind, advice = "memory", less_memory(self._config.memory_limit_bytes)
+            summary = and_said(f"{self.world_size} ranks: {error.reason}; {advice}", error.said)
+        else:
+            summary = f"{self.world_size} ranks: {error}"
+        return RankGroupError(kind, (), summary, logs=logs)
+
+    def _keep_logs(self) -> str:
+        """Keep what the ranks printed, beyond the end of whoever started them; return where, "" if there is nothing."""
+        if self._keeps_logs:
+            return str(self._folder)
+        if (kept := keep(self._folder)) is None:
+            return ""
+        self._keeps_logs, self._folder = True, kept
+        return str(kept)
 
     def _failure(
         self, watch: Watch, where: Callable[[int], str] | None, starting: bool = False
@@ -218,12 +259,13 @@ class RankGroup:
         at_work = [rank for rank in self._ranks if _is_at_work(rank.rank, watch)]
         processes = {rank.rank: process_state(rank.pid) for rank in at_work}
         self._launcher.dump_stacks([rank.pid for rank in at_work])
-        _wait_for_stacks([rank.stack for rank in at_work], STACKS_S)
+        wait_for_stacks([rank.stack for rank in at_work], Deadline.after(STACKS_S, self._config.timeout_s))
         struck = out_of_memory_kills() > self._oom_kills
-        self._keeps_logs = True
+        missing = unmet(self._config.timeout_s) if starting else []
+        logs = self._keep_logs()  # before the burial, as the scratch space may go with it
         self.bury()
-        if self._config.log_dir is None:
-            self._folder = _keep(self._folder)
+        if self._launcher_lost is not None and watch.failed and watch.hung_up.issuperset(watch.failed):
+            raise self._launcher_lost  # their lines are closed because whoever started them has gone
         reports = [
             RankReport(
                 rank=rank.rank,
@@ -232,8 +274,8 @@ class RankGroup:
                 where="" if where is None else where(rank.rank),
                 process=processes.get(rank.rank, ""),
                 progress=watch.progress.get(rank.rank),
-                stack=_tail(self._folder / rank.stack.name),
-                output=_tail(self._folder / rank.log.name),
+                stack=tail(self._folder / rank.stack.name),
+                output=tail(self._folder / rank.log.name),
             )
             for rank in self._ranks
         ]
@@ -241,16 +283,16 @@ class RankGroup:
             reports,
             watch.failed,
             starting=starting,
+            unmet=missing,
             memory_limit_bytes=self._config.memory_limit_bytes,
-            logs=str(self._folder),
+            logs=logs,
         )
 
-    def _wait_for_ends(self, timeout_s: float) -> None:
-        deadline_s = time.monotonic() + timeout_s
+    def _wait_for_ends(self, deadline: Deadline) -> None:
         news = select.poll()
         news.register(self._launcher, select.POLLIN)
         while not set(self.pids) <= self._launcher.ended().keys():
-            if not news.poll(max(0.0, deadline_s - time.monotonic()) * 1000):
+            if not news.poll(deadline.left_s() * 1000):
                 return
 
 
@@ -269,7 +311,7 @@ def _outcome(rank: int, watch: Watch, oom_killer_struck: bool) -> Outcome:
     if rank in watch.raised:
         return watch.raised[rank]
     if rank in watch.died:
-        return Died(watch.died[rank], oom_killer_struck)
+        return Died(watch.died[rank], oom_killer_struck, memory_limit_bytes())
     if rank in watch.failed:
         return HungUp()
     if rank in watch.silent_s:
@@ -284,45 +326,3 @@ def _unpack(rank: int, answer: object) -> Any:
     except Exception as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"what rank {rank} returned cannot be read here: {reason}") from error
-
-
-def _new_folder(parent: Path, world_size: int) -> Path:
-    try:
-        parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f"{world_size}ranks-", dir=parent))
-    except OSError as error:
-        raise UsageError(f"{parent}: the output of ranks cannot be kept there ({error.strerror})") from None
-
-
-def _remove_if_empty(file: Path) -> None:
-    with suppress(OSError):
-        if file.stat().st_size == 0:
-            file.unlink()
-
-
-def _keep(folder: Path) -> Path:
-    """Move a folder out of the scratch space, which will be removed."""
-    kept = Path(tempfile.mkdtemp(prefix="gpt-dist-failed-"))
-    return Path(shutil.move(folder, kept))
-
-
-def _tail(path: Path) -> str:
-    """Return the end of a text file, "" when there is none."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            return file.read().decode(errors="replace").strip()
-    except FileNotFoundError:
-        return ""
-
-
-def _wait_for_stacks(paths: Sequence[Path], timeout_s: float) -> None:
-    """Wait until every file has content and has stopped growing; a stopped rank never writes any."""
-    deadline_s = time.monotonic() + timeout_s
-    before: list[int] = []
-    while time.monotonic() < deadline_s:
-        sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
-        if sizes == before and all(sizes):
-            return
-        before = sizes
-        time.sleep(0.05)

@@ -8,12 +8,16 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Protocol
 
 from pytest_gpt_dist.cluster.allocation import with_kept_memory
+from pytest_gpt_dist.cluster.control_groups import memory_limit_bytes
+from pytest_gpt_dist.cluster.deadline import Deadline
+from pytest_gpt_dist.cluster.failure import and_said, killed_for_memory
+from pytest_gpt_dist.cluster.linux import out_of_memory_kills, process_state
 from pytest_gpt_dist.cluster.messages import (
     Buried,
     Bury,
@@ -25,24 +29,39 @@ from pytest_gpt_dist.cluster.messages import (
     RankSpec,
     Refused,
 )
+from pytest_gpt_dist.cluster.output import tail
+from pytest_gpt_dist.cluster.rank import Progress
 from pytest_gpt_dist.cluster.side import OWN, Side
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, ProtocolError
 
-START_TIMEOUT_S = 120.0
-"""How long a new process may take until it answers: importing torch from a cold network disk takes time."""
 ANSWER_S = 2.0
-"""How long a live server may take to answer, the burial of ranks on the CPU included."""
+"""How long a live server may take to bury ranks on the CPU, or to end, unless the timeout is shorter."""
+_SHORTEST_S = 0.001
 
 
 class LaunchError(Exception):
-    """Ranks could not be started, or whoever started them is gone."""
+    """Ranks could not be started, or whoever started them is gone.
+
+    `reason` is one line, `said` what whoever started them printed. `out_of_memory` says that the kernel ended it for
+    want of memory.
+    """
+
+    def __init__(self, reason: str, said: str = "", *, out_of_memory: bool = False) -> None:
+        self.reason = reason
+        self.said = said
+        self.out_of_memory = out_of_memory
+        super().__init__(and_said(reason, said))
+
+
+class RefusalError(LaunchError):
+    """Whoever starts ranks is there, and could not do what it was asked for."""
 
 
 class Launcher(Protocol):
     """Starts ranks somewhere, sends them signals, tells of their end and clears up after them."""
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when `ended` has news."""
+        """Return the descriptor that is readable when `ended` has news; LaunchError once it is closed."""
 
     def start(self, spec: RankSpec, control: socket.socket, store: socket.socket | None) -> int:
         """Start a rank that speaks through `control` and return its pid; LaunchError when it cannot be."""
@@ -70,75 +89,88 @@ class Launcher(Protocol):
 class LocalServer:
     """The fork server on this machine, for one side, working directory and environment.
 
-    `scratch` is a new folder that the server owns and removes at its end, with all that is put there.
+    `scratch` is a new folder that the server owns and removes at its end, with all that is put there. The server may
+    be silent for `timeout_s`: what it imports at its start is no silence.
     """
 
-    def __init__(self, environment: Mapping[str, str], cwd: Path, side: Side = OWN) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], cwd: Path, side: Side = OWN, *, timeout_s: float
+    ) -> None:
         self._side = side
+        self._timeout_s = timeout_s
         self._own_sys_path: tuple[str, ...] = ()
         self._statuses: dict[int, int] = {}
         self._request = 0
-        self.scratch = Path(tempfile.mkdtemp(prefix="gpt-dist-"))
-        self._output = self.scratch / "server.log"
-        mine, its = map(_beyond_streams, socket.socketpair())
-        self._channel = Channel(mine)
-        command = [side.python, "-P", "-m", "pytest_gpt_dist.cluster.server"]
+        self._bury_s = ANSWER_S
+        self._oom_kills = out_of_memory_kills()
+        with ExitStack() as undo:
+            try:
+                self.scratch = Path(tempfile.mkdtemp(prefix="gpt-dist-"))
+                undo.callback(shutil.rmtree, self.scratch, ignore_errors=True)
+                self._output = self.scratch / "server.log"
+                mine, its = map(_beyond_streams, socket.socketpair())
+                self._channel = Channel(mine)
+                undo.callback(self._channel.close)
+                with its:
+                    self._process = self._begin(its, environment, cwd)
+            except OSError as error:
+                raise LaunchError(f"{side.python} cannot be started: {error.strerror or error}") from error
+            undo.callback(self.close)
+            self._own_sys_path = self._greeting().sys_path
+            undo.pop_all()
+
+    def _begin(
+        self, its: socket.socket, environment: Mapping[str, str], cwd: Path
+    ) -> "subprocess.Popen[bytes]":
+        command = [self._side.python, "-P", "-m", "pytest_gpt_dist.cluster.server"]
         command += ["--socket", str(its.fileno()), "--scratch", str(self.scratch)]
         if threading.current_thread() is threading.main_thread():
             # The kernel watches the thread that starts a process; any other one may end before the session
             # does.
             command += ["--parent", str(os.getpid())]
-        self._bury_s = ANSWER_S
-        try:
-            with its, self._output.open("wb") as output:
-                self._process = subprocess.Popen(
-                    command,
-                    cwd=cwd,
-                    env=with_kept_memory(side.environment(environment)),
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    pass_fds=[its.fileno()],
-                    start_new_session=True,
-                )
-        except OSError as error:
-            self._channel.close()
-            shutil.rmtree(self.scratch)
-            raise LaunchError(f"{side.python} cannot be started: {error.strerror}") from error
-        try:
-            self._greet()
-        except BaseException:
-            self.close()
-            raise
+        with self._output.open("wb") as output:
+            return subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=with_kept_memory(self._side.environment(environment)),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                pass_fds=[its.fileno()],
+                start_new_session=True,
+            )
 
-    def _greet(self) -> None:
+    def _greeting(self) -> Hello:
         try:
-            hello = self._channel.receive(START_TIMEOUT_S).message
+            while isinstance(greeting := self._channel.receive(self._timeout_s).message, Progress):
+                pass
         except TimeoutError:
-            raise LaunchError(f"the server of the ranks did not start within {START_TIMEOUT_S:g} s") from None
+            raise self._silent(self._timeout_s) from None
         except ProtocolError as error:
             raise LaunchError(str(error)) from error
         except ChannelClosed:
             raise self._lost() from None
-        if not isinstance(hello, Hello):
-            raise LaunchError(f"the server of the ranks greets with {type(hello).__name__}")
-        self._own_sys_path = hello.sys_path
+        if not isinstance(greeting, Hello):
+            raise LaunchError(f"the server of the ranks greets with {type(greeting).__name__}")
+        return greeting
 
     def fileno(self) -> int:
         """The connection's descriptor."""
-        return self._channel.fileno()
+        if (descriptor := self._channel.fileno()) < 0:
+            raise LaunchError("the server of the ranks is closed")
+        return descriptor
 
     def alive(self) -> bool:
         """Return whether the server can start ranks."""
-        return self._process.poll() is None and self.fileno() >= 0
+        return self._process.poll() is None and self._channel.fileno() >= 0
 
     def start(self, spec: RankSpec, control: socket.socket, store: socket.socket | None) -> int:
         """Fork a rank."""
         fds = [control.fileno()] + ([] if store is None else [store.fileno()])
         self._bury_s = max(self._bury_s, spec.death_s + 1)
-        answer = self._ask(Fork(spec), fds, START_TIMEOUT_S)
+        answer = self._ask(Fork(spec), fds, self._timeout_s)
         if not isinstance(answer, Forked):
-            raise LaunchError(answer.reason if isinstance(answer, Refused) else f"unexpected {answer!r}")
+            raise RefusalError(answer.reason if isinstance(answer, Refused) else f"unexpected {answer!r}")
         return answer.pid
 
     def ended(self) -> Mapping[int, int]:
@@ -158,42 +190,50 @@ class LocalServer:
     def dump_stacks(self, pids: Sequence[int]) -> None:
         """Send the ranks the signal for it."""
         try:
-            self._channel.send(DumpStacks(tuple(pids)), timeout_s=ANSWER_S)
-        except (ChannelClosed, TimeoutError):
+            self._channel.send(DumpStacks(tuple(pids)), timeout_s=self._grace_s(ANSWER_S))
+        except TimeoutError:
+            raise self._silent(self._grace_s(ANSWER_S)) from None
+        except ChannelClosed:
             raise self._lost() from None
 
     def bury(self, pids: Sequence[int]) -> None:
         """Have the server end them and wait until it has."""
-        answer = self._ask(Bury(tuple(pids)), (), self._bury_s)
+        answer = self._ask(Bury(tuple(pids)), (), self._grace_s(self._bury_s))
         for pid in pids:
             self._statuses.pop(pid, None)
         if not isinstance(answer, Buried):
-            raise LaunchError(answer.reason if isinstance(answer, Refused) else f"unexpected {answer!r}")
+            raise RefusalError(answer.reason if isinstance(answer, Refused) else f"unexpected {answer!r}")
 
     def close(self) -> None:
         """End the server, and with it its ranks; remove the scratch folder."""
         self._channel.close()
         self._process.terminate()  # it buries its ranks and ends; still importing, it ends at once
+        grace_s = self._grace_s(ANSWER_S)
         try:
-            self._process.wait(ANSWER_S)
+            self._process.wait(grace_s)
         except subprocess.TimeoutExpired:
             self._process.kill()  # its ranks end with it: the kernel sees to that
-            self._process.wait(ANSWER_S)
+            with suppress(subprocess.TimeoutExpired):  # a disk or a driver holds it, and nobody can do more
+                self._process.wait(grace_s)
         shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _grace_s(self, most_s: float) -> float:
+        return min(most_s, self._timeout_s)
 
     def _ask(self, message: object, fds: Sequence[int], timeout_s: float) -> object:
         """Send a request and wait for its answer, noting what else comes in between."""
         self._request += 1
-        deadline = time.monotonic() + timeout_s
+        self._oom_kills = out_of_memory_kills()
+        deadline = Deadline.after(timeout_s)
         try:
             self._channel.send(message, self._request, fds, timeout_s)
             while True:
-                frame = self._channel.receive(max(0.001, deadline - time.monotonic()))
+                frame = self._channel.receive(max(_SHORTEST_S, deadline.left_s()))
                 if frame.request == self._request:
                     return frame.message
                 self._note(frame.message)
         except TimeoutError:
-            raise LaunchError(f"the server of the ranks did not answer within {timeout_s:g} s") from None
+            raise self._silent(timeout_s) from None
         except ChannelClosed:
             raise self._lost() from None
 
@@ -201,15 +241,23 @@ class LocalServer:
         if isinstance(message, Exited):
             self._statuses[message.pid] = message.status
 
+    def _silent(self, silence_s: float) -> LaunchError:
+        state = process_state(self._process.pid)
+        return LaunchError(f"the server of the ranks was silent for {silence_s:g} s, {state}")
+
     def _lost(self) -> LaunchError:
         try:
-            status = self._process.wait(ANSWER_S)
+            status = self._process.wait(self._grace_s(ANSWER_S))
         except subprocess.TimeoutExpired:
             return LaunchError("the server of the ranks closed its connection")
-        how = f"exit status {status}" if status >= 0 else signal.Signals(-status).name
-        output = self._output.read_text(errors="replace").strip() if self._output.exists() else ""
-        said = f"; it said:\n{output[-4000:]}" if output else ""
-        return LaunchError(f"the server of the ranks ended with {how}{said}")
+        said = tail(self._output)
+        if status == -signal.SIGKILL and out_of_memory_kills() > self._oom_kills:
+            reason = f"the server of the ranks {killed_for_memory(memory_limit_bytes())}"
+            return LaunchError(reason, said, out_of_memory=True)
+        if status == 0:  # so it ends when it is asked to, and this side did not ask
+            return LaunchError("the server of the ranks was ended by SIGTERM", said)
+        how = f"exit status {status}" if status > 0 else signal.Signals(-status).name
+        return LaunchError(f"the server of the ranks ended with {how}", said)
 
 
 def _beyond_streams(own: socket.socket) -> socket.socket:

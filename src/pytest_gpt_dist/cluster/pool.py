@@ -2,14 +2,16 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from pytest_gpt_dist.cluster.config import ClusterConfig
-from pytest_gpt_dist.cluster.failure import RankGroupError
+from pytest_gpt_dist.cluster.failure import RankGroupError, could_not_start
 from pytest_gpt_dist.cluster.group import RankGroup
 from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer
+from pytest_gpt_dist.cluster.preconditions import unmet
 from pytest_gpt_dist.errors import UsageError
 
 _CHANGES_WITH_EVERY_TEST = "PYTEST_CURRENT_TEST"
@@ -42,22 +44,23 @@ class Cluster:
             group, _ = self._groups[world_size]
             if group.alive and not group.lost():
                 return group
-            group.bury()
             del self._groups[world_size]
+            group.bury()
         server = self._server(world_size)
         group = RankGroup(server, self.config, world_size, server.scratch)
         self._groups[world_size] = (group, server)
         return group
 
     def close(self) -> None:
-        """End every rank and server; does nothing the second time."""
+        """End every rank and server, each whatever becomes of the others; does nothing the second time."""
         self._closed = True
-        for group, _ in self._groups.values():
-            group.leave()
-        self._groups.clear()
-        for _, server in self._servers:
-            server.close()
-        self._servers.clear()
+        with ExitStack() as stack:  # the last first
+            for _, server in self._servers:
+                stack.callback(server.close)
+            for group, _ in self._groups.values():
+                stack.callback(group.leave)
+            self._servers.clear()
+            self._groups.clear()
 
     def _server(self, world_size: int) -> LocalServer:
         """Return the server for the present environment and directory; end those that nobody needs."""
@@ -70,13 +73,14 @@ class Cluster:
             if made_for == key and server.alive():
                 found = server
             elif server not in needed:
-                server.close()
                 self._servers.remove(entry)
+                server.close()
         if found is None:
             try:
-                found = LocalServer(*key, self.config.side)
+                found = LocalServer(*key, self.config.side, timeout_s=self.config.timeout_s)
             except LaunchError as error:
-                raise RankGroupError("start", (), f"{world_size} ranks could not start: {error}") from error
+                summary = could_not_start(world_size, error.reason, unmet(self.config.timeout_s), error.said)
+                raise RankGroupError("start", (), summary) from error
             self._servers.append((key, found))
         return found
 

@@ -1,5 +1,6 @@
 """What code that runs in a rank may ask and say: who am I, and how far have I come."""
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Progress:
     total: int = 0
 
 
-class _Reporter:
+class Reporter:
     """Sends progress to the controller, thinned out in time but never losing the end of a stage."""
 
     def __init__(self, send: Callable[[Progress], None]) -> None:
@@ -48,6 +49,7 @@ class _Reporter:
         self._sent_at_s = float("-inf")
 
     def report(self, progress: Progress) -> None:
+        """Send it, unless the one before it was of the same stage and sent just now."""
         now_s = time.monotonic()
         finished = 0 < progress.total == progress.done
         if progress.stage == self._stage and not finished and now_s - self._sent_at_s < PROGRESS_INTERVAL_S:
@@ -56,14 +58,29 @@ class _Reporter:
         self._send(progress)
 
 
+class ImportsAreProgress:
+    """A finder of modules that finds none: each module that is looked for counts as progress.
+
+    On a busy machine, or from a cold network disk, importing torch or transformers takes longer than a silence may.
+    """
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        """Report, and leave the module to the other finders."""
+        self._reporter.report(Progress("importing"))
+
+
 _info: RankInfo | None = None
-_reporter: _Reporter | None = None
+_reporter: Reporter | None = None
 
 
 def become(info: RankInfo, send: Callable[[Progress], None]) -> None:
     """Make this process the rank that `info` describes; called once by whatever started it."""
     global _info, _reporter
-    _info, _reporter = info, _Reporter(send)
+    _info, _reporter = info, Reporter(send)
+    sys.meta_path.insert(0, ImportsAreProgress(_reporter))
 
 
 def this_rank() -> RankInfo:

@@ -13,11 +13,13 @@ import shutil
 import signal
 import socket
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from pytest_gpt_dist.cluster.forking import ForkServer
 from pytest_gpt_dist.cluster.linux import end_with_parent
 from pytest_gpt_dist.cluster.messages import Hello
+from pytest_gpt_dist.cluster.rank import ImportsAreProgress, Reporter
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 
 WORKER = "pytest_gpt_dist.cluster.worker"
@@ -42,6 +44,17 @@ def preload() -> None:
         os.environ[_OPENBLAS_THREADS] = asked_for
 
 
+@contextmanager
+def _reported_imports(channel: Channel) -> Iterator[None]:
+    """Have the controller, which waits for the greeting, hear of every import."""
+    finder = ImportsAreProgress(Reporter(channel.send))
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
 def main() -> None:
     """Serve the controller that started this process."""
     parser = argparse.ArgumentParser(description="Forks the ranks of pytest-gpt-dist, which starts it.")
@@ -53,12 +66,13 @@ def main() -> None:
     if arguments.parent is not None:
         end_with_parent(arguments.parent, signal.SIGTERM)
     try:
-        preload()
-        channel = Channel(socket.socket(fileno=arguments.socket))
-        server = ForkServer(channel, sys.modules[WORKER].live)
-        gc.collect()
-        gc.freeze()  # so that a rank's garbage collector does not copy the pages of what was imported
         with suppress(ChannelClosed):
+            channel = Channel(socket.socket(fileno=arguments.socket))
+            with _reported_imports(channel):
+                preload()
+            server = ForkServer(channel, sys.modules[WORKER].live)
+            gc.collect()
+            gc.freeze()  # so that a rank's garbage collector does not copy the pages of what was imported
             channel.send(Hello(os.getpid(), sys.executable, tuple(sys.path)))
             server.serve()
     finally:

@@ -12,7 +12,9 @@ from pytest_gpt_dist.cluster.rank import Progress
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 
 GRACE_S = 1.0
-"""How long the other ranks may still report after the first failure."""
+"""How long the other ranks may still report after the first failure, unless the timeout is shorter."""
+AS_SILENT = 0.5
+"""Where a rank was silent for the timeout, so was one that was for this part of it."""
 
 OnProgress = Callable[[int, Progress], None]
 
@@ -67,7 +69,9 @@ class Watch:
 
     def remaining_s(self) -> float:
         """Return how long nothing may happen before the wait is over."""
-        first_silence_s = min(self._heard_s[rank] for rank in self._waiting) + self._timeout_s
+        first_silence_s = (
+            min((self._heard_s[rank] for rank in self._waiting), default=float("inf")) + self._timeout_s
+        )
         return max(0.0, min(first_silence_s, self._grace_end_s) - time.monotonic())
 
     def wait(self) -> None:
@@ -79,20 +83,26 @@ class Watch:
             selector.register(self._launcher, selectors.EVENT_READ)
             for rank in self._ranks:
                 selector.register(rank.channel, selectors.EVENT_READ, rank)
-            while self._waiting and (timeout_s := self.remaining_s()) > 0:
+            over = False
+            while self._waiting and not over:
+                timeout_s = self.remaining_s()
                 for key, _ in selector.select(timeout_s):
                     if key.data is None:
                         self._take_ends()
                     elif not self._listen(key.data):
                         selector.unregister(key.fileobj)
+                # This process may have been stopped, or busy, for longer than the timeout: the verdict is on what
+                # has come by now.
+                over = timeout_s == 0 == self.remaining_s()
         now_s = time.monotonic()
         for number in list(self._waiting):
             if number in self.hung_up:  # and its launcher has not told of its end
                 self._fail(number)
-                continue
-            silence_s = now_s - self._heard_s[number]
-            if silence_s >= self._timeout_s:
-                self.silent_s[number] = silence_s
+        silences_s = {number: now_s - self._heard_s[number] for number in self._waiting}
+        if any(silence_s >= self._timeout_s for silence_s in silences_s.values()):
+            # The first to fall silent may have waited for one that said something a little later.
+            least_s = self._timeout_s * AS_SILENT
+            self.silent_s = {number: each_s for number, each_s in silences_s.items() if each_s >= least_s}
 
     def _listen(self, rank: RankProcess) -> bool:
         """Take in what a rank has sent; False when nothing will ever come again."""
@@ -102,6 +112,8 @@ class Watch:
             self.hung_up.add(rank.rank)
             self._start_grace()  # how it ended, its launcher will tell
             return False
+        if not frames and rank.rank in self._waiting:
+            self._heard_s[rank.rank] = time.monotonic()  # a large answer is on its way
         for frame in frames:
             if frame.request != self._request or rank.rank not in self._waiting:
                 continue  # a thread that outlived its call
@@ -134,4 +146,4 @@ class Watch:
         self._start_grace()
 
     def _start_grace(self) -> None:
-        self._grace_end_s = min(self._grace_end_s, time.monotonic() + GRACE_S)
+        self._grace_end_s = min(self._grace_end_s, time.monotonic() + min(GRACE_S, self._timeout_s))

@@ -130,14 +130,14 @@ class Channel:
 
     def _read(self, timeout_s: float | None) -> None:
         try:
-            self._socket.settimeout(timeout_s)
-            if self._socket.family == socket.AF_UNIX:
-                data, fds, _, _ = socket.recv_fds(self._socket, _READ_BYTES, _MAX_FDS)
-                self._fds += fds
-            else:
-                data = self._socket.recv(_READ_BYTES)
-        except (TimeoutError, BlockingIOError):
-            raise
+            try:
+                data = self._receive_bytes(timeout_s)
+            except TimeoutError:  # or this process was stopped for so long: what came meanwhile is in time
+                data = self._receive_bytes(0)
+        except BlockingIOError:
+            if timeout_s == 0:
+                raise
+            raise TimeoutError(f"nothing came within {timeout_s} s") from None
         except OSError as error:
             raise ChannelClosed(str(error)) from error
         if not data:
@@ -145,7 +145,19 @@ class Channel:
         for request, payload, count in self._decoder.feed(data):
             # Descriptors travel with the first byte of their frame, so they are here before its last one.
             mine, self._fds = tuple(self._fds[:count]), self._fds[count:]
+            if len(mine) < count:
+                raise ProtocolError(
+                    f"{count - len(mine)} of {count} file descriptors were lost on their way: too many files are open"
+                )
             self._frames.append(Frame(request, pickle.loads(payload), mine))
+
+    def _receive_bytes(self, timeout_s: float | None) -> bytes:
+        self._socket.settimeout(timeout_s)
+        if self._socket.family != socket.AF_UNIX:
+            return self._socket.recv(_READ_BYTES)
+        data, fds, _, _ = socket.recv_fds(self._socket, _READ_BYTES, _MAX_FDS)
+        self._fds += fds
+        return data
 
     def close(self) -> None:
         """Close this end."""

@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
 from pytest_gpt_dist.cluster import rank as rank_face
-from pytest_gpt_dist.cluster.linux import end_with_parent
+from pytest_gpt_dist.cluster.linux import end_with_parent, go_first_when_out_of_memory
 from pytest_gpt_dist.cluster.messages import (
     STACK_SIGNAL,
     START,
@@ -30,7 +30,7 @@ from pytest_gpt_dist.cluster.messages import (
     Returned,
 )
 from pytest_gpt_dist.cluster.parcel import unpack
-from pytest_gpt_dist.cluster.rank import RankInfo
+from pytest_gpt_dist.cluster.rank import Progress, RankInfo
 from pytest_gpt_dist.cluster.rank_device import limit_memory, take_device
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 from pytest_gpt_dist.errors import UsageError
@@ -45,6 +45,7 @@ def live(spec: RankSpec, parent: int, fds: tuple[int, ...]) -> NoReturn:
     try:
         os.setpgid(0, 0)
         end_with_parent(parent, signal.SIGKILL)
+        go_first_when_out_of_memory()
         _redirect(spec)
         _write_log(spec)
         _serve(spec, Controller(Channel(socket.socket(fileno=fds[0]))), fds[1:])
@@ -108,7 +109,7 @@ def _write_log(spec: RankSpec) -> None:
 
 def _serve(spec: RankSpec, controller: Controller, store_fds: tuple[int, ...]) -> None:
     try:
-        info = _join(spec, store_fds)
+        info = _join(spec, store_fds, controller)
         rank_face.become(info, controller.send)
         controller.send(Ready(info))
     except Exception as error:
@@ -131,7 +132,7 @@ def _serve(spec: RankSpec, controller: Controller, store_fds: tuple[int, ...]) -
                 controller.send(answer)
 
 
-def _join(spec: RankSpec, store_fds: tuple[int, ...]) -> RankInfo:
+def _join(spec: RankSpec, store_fds: tuple[int, ...], controller: Controller) -> RankInfo:
     if spec.cpus:
         os.sched_setaffinity(0, spec.cpus)
     torch.set_num_threads(spec.threads)
@@ -143,7 +144,9 @@ def _join(spec: RankSpec, store_fds: tuple[int, ...]) -> RankInfo:
         MASTER_PORT=str(spec.store_port),
         GLOO_SOCKET_IFNAME="lo",
     )
+    controller.send(Progress(f"taking its part of {spec.device}"))
     mine = take_device(spec)
+    controller.send(Progress(f"meeting the others at 127.0.0.1:{spec.store_port}"))
     timeout = timedelta(seconds=spec.collective_timeout_s)
     store = TCPStore(
         "127.0.0.1",
@@ -153,6 +156,7 @@ def _join(spec: RankSpec, store_fds: tuple[int, ...]) -> RankInfo:
         timeout=timeout,
         master_listen_fd=store_fds[0] if store_fds else None,
     )
+    controller.send(Progress(f"joining them over {mine.backend}"))
     dist.init_process_group(
         mine.process_group, store=store, rank=spec.rank, world_size=spec.world_size, timeout=timeout
     )

@@ -15,7 +15,7 @@ from pytest_gpt_dist.doctor.gpus import look_at_gpus
 from pytest_gpt_dist.doctor.host import look_at_host
 from pytest_gpt_dist.doctor.ranks import look_at_ranks
 
-_RANKS_NEED = ("system", "ports", "disk here", "disk for scratch")
+_RANKS_NEED = ("system", "ports", "open files", "processes", "disk here", "disk for scratch")
 
 
 def run(given: Namespace) -> int:

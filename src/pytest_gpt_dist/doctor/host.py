@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,15 @@ from pathlib import Path
 from pytest_gpt_dist import __version__
 from pytest_gpt_dist.cluster.control_groups import memory_left_bytes
 from pytest_gpt_dist.cluster.cores import own_cores
+from pytest_gpt_dist.cluster.preconditions import (
+    LOOPBACK,
+    Precondition,
+    enough_memory,
+    free_memory,
+    meeting_place,
+    open_files,
+    processes,
+)
 from pytest_gpt_dist.doctor.finding import Finding, State, looked
 from pytest_gpt_dist.doctor.hub import look_at_hub
 from pytest_gpt_dist.doctor.packages import look_at_packages
@@ -24,7 +32,6 @@ _LEAST_DISK_BYTES = 5 * _GIB
 _NO_DISK_BYTES = _GIB // 10
 _LEAST_MEMORY_BYTES = 4 * _GIB
 _LEAST_SHARED_BYTES = _GIB
-_CONNECT_S = 4.0
 
 
 def look_at_host(environment: Mapping[str, str], gpus: int) -> Iterator[Finding]:
@@ -37,6 +44,8 @@ def look_at_host(environment: Mapping[str, str], gpus: int) -> Iterator[Finding]
     yield from looked("memory", lambda: memory(Path("/proc/meminfo").read_text(), memory_left_bytes()))
     yield from looked("shared memory", _shared_memory, gpus)
     yield from looked("ports", ports)
+    yield from looked("open files", lambda: _judged(open_files()))
+    yield from looked("processes", lambda: _judged(processes()))
     yield from looked("disk here", _disk_here)
     yield from looked("disk for scratch", _disk_for_scratch, environment.get("TMPDIR"))
     yield from looked("git", _program, "git", "git", "--gpt-against=REF needs it: install git")
@@ -70,13 +79,14 @@ def _cores() -> Finding:
 
 def memory(meminfo: str, left_bytes: int | None) -> Finding:
     """The memory that is free, from the text of ``/proc/meminfo`` and what a container's limit leaves; pure."""
+    free = free_memory(meminfo, left_bytes)
+    needed = enough_memory(free)
+    if needed.remedy:
+        return _judged(needed)
     fields = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
-    available, total = (int(fields[key].split()[0]) * 1024 for key in ("MemAvailable", "MemTotal"))
-    seen = f"{available / _GIB:.1f} of {total / _GIB:.1f} GiB free"
-    if left_bytes is not None and left_bytes < available:
-        available, seen = left_bytes, f"{seen}, of which a limit leaves {left_bytes / _GIB:.1f}"
+    seen = needed.seen
     swapped = int(fields.get("SwapTotal", "0").split()[0]) - int(fields.get("SwapFree", "0").split()[0])
-    if available < _LEAST_MEMORY_BYTES:
+    if free.usable < _LEAST_MEMORY_BYTES:
         return Finding(
             "memory", "warning", seen, "close what else runs, or choose a small model with --gpt-model"
         )
@@ -100,18 +110,13 @@ def _shared_memory(gpus: int) -> Finding:
     return Finding("shared memory", "ok", seen)
 
 
-def ports(address: str = "127.0.0.1") -> Finding:
+def ports(address: str = LOOPBACK) -> Finding:
     """Whether processes can meet at a port of an address, as ranks do; really opens one."""
-    try:
-        with socket.create_server((address, 0)) as server:
-            port = server.getsockname()[1]
-            with socket.create_connection((address, port), timeout=_CONNECT_S):
-                return Finding("ports", "ok", f"{address} takes connections, at {port} for one")
-    except OSError as error:
-        remedy = "ranks meet there: bring up the loopback interface, or free ports"
-        return Finding(
-            "ports", "fault", f"{address} takes no connections ({error.strerror or error})", remedy
-        )
+    return _judged(meeting_place(address))
+
+
+def _judged(need: Precondition) -> Finding:
+    return Finding(need.subject, "fault" if need.remedy else "ok", need.seen, need.remedy)
 
 
 def _disk_here() -> Finding:
