@@ -139,7 +139,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_prompt(tmp_path: Path) -> Non
 
 
 def test_a_name_that_no_file_can_have_is_said() -> None:
-    with pytest.raises(UsageError, match="cannot read prompts from a\0b: embedded null byte"):
+    with pytest.raises(UsageError, match=r"cannot read prompts from a\\x00b: embedded null byte"):
         read_prompts(Path("a\0b"))
 
 

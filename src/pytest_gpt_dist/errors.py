@@ -1,10 +1,58 @@
-"""The one error that a user's input can cause, and any other one in a line."""
+"""The one error that a user's input can cause, and how values and other errors are told in a line."""
+
+from math import log10
+from reprlib import Repr
+
+_LONGEST_LINE = 2000
+_LONGEST_VALUE = 100
+_LONGEST_NUMBER = 40
+_LONGEST_REASON = 300
 
 
 class UsageError(ValueError):
-    """Wrong input, said in one line: what, where, and what to do about it."""
+    """Wrong input, said in one line: what, where, and what to do about it.
+
+    Whatever is put into the message stays one line that a terminal can show: what cannot be printed is escaped, and
+    what is far too long is cut. Values are quoted by `quoted`, which cuts them alone.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message, _LONGEST_LINE))
+
+
+def quoted(value: object) -> str:
+    """Return a value as a message quotes it: in Python's notation, on one line, shortened where it is long.
+
+    It costs little, however large the value is.
+    """
+    return shortened(_SHORT.repr(value), _LONGEST_VALUE)
+
+
+def shortened(text: str, longest: int = _LONGEST_VALUE) -> str:
+    """Return a text on one line, with what cannot be printed escaped, and cut where it is long."""
+    shown = "".join(map(_printable, text[: longest + 1]))
+    return shown if len(text) <= longest else f"{shown[:longest]}…"
 
 
 def first_line(error: Exception) -> str:
     """What an error says first, for where there is a line and no more."""
-    return str(error).partition("\n")[0]
+    return shortened(str(error).partition("\n")[0], _LONGEST_REASON)
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
+class _Short(Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxother = 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python itself refuses to write numbers of more than some thousand digits.
+        digits = round(x.bit_length() * log10(2))
+        return repr(x) if digits <= _LONGEST_NUMBER else f"a whole number of about {digits:,} digits"
+
+
+_SHORT = _Short()

@@ -257,8 +257,8 @@ class RankGroup:
 def _raise_usage(watch: Watch) -> None:
     """What a rank found wrong in what the user asked for is said as that, not as a failure of ranks."""
     for rank in watch.failed:
-        if rank in watch.raised and watch.raised[rank].usage is not None:
-            raise UsageError(watch.raised[rank].usage)
+        if rank in watch.raised and (usage := watch.raised[rank].usage) is not None:
+            raise UsageError(usage)
 
 
 def _is_at_work(rank: int, watch: Watch) -> bool:

@@ -10,10 +10,9 @@ from difflib import get_close_matches
 from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
-from reprlib import repr as shortened
 from typing import Any
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, quoted
 
 _KEYS = ("prompt", "input_ids", "max_length")
 MOST_NEW_TOKENS = 10**6
@@ -137,11 +136,11 @@ def parse_line(line: str, where: str) -> Prompt:
         raise UsageError(f"{where}: expected a JSON object with prompt or input_ids")
     for key in entry:
         if key not in _KEYS and (near := get_close_matches(key, _KEYS, n=1, cutoff=0.8)):
-            raise UsageError(f"{where}: unknown key {shortened(key)}; did you mean {near[0]}?")
+            raise UsageError(f"{where}: unknown key {quoted(key)}; did you mean {near[0]}?")
     new_tokens = entry.get("max_length")
     if new_tokens is not None and not (_is_integer(new_tokens) and 1 <= new_tokens <= MOST_NEW_TOKENS):
         raise UsageError(
-            f"{where}: max_length is a whole number from 1 to {MOST_NEW_TOKENS:,}, got {shortened(new_tokens)}"
+            f"{where}: max_length is a whole number from 1 to {MOST_NEW_TOKENS:,}, got {quoted(new_tokens)}"
         )
     if "prompt" in entry and "input_ids" in entry:
         raise UsageError(f"{where}: prompt and input_ids in one object; give one of them")
@@ -157,7 +156,7 @@ def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     entry = dict(pairs)
     if len(entry) < len(pairs):
         ((repeated, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"key {shortened(repeated)} is there twice")
+        raise ValueError(f"key {quoted(repeated)} is there twice")
     return entry
 
 
@@ -186,7 +185,7 @@ def _token_ids(value: Any, where: str) -> tuple[int, ...]:
         raise UsageError(f"{where}: the list of token ids is empty")
     for token in value:
         if not _is_integer(token) or token < 0:
-            raise UsageError(f"{where}: token ids are whole numbers of at least 0, got {shortened(token)}")
+            raise UsageError(f"{where}: token ids are whole numbers of at least 0, got {quoted(token)}")
     return tuple(value)
 
 
