@@ -306,6 +306,9 @@ def test_a_folder_in_the_working_directory(
         ("{", "cannot be read as JSON"),
         ("[]", "is not a JSON object"),
         ('{"model_type": "gpt2"}', "has neither model.safetensors"),
+        ('{"model_type": ' + "[" * 10**5, "cannot be read as JSON"),
+        ('{"model_type": "gpt2", "n_layer": ' + "9" * 10**4 + "}", "cannot be read as JSON"),
+        (" " * (2**22 + 1), "is larger than the 4 MiB that such a file may have"),
     ],
 )
 def test_a_folder_that_is_no_model(
