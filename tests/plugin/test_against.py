@@ -152,8 +152,8 @@ def package_in_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("file", "constant", "said"),
     [
-        ("measure/entry.py", "JOB_VERSION", "describes cases in another way than this one"),
-        ("cluster/wire.py", "PROTOCOL_VERSION", "of pytest-gpt-dist's protocol"),
+        ("cluster/about.py", "JOB_VERSION", "too new: its pytest-gpt-dist, "),
+        ("cluster/wire.py", "PROTOCOL_VERSION", "too new: the other side speaks version "),
     ],
 )
 def test_a_revision_of_another_version_is_refused(

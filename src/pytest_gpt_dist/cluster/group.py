@@ -50,12 +50,14 @@ TAIL_BYTES = 4000
 class RankGroup:
     """`world_size` processes joined in one process group; Cluster.group makes it.
 
-    `infos` are the ranks' own accounts of what they are, by rank; `alive` is False once the group is buried.
+    `infos` are the ranks' own accounts of what they are, by rank; `about` is that of whoever started them, as
+    `cluster.about` makes it; `alive` is False once the group is buried.
     """
 
     def __init__(self, launcher: Launcher, config: ClusterConfig, world_size: int, scratch: Path) -> None:
         self.world_size = world_size
         self.alive = True
+        self.about = launcher.about
         self._launcher = launcher
         self._config = config
         self._keeps_logs = config.log_dir is not None

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pytest_gpt_dist.cluster.allocation import with_kept_memory
 from pytest_gpt_dist.cluster.messages import (
@@ -21,7 +21,6 @@ from pytest_gpt_dist.cluster.messages import (
     Exited,
     Fork,
     Forked,
-    Hello,
     RankSpec,
     Refused,
 )
@@ -30,6 +29,8 @@ from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, ProtocolError
 
 START_TIMEOUT_S = 120.0
 """How long a new process may take until it answers: importing torch from a cold network disk takes time."""
+_SERVER = "pytest_gpt_dist.cluster.server"
+_PARENTS = (_SERVER, "pytest_gpt_dist.cluster", "pytest_gpt_dist")
 ANSWER_S = 2.0
 """How long a live server may take to answer, the burial of ranks on the CPU included."""
 
@@ -38,8 +39,20 @@ class LaunchError(Exception):
     """Ranks could not be started, or whoever started them is gone."""
 
 
+class OtherVersionError(LaunchError):
+    """Whoever is to start ranks is of another version, ``newer`` if a later one, and does not understand this one."""
+
+    def __init__(self, reason: str, *, newer: bool = False) -> None:
+        super().__init__(reason)
+        self.newer = newer
+
+
 class Launcher(Protocol):
     """Starts ranks somewhere, sends them signals, tells of their end and clears up after them."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What it says of itself, in plain values: `cluster.about`."""
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when `ended` has news."""
@@ -75,6 +88,7 @@ class LocalServer:
 
     def __init__(self, environment: Mapping[str, str], cwd: Path, side: Side = OWN) -> None:
         self._side = side
+        self.about: Mapping[str, Any] = {}
         self._own_sys_path: tuple[str, ...] = ()
         self._statuses: dict[int, int] = {}
         self._request = 0
@@ -82,7 +96,7 @@ class LocalServer:
         self._output = self.scratch / "server.log"
         mine, its = map(_beyond_streams, socket.socketpair())
         self._channel = Channel(mine)
-        command = [side.python, "-P", "-m", "pytest_gpt_dist.cluster.server"]
+        command = [side.python, "-P", "-m", _SERVER]
         command += ["--socket", str(its.fileno()), "--scratch", str(self.scratch)]
         if threading.current_thread() is threading.main_thread():
             # The kernel watches the thread that starts a process; any other one may end before the session
@@ -113,16 +127,28 @@ class LocalServer:
 
     def _greet(self) -> None:
         try:
-            hello = self._channel.receive(START_TIMEOUT_S).message
+            greeting = self._channel.receive(START_TIMEOUT_S).message
         except TimeoutError:
             raise LaunchError(f"the server of the ranks did not start within {START_TIMEOUT_S:g} s") from None
         except ProtocolError as error:
-            raise LaunchError(str(error)) from error
+            raise OtherVersionError(str(error), newer=error.newer) from error
         except ChannelClosed:
+            if self._is_missing():
+                raise OtherVersionError(f"{self._side.python} finds no module {_SERVER}") from None
             raise self._lost() from None
-        if not isinstance(hello, Hello):
-            raise LaunchError(f"the server of the ranks greets with {type(hello).__name__}")
-        self._own_sys_path = hello.sys_path
+        match greeting:
+            case {"sys_path": [*sys_path], "about": dict(about)}:
+                self._own_sys_path, self.about = tuple(sys_path), about
+            case _:
+                raise OtherVersionError(f"the server of the ranks greets with a {type(greeting).__name__}")
+
+    def _is_missing(self) -> bool:
+        """Whether the interpreter said that there is no such module as the server, or no package that it is in."""
+        said = self._output.read_text(errors="replace") if self._output.exists() else ""
+        last = said.strip().rpartition("\n")[2]
+        return any(
+            f"No module named {quote}{name}{quote}" in last for quote in ("", "'") for name in _PARENTS
+        )
 
     def fileno(self) -> int:
         """The connection's descriptor."""
