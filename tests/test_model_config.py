@@ -328,6 +328,9 @@ def test_a_folder_that_is_no_model(
         ("/no/such/folder", "there is no such folder"),
         ("./nothing", "there is no such folder"),
         ("a/b/c", "there is no such folder"),
+        ("", "unknown model ''"),
+        ("x" * 10**5, "model 'xxx.*': cannot be looked at: File name too long$"),
+        ("~nobody-of-that-name/x", "is no name of a folder"),
     ],
 )
 def test_a_name_that_leads_nowhere(registry: Registry, name: str, message: str) -> None:

@@ -13,8 +13,11 @@ from pytest_gpt_dist.cluster import RankGroup, RankGroupError, Side
 from pytest_gpt_dist.cluster.about import JOB_VERSION, modules_below
 from pytest_gpt_dist.cluster.launcher import OtherVersionError
 from pytest_gpt_dist.cluster.side import environments_in
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, shortened
 from pytest_gpt_dist.worktree import Worktree, add_worktree, find_revision
+
+_LONGEST_NAME = 4096
+"""What no name of a revision comes near to; the system takes no argument of any length."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +37,18 @@ class Named:
 
 def find_against(name: str, rootdir: Path, cwd: Path) -> Named:
     """What ``name`` means: an executable file, else a revision. UsageError if it is neither."""
-    path = Path(os.path.abspath(cwd / Path(name).expanduser()))
-    revision = None if os.sep in name and path.is_file() else find_revision(rootdir, name)
+    # Of os.path, whose functions take any text, also one that no file can have for a name.
+    path = os.path.abspath(os.path.join(cwd, os.path.expanduser(name)))
+    revision = None
+    if name.isprintable() and not (os.sep in name and os.path.isfile(path)):
+        revision = find_revision(rootdir, name[:_LONGEST_NAME])
     if revision is not None:
         return Named(name, repository=revision[0], revision=revision[1])
-    if path.is_file() and os.access(path, os.X_OK):
-        return Named(name, python=str(path), repository=rootdir.resolve())
+    if os.path.isfile(path) and os.access(path, os.X_OK):
+        return Named(name, python=path, repository=rootdir.resolve())
     raise UsageError(
-        f"--gpt-against={name}: neither a revision of the git repository at {rootdir} nor a Python interpreter;"
-        " a shallow clone has to fetch it first"
+        f"--gpt-against={shortened(name)}: neither a revision of the git repository at {rootdir} nor a Python"
+        " interpreter; a shallow clone has to fetch it first"
     )
 
 

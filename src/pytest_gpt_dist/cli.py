@@ -16,10 +16,11 @@ from typing import NoReturn
 from pytest_gpt_dist import __version__
 from pytest_gpt_dist.compare.verdict import MIN_EFFECT
 from pytest_gpt_dist.datasets.generate import DISTRIBUTIONS, FILES, LENGTHS, LONGEST, SHORTEST
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, shortened
 from pytest_gpt_dist.settings import DEFAULT_COUNTS, parse_counts
 
 USAGE_ERROR = 4
+_LONGEST_MESSAGE = 400
 INTERRUPTED = 128 + SIGINT
 UNREAD = 128 + SIGPIPE
 _FULL = (ENOSPC, EDQUOT, EIO)
@@ -28,7 +29,9 @@ _FULL = (ENOSPC, EDQUOT, EIO)
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Wrong usage: one line, and pytest's exit status for it."""
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(
+            USAGE_ERROR, f"{self.prog}: {shortened(message, _LONGEST_MESSAGE)}; see {self.prog} --help\n"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,7 +3,7 @@
 from math import log10
 from reprlib import Repr
 
-_LONGEST_LINE = 2000
+_LONGEST_LINE = 1000
 _LONGEST_VALUE = 100
 _LONGEST_NUMBER = 40
 _LONGEST_REASON = 300
@@ -13,7 +13,7 @@ class UsageError(ValueError):
     """Wrong input, said in one line: what, where, and what to do about it.
 
     Whatever is put into the message stays one line that a terminal can show: what cannot be printed is escaped, and
-    what is far too long is cut. Values are quoted by `quoted`, which cuts them alone.
+    what is far too long loses its middle. Values are quoted by `quoted`, which shortens them alone.
     """
 
     def __init__(self, message: str) -> None:
@@ -29,9 +29,13 @@ def quoted(value: object) -> str:
 
 
 def shortened(text: str, longest: int = _LONGEST_VALUE) -> str:
-    """Return a text on one line, with what cannot be printed escaped, and cut where it is long."""
-    shown = "".join(map(_printable, text[: longest + 1]))
-    return shown if len(text) <= longest else f"{shown[:longest]}…"
+    """Return a text on one line, with what cannot be printed escaped, and without its middle where it is long.
+
+    A message begins with where something is wrong and ends with what: both stay.
+    """
+    half = longest // 2
+    shown = "".join(map(_printable, text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"))
+    return shown if len(shown) <= longest + 1 else f"{shown[:half]}…{shown[-half:]}"
 
 
 def first_line(error: Exception) -> str:

@@ -82,8 +82,12 @@ class Registry:
         Raises:
             UsageError: when there is none, or its import path leads nowhere.
         """
-        made: Strategy = load(self._path("strategy", name), what=f"strategy {quoted(name)}")()
-        return made
+        made = load(self._path("strategy", name), what=f"strategy {quoted(name)}")
+        try:
+            strategy: Strategy = made()
+        except Exception as error:  # whatever is registered, and whatever it does
+            raise UsageError(f"strategy {quoted(name)}: cannot be made: {first_line(error)}") from error
+        return strategy
 
     def engine_path(self, name: str) -> str:
         """Return the import path of an engine, which is what travels to the ranks.

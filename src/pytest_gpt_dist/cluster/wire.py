@@ -68,7 +68,7 @@ class Decoder:
             if version != PROTOCOL_VERSION:
                 raise ProtocolError(
                     f"the other side speaks version {version} of pytest-gpt-dist's protocol, this side "
-                    f"version {PROTOCOL_VERSION}: install the same pytest-gpt-dist on both",
+                    f"version {PROTOCOL_VERSION}",
                     newer=version > PROTOCOL_VERSION,
                 )
             end = _HEADER.size + length

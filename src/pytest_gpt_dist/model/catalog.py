@@ -82,7 +82,7 @@ def resolve(
         return _from_folder(name, _download(preset.hub, offline=offline), weights)
     try:
         path = Path(name).expanduser()
-        exists = path.exists()
+        exists = bool(name) and path.exists()
     except OSError as error:
         raise UsageError(f"model {quoted(name)}: cannot be looked at: {error.strerror}") from None
     except (RuntimeError, ValueError) as error:
