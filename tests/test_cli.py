@@ -70,6 +70,8 @@ def test_plan_shows_how_each_strategy_divides_a_model(capsys: pytest.CaptureFixt
     [
         ([], "required"),
         (["plan", "--gpus", "two"], "expected device counts"),
+        (["plan", "--gpus", str(10**30)], "expected device counts such as 1,2,4, none above 4,096"),
+        (["x" * 10**5], "invalid choice: 'xxx"),
         (["plan", "--model", "gpt2-xxl"], "did you mean gpt2-xl"),
         (["plan", "--dtype", "int3"], "dtype 'int3' is not supported"),
         (["compare", "nothing.json", "nowhere.json"], "nowhere.json cannot be read"),

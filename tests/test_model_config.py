@@ -3,15 +3,19 @@
 import json
 import subprocess
 import sys
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model import presets
 from pytest_gpt_dist.model.catalog import resolve
-from pytest_gpt_dist.model.config import DecoderConfig, Llama3Scaling, Rotary
+from pytest_gpt_dist.model.config import ALIASES, DecoderConfig, Llama3Scaling, Rotary
 from pytest_gpt_dist.model.dtypes import itemsize
 from pytest_gpt_dist.model.presets import Preset
 from pytest_gpt_dist.registry import Registry, builtin
@@ -124,7 +128,23 @@ def test_every_way_to_write_the_rotary_embedding(rope: dict[str, Any]) -> None:
             "activation_function 'relu' is not supported; these are: gelu_new",
         ),
         (GPT2 | {"n_head": 3}, "n_embd 40 is not a multiple of n_head 3"),
-        (GPT2 | {"n_layer": 0}, "n_layer is 0, must be a whole number of at least 1"),
+        (GPT2 | {"n_layer": 0}, "n_layer is 0, must be a whole number from 1 to 10,000"),
+        (GPT2 | {"n_layer": 10**6}, "n_layer is 1000000, must be a whole number from 1 to 10,000"),
+        (GPT2 | {"n_layer": 10**5000}, "n_layer is a whole number of about 5,000 digits, must be"),
+        (GPT2 | {"n_layer": True}, "n_layer is True, must be"),
+        (GPT2 | {"n_layer": None}, "n_layer is None, must be"),
+        (GPT2 | {"n_layer": "x" * 10**5}, "n_layer is 'xxx.{0,200}$"),
+        (
+            GPT2 | {"vocab_size": 2**24 + 1},
+            "vocab_size is 16777217, must be a whole number from 1 to 16,777,216",
+        ),
+        ({"model_type": "gpt2", "num_hidden_layers": 0}, "num_hidden_layers is 0, must be"),
+        (
+            GPT2 | {"hidden_size": 80},
+            "n_embd is 40 and hidden_size, another name for it, 80; leave out one of the two",
+        ),
+        (LLAMA | {"num_hidden_layers": 10001}, "num_hidden_layers is 10001, must be"),
+        (LLAMA | {"head_dim": 2**17}, "head_dim is 131072, must be"),
         (GPT2 | {"tie_word_embeddings": "yes"}, "tie_word_embeddings is 'yes', must be true or false"),
         (GPT2 | {"quantization_config": {"bits": 4}}, "quantization_config .* is not supported"),
         (LLAMA | {"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
@@ -139,8 +159,15 @@ def test_every_way_to_write_the_rotary_embedding(rope: dict[str, Any]) -> None:
         (LLAMA | {"rope_scaling": 3}, "rope_scaling is 3, must be a table"),
         (LLAMA | {"rope_parameters": {"rope_type": "llama3"}}, "has no factor"),
         (
+            LLAMA | {"rope_parameters": {"rope_type": "llama3", **LLAMA3, "low_freq_factor": 4}},
+            "low_freq_factor is 4.0, must be below high_freq_factor, 4.0",
+        ),
+        (LLAMA | {"rope_parameters": {"full_attention": {"rope_theta": 5}}}, "differ by layer type"),
+        (LLAMA | {"rope_theta": None}, "rope_theta is None, must be a number above 0"),
+        (LLAMA | {"rope_theta": float("nan")}, "rope_theta is nan, must be a number above 0"),
+        (
             LLAMA | {"rope_parameters": {"partial_rotary_factor": 0.5}},
-            "partial_rotary_factor is not supported",
+            "partial_rotary_factor 0.5 is not supported",
         ),
         (QWEN3 | {"use_sliding_window": True}, "use_sliding_window True is not supported"),
         (
@@ -154,6 +181,76 @@ def test_what_would_be_wrong_in_silence_is_refused(values: dict[str, Any], messa
     with pytest.raises(UsageError, match=f"^folder/config.json: .*{message}") as error:
         DecoderConfig.from_hf(values, "folder/config.json")
     assert "\n" not in str(error.value)
+
+
+def by_transformers(values: dict[str, Any]) -> Any:
+    from transformers import CONFIG_MAPPING  # noqa: PLC0415  slow
+
+    return CONFIG_MAPPING[values["model_type"]].from_dict(deepcopy(values))
+
+
+def test_the_other_names_of_a_value_are_those_of_transformers() -> None:
+    for kind, other_names in {"llama": {}, "qwen3": {}, **ALIASES}.items():
+        mapped = by_transformers({"model_type": kind}).attribute_map
+        assert mapped == {other: own for own, other in other_names.items()}
+
+
+def test_gpt2_by_other_names_is_what_transformers_makes_of_it() -> None:
+    values = {
+        "model_type": "gpt2",
+        "hidden_size": 40,
+        "num_attention_heads": 5,
+        "num_hidden_layers": 3,
+        "max_position_embeddings": 64,
+        "n_layer": 3,
+    }
+    size, theirs = DecoderConfig.from_hf(values, "here").dimensions, by_transformers(values)
+    ours = (size.hidden, size.heads, size.layers, size.positions)
+    assert ours == (theirs.n_embd, theirs.n_head, theirs.n_layer, theirs.n_positions) == (40, 5, 3, 64)
+
+
+_ROPE_KEYS = {
+    "rope_type": st.sampled_from(["default", "llama3"]),
+    "type": st.sampled_from(["default", "llama3"]),
+    "rope_theta": st.sampled_from([5.0, 5e5]),
+}
+_ROPE = st.fixed_dictionaries({key: st.just(value) for key, value in LLAMA3.items()}, optional=_ROPE_KEYS)
+_NO_ROPE: st.SearchStrategy[Any] = st.sampled_from([None, {}])
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([LLAMA, QWEN3]),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "rope_scaling": _ROPE | _NO_ROPE,
+            "rope_parameters": _ROPE | _NO_ROPE,
+            "rope_theta": st.sampled_from([7.0, 7e5]),
+        },
+    ),
+)
+def test_rotary_positions_are_those_of_transformers(model: dict[str, Any], rope: dict[str, Any]) -> None:
+    values = model | {"max_position_embeddings": 9000} | rope
+    found, theirs = DecoderConfig.from_hf(values, "here").rotary, by_transformers(values).rope_parameters
+    assert found is not None
+    assert (found.theta, found.scaling is not None) == (theirs["rope_theta"], theirs["rope_type"] == "llama3")
+
+
+@pytest.mark.parametrize("missing", [{}, {"num_key_value_heads": None}, {"num_key_value_heads": 8}])
+def test_key_value_heads_are_those_of_transformers(missing: dict[str, Any]) -> None:
+    for kind in ("llama", "qwen3"):
+        given = {key: value for key, value in LLAMA.items() if key != "num_key_value_heads"}
+        values = given | {"model_type": kind, "num_attention_heads": 64, "hidden_size": 128} | missing
+        found = DecoderConfig.from_hf(values, "here").dimensions.kv_heads
+        assert found == by_transformers(values).num_key_value_heads
+
+
+def test_sizes_of_a_preset_are_bounded_too() -> None:
+    with pytest.raises(UsageError, match=r"layers=1000000: expected a whole number from 1 to 10,000$"):
+        replace(presets.GPT2.config.dimensions, layers=10**6)
+    with pytest.raises(UsageError, match="kv_heads"):
+        replace(presets.GPT2.config.dimensions, kv_heads=5)
 
 
 def test_a_preset_has_random_weights(registry: Registry) -> None:
@@ -209,6 +306,9 @@ def test_a_folder_in_the_working_directory(
         ("{", "cannot be read as JSON"),
         ("[]", "is not a JSON object"),
         ('{"model_type": "gpt2"}', "has neither model.safetensors"),
+        ('{"model_type": ' + "[" * 10**5, "cannot be read as JSON"),
+        ('{"model_type": "gpt2", "n_layer": ' + "9" * 10**4 + "}", "cannot be read as JSON"),
+        (" " * (2**22 + 1), "is larger than the 4 MiB that such a file may have"),
     ],
 )
 def test_a_folder_that_is_no_model(
@@ -228,6 +328,9 @@ def test_a_folder_that_is_no_model(
         ("/no/such/folder", "there is no such folder"),
         ("./nothing", "there is no such folder"),
         ("a/b/c", "there is no such folder"),
+        ("", "unknown model ''"),
+        ("x" * 10**5, "model 'xxx.*': cannot be looked at: File name too long$"),
+        ("~nobody-of-that-name/x", "is no name of a folder"),
     ],
 )
 def test_a_name_that_leads_nowhere(registry: Registry, name: str, message: str) -> None:

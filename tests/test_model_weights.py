@@ -1,6 +1,8 @@
 """Random values that never change, and checkpoints of which no more than a rank's share is ever in memory."""
 
+import errno
 import json
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +21,7 @@ from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.model.hashing import Rectangle, hash_on_device, hash_on_host
 from pytest_gpt_dist.model.loading import load
+from pytest_gpt_dist.model.safetensors_header import read_header
 from pytest_gpt_dist.model.sharding import plan
 from pytest_gpt_dist.model.tensors import checkpoint_tensors
 from pytest_gpt_dist.model.weights import CheckpointWeights, RandomWeights
@@ -317,7 +320,7 @@ def rewrite(folder: Path, change: Any) -> None:
         (break_empty, "is not a complete safetensors file"),
         (only_pickle, r"pickled \(.bin\); convert them"),
         (nothing, "has neither model.safetensors nor model.safetensors.index.json"),
-        (half_an_index, "names model-00002-of-00002.safetensors, which is not there"),
+        (half_an_index, "names 'model-00002-of-00002.safetensors', which is not there"),
         (no_index, "is not an index"),
     ],
 )
@@ -327,6 +330,155 @@ def test_a_broken_checkpoint_is_one_line(tmp_path: Path, damage: Any, message: s
     with pytest.raises(UsageError, match=message) as error:
         Checkpoint.open(tmp_path, TINY)
     assert "\n" not in str(error.value)
+
+
+# Headers that do not describe their file
+
+ONE = {"dtype": "F16", "shape": [2, 3], "data_offsets": [0, 12]}
+TWO = {"dtype": "F16", "shape": [2], "data_offsets": [12, 16]}
+
+
+def write_header(file: Path, header: Any, data: int = 16) -> Path:
+    encoded = (header if isinstance(header, str) else json.dumps(header)).encode()
+    file.write_bytes(struct.pack("<Q", len(encoded)) + encoded + bytes(data))
+    return file
+
+
+def test_a_sound_header_is_read(tmp_path: Path) -> None:
+    unknown = {"dtype": "NEW", "shape": [9], "data_offsets": [12, 16]}
+    empty = {"dtype": "F16", "shape": [0, 9], "data_offsets": [12, 12]}
+    header = {"__metadata__": {"format": "pt"}, "b": unknown, "e": empty, "a": ONE}
+    file = write_header(tmp_path / "a.safetensors", header)
+    found = read_header(file)
+    assert {name: (entry.shape, entry.dtype) for name, entry in found.items()} == {
+        "a": ((2, 3), "F16"),
+        "b": ((9,), "NEW"),
+        "e": ((0, 9), "F16"),
+    }
+    assert found["b"].offset == file.stat().st_size - 4
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (
+            {"a": ONE, "b": TWO | {"data_offsets": [12.0, 16.0]}},
+            r"the data_offsets of 'b' are \[12.0, 16.0\]",
+        ),
+        ({"a": ONE, "b": TWO | {"data_offsets": [16, 12]}}, "the data_offsets of 'b' are"),
+        ({"a": ONE, "b": TWO | {"data_offsets": [-4, 0]}}, "the data_offsets of 'b' are"),
+        ({"a": ONE, "b": TWO | {"data_offsets": [12, 16, 20]}}, "the data_offsets of 'b' are"),
+        ({"a": ONE, "b": TWO | {"data_offsets": "12"}}, "the data_offsets of 'b' are"),
+        ({"a": ONE, "b": TWO | {"data_offsets": [12, 10**400]}}, "the data_offsets of 'b' are"),
+        ({"a": ONE, "b": TWO | {"shape": [True, 2]}}, r"the shape of 'b' is \[True, 2\]"),
+        ({"a": ONE, "b": TWO | {"shape": [-1, -2]}}, "the shape of 'b' is"),
+        ({"a": ONE, "b": TWO | {"shape": [1] * 10**5}}, "the shape of 'b' is"),
+        ({"a": ONE, "b": TWO | {"shape": [3]}}, "the place of 'b' does not agree with its shape"),
+        ({"a": ONE, "b": TWO | {"dtype": None}}, "the dtype of 'b' is None"),
+        ({"a": ONE, "b": TWO | {"data_offsets": [8, 12]}}, "'b' begins at byte 8 .* end at 12"),
+        ({"a": ONE, "b": TWO | {"data_offsets": [14, 18]}}, "'b' begins at byte 14 .* end at 12"),
+        ({"b": TWO}, "'b' begins at byte 12 .* end at 0"),
+        ({"a": ONE}, "its length is not what its header says"),
+        ({"a": ONE, "b": [1]}, "'b' is no table"),
+        ({"a": ONE, "b\n\x1b[2J" * 10**4: 3}, r"'b\\n\\x1b.{0,100} is no table"),
+        ([ONE, TWO], "its header is no table"),
+        (f'{{"a": {json.dumps(ONE)}, "a": {json.dumps(ONE)}}}', "key 'a' is there twice"),
+        ('{"a": NaN}', "NaN is no number of JSON"),
+        ("[" * 10**5, "is not a complete safetensors file"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_a_header_that_lies_is_one_line(tmp_path: Path, header: Any, message: str) -> None:
+    file = write_header(tmp_path / "a.safetensors", header)
+    with pytest.raises(UsageError, match=message) as error:
+        read_header(file)
+    assert str(error.value).startswith(f"{file}: is not a complete safetensors file (")
+    assert len(str(error.value)) < len(str(file)) + 400
+
+
+@pytest.mark.parametrize(
+    ("length", "message"),
+    [(100, "goes beyond its end"), (2**63, "goes beyond its end"), (0, "Expecting value")],
+)
+def test_the_length_of_a_header_is_within_the_file(tmp_path: Path, length: int, message: str) -> None:
+    file = tmp_path / "a.safetensors"
+    file.write_bytes(struct.pack("<Q", length) + b"{}")
+    with pytest.raises(UsageError, match=message):
+        read_header(file)
+
+
+def test_a_header_of_a_gigabyte_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.safetensors"
+    with file.open("wb") as stream:
+        stream.write(struct.pack("<Q", 2**30))
+        stream.truncate(2**31)
+    with pytest.raises(UsageError, match="its header is longer than 16 MiB"):
+        read_header(file)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../other.safetensors",
+        "/etc/passwd",
+        "sub/x.safetensors",
+        "..",
+        "",
+        "a\0b",
+        "a\nb",
+        7,
+        None,
+        "x" * 10**5,
+    ],
+    ids=lambda name: str(name)[:20],
+)
+def test_an_index_names_files_beside_it(tmp_path: Path, name: Any) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"transformer.wte.weight": name}}))
+    with pytest.raises(UsageError, match=r"names .*no name of a file beside it$") as error:
+        Checkpoint.open(tmp_path, TINY)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < len(str(index)) + 200
+
+
+def test_of_a_tensor_in_two_files_the_one_that_the_index_names_counts(tmp_path: Path) -> None:
+    config = TINY
+    write_safetensors(tmp_path / "b.safetensors", config)
+    (tmp_path / "a.safetensors").write_bytes((tmp_path / "b.safetensors").read_bytes())
+    names = dict.fromkeys(checkpoint_tensors(config), "b.safetensors")
+    names["transformer.wpe.weight"] = "a.safetensors"
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    entries = Checkpoint.open(tmp_path, config).entries
+    assert {name: entry.file.name for name, entry in entries.items()} == names
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.EACCES, errno.EIO, errno.ESTALE])
+def test_what_the_system_says_is_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    write_safetensors(tmp_path / "model.safetensors", TINY)
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(UsageError, match=f"model.safetensors: cannot be read: {os.strerror(number)}$"):
+        Checkpoint.open(tmp_path, TINY)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.safetensors.index.json"])
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UsageError, match=f"{name}: is not a regular file"):
+        Checkpoint.open(tmp_path, TINY)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to("nowhere")
+    with pytest.raises(UsageError, match=f"{name}: cannot be read: No such file or directory"):
+        Checkpoint.open(tmp_path, TINY)
+    (tmp_path / name).unlink()
+    (tmp_path / name).symlink_to(name)
+    with pytest.raises(UsageError, match=f"{name}: cannot be read: Too many levels of symbolic links"):
+        Checkpoint.open(tmp_path, TINY)
 
 
 # Memory

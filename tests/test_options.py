@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, quoted
 from pytest_gpt_dist.options import read_options
 from pytest_gpt_dist.settings import (
     Declaration,
@@ -110,6 +110,8 @@ WRONG = [
     ("model", "", "expected something"),
     ("gpus", "1,two", "expected device counts"),
     ("gpus", "0,1", "expected device counts"),
+    ("gpus", "9" * 5000, "expected device counts"),
+    ("batch_size", "x" * 100_000, "expected a whole number"),
     ("engine", ",", "expected names"),
     ("memory_limit", "lots", "expected a size"),
     ("weights", "trained", "expected one of random, pretrained"),
@@ -215,7 +217,7 @@ def test_a_wrong_flag_is_one_line_and_exit_status_4(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = filter(None, result.errlines)
     assert line.startswith(f"ERROR: {flag(name)}: {said}")
-    assert repr(text) in line or f"got {text}" in line or f"got {float(text):g}" in line.replace(".0", "")
+    assert quoted(text) in line or f"got {text}" in line or f"got {float(text):g}" in line.replace(".0", "")
 
 
 @pytest.mark.parametrize(("name", "text"), WRONG_IN_INI)
@@ -227,8 +229,9 @@ def test_a_wrong_ini_value_is_one_line_and_exit_status_4(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     (line,) = filter(None, result.errlines)
     assert line.startswith(f"ERROR: gpt_{name} in tox.ini: ")
-    assert text in line
+    assert text[:20] in line
     assert "None" not in line
+    assert len(line) < 300
 
 
 def test_a_value_of_another_type_in_a_pyproject_is_one_line_and_exit_status_4(
@@ -299,7 +302,7 @@ def test_counts_are_ascending_without_repeats(counts: list[int]) -> None:
 @settings(deadline=None)
 @given(counts=st.lists(COUNTS), wrong=st.sampled_from(["", "0", "-4", "1.5", "four", "1;2"]))
 def test_a_wrong_count_is_refused(counts: list[int], wrong: str) -> None:
-    with pytest.raises(ValueError, match="expected device counts such as 1,2,4"):
+    with pytest.raises(ValueError, match="expected device counts such as 1,2,4, none above 4,096"):
         parse_counts(",".join([*map(str, counts), wrong]))
 
 

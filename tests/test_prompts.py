@@ -1,6 +1,7 @@
 """Prompts: files, lists in code, and how they become token ids."""
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_gpt_dist.datasets.faults import find_faults
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.measure import prompts
 from pytest_gpt_dist.measure.prompts import (
     Prompt,
     encode,
@@ -139,7 +142,7 @@ def test_a_byte_order_mark_is_no_part_of_the_first_prompt(tmp_path: Path) -> Non
 
 
 def test_a_name_that_no_file_can_have_is_said() -> None:
-    with pytest.raises(UsageError, match="cannot read prompts from a b: embedded null byte"):
+    with pytest.raises(UsageError, match=r"cannot read prompts from a\\x00b: embedded null byte"):
         read_prompts(Path("a\0b"))
 
 
@@ -252,4 +255,44 @@ def test_half_a_surrogate_pair_is_no_character(tmp_path: Path) -> None:
     file = tmp_path / "prompts.jsonl"
     file.write_text('{"prompt": "\\ud800"}')
     with pytest.raises(UsageError, match=r"prompts.jsonl:1: prompt holds half of a surrogate pair"):
+        read_prompts(file)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "max_new_tokens",
+        "max_tokens",
+        "output_tokens",
+        "output_length",
+        "maxNewTokens",
+        "max-tokens",
+        "new_tokens",
+    ],
+)
+def test_what_others_call_the_number_of_new_tokens_is_not_ignored(tmp_path: Path, key: str) -> None:
+    file = write(
+        tmp_path, '{"prompt": "a", "id": 3, "category": "b", "tokens": 7}', f'{{"prompt": "a", "{key}": 3}}'
+    )
+    with pytest.raises(UsageError) as caught:
+        read_prompts(file)
+    assert str(caught.value) == f"{file}:2: unknown key '{key}'; did you mean max_length?"
+
+
+def test_a_line_without_end_takes_little_memory_and_hides_no_later_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prompts, "LONGEST_LINE", 1000)
+    lines = ['{"prompt": "a"}', "x" * 4004, " " * 3003, '{"prompt": "%s"}' % ("b" * 986), "y" * 10**6, "{}"]
+    file = write(tmp_path, *lines)
+    tracemalloc.start()
+    count, faults = find_faults(file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    long = "longer than 1,000 characters, the most that a line may have"
+    empty = "expected prompt or input_ids, found neither"
+    assert count == 2
+    assert faults == [f"{file}:2: {long}", f"{file}:3: {long}", f"{file}:5: {long}", f"{file}:6: {empty}"]
+    assert peak < 10**5
+    with pytest.raises(UsageError, match=f":2: {long}$"):
         read_prompts(file)

@@ -57,7 +57,12 @@ def test_a_link_to_nowhere_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [("file", "file is no folder"), ("blocked", "cannot be read: Not a directory")]
+    ("path", "said"),
+    [
+        ("file", "file is no folder"),
+        ("blocked", "cannot be read: Not a directory"),
+        ("x" * 10**5, "is no folder"),
+    ],
 )
 def test_a_folder_that_cannot_be_used_is_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], path: str, said: str

@@ -38,8 +38,9 @@ def test_every_count_is_used_whole(registry: Registry, name: str) -> None:
     strategy = registry.strategy(name)
     assert strategy.name == name
     assert all(strategy.layout(gpus).world_size == gpus for gpus in range(1, 130))
-    with pytest.raises(UsageError, match="0 devices"):
-        strategy.layout(0)
+    for gpus in (0, 4097, 10**30, 10**5000):
+        with pytest.raises(UsageError, match=r"^gpus=.*: expected a whole number from 1 to 4,096$"):
+            strategy.layout(gpus)
 
 
 def test_the_later_of_two_equal_strategies_is_degenerate(registry: Registry) -> None:

@@ -108,6 +108,16 @@ def test_degrees_are_at_least_one(degree: int) -> None:
         Layout(tp=degree)
 
 
+def test_a_world_has_bounds() -> None:
+    assert Layout(dp=4096).world_size == Layout(dp=16, pp=16, tp=16).world_size == 4096
+    with pytest.raises(UsageError, match="8,192 ranks are more than the 4,096 there can be"):
+        Layout(dp=2, pp=64, tp=64)
+    with pytest.raises(
+        UsageError, match=r"^dp=1000000000000000000000000000000: expected a whole number from 1"
+    ):
+        Layout(dp=10**30)
+
+
 def test_a_rank_outside_the_world_has_no_place() -> None:
     with pytest.raises(ValueError, match="rank 4 is not one of the 4 ranks"):
         Layout(pp=4).coordinates(4)

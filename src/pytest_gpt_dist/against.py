@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.cluster import RankGroup, RankGroupError, Side
+from pytest_gpt_dist.cluster.about import JOB_VERSION, modules_below
+from pytest_gpt_dist.cluster.launcher import OtherVersionError
 from pytest_gpt_dist.cluster.side import environments_in
-from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.measure.entry import JOB_VERSION, about, modules_below
+from pytest_gpt_dist.errors import UsageError, shortened
 from pytest_gpt_dist.worktree import Worktree, add_worktree, find_revision
+
+_LONGEST_NAME = 4096
+"""What no name of a revision comes near to; the system takes no argument of any length."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +37,18 @@ class Named:
 
 def find_against(name: str, rootdir: Path, cwd: Path) -> Named:
     """What ``name`` means: an executable file, else a revision. UsageError if it is neither."""
-    path = Path(os.path.abspath(cwd / Path(name).expanduser()))
-    revision = None if os.sep in name and path.is_file() else find_revision(rootdir, name)
+    # Of os.path, whose functions take any text, also one that no file can have for a name.
+    path = os.path.abspath(os.path.join(cwd, os.path.expanduser(name)))
+    revision = None
+    if name.isprintable() and not (os.sep in name and os.path.isfile(path)):
+        revision = find_revision(rootdir, name[:_LONGEST_NAME])
     if revision is not None:
         return Named(name, repository=revision[0], revision=revision[1])
-    if path.is_file() and os.access(path, os.X_OK):
-        return Named(name, python=str(path), repository=rootdir.resolve())
+    if os.path.isfile(path) and os.access(path, os.X_OK):
+        return Named(name, python=path, repository=rootdir.resolve())
     raise UsageError(
-        f"--gpt-against={name}: neither a revision of the git repository at {rootdir} nor a Python interpreter;"
-        " a shallow clone has to fetch it first"
+        f"--gpt-against={shortened(name)}: neither a revision of the git repository at {rootdir} nor a Python"
+        " interpreter; a shallow clone has to fetch it first"
     )
 
 
@@ -119,22 +126,28 @@ def open_against(named: Named, folder: Path, one_rank: Callable[[Side], RankGrou
 
 
 def _versions(named: Named, side: Side, one_rank: Callable[[Side], RankGroup]) -> dict[str, Any]:
+    """What the side says it runs; learnt from its server's greeting, before anything of a case is sent to it."""
     what = f"--gpt-against={named.name}"
     try:
-        group = one_rank(side)
-        (versions,) = group.run(about)
+        versions = dict(one_rank(side).about)
     except RankGroupError as error:
-        if "attribute 'about'" not in str(error):  # what a version says that does not know the question
-            said = [line.strip() for line in str(error).strip().splitlines()]
-            ends = " ".join(dict.fromkeys((said[0], said[-1])))
-            raise UsageError(f"{what}: its ranks do not start: {ends}") from None
-        versions = {}
-    if versions.get("job_version") != JOB_VERSION:
-        theirs = versions.get("pytest_gpt_dist", "an older one")
-        raise UsageError(
-            f"{what}: its pytest-gpt-dist ({theirs}) describes cases in another way than this one; compare with a"
-            " newer revision, or install this version there"
+        if isinstance(other := error.__cause__, OtherVersionError):
+            raise _other_version(what, newer=other.newer, why=str(other)) from None
+        said = [line.strip() for line in str(error).strip().splitlines()]
+        ends = " ".join(dict.fromkeys((said[0], said[-1])))
+        raise UsageError(f"{what}: its ranks do not start: {ends}") from None
+    theirs = versions.pop("job_version", 0)
+    if theirs != JOB_VERSION:
+        why = (
+            f"its pytest-gpt-dist, {versions.get('pytest_gpt_dist')}, describes cases in another way than this one"
+            f" (version {theirs}, here {JOB_VERSION})"
         )
-    if named.python is not None and versions["prefix"] == os.path.realpath(sys.prefix):
+        raise _other_version(what, newer=theirs > JOB_VERSION, why=why)
+    if versions.pop("prefix") == os.path.realpath(sys.prefix) and named.python is not None:
         raise UsageError(f"{what} is the very environment that runs pytest")
-    return {name: value for name, value in versions.items() if name not in ("job_version", "prefix")}
+    return versions
+
+
+def _other_version(what: str, *, newer: bool, why: str) -> UsageError:
+    age, remedy = ("too new", "with an older") if newer else ("too old", "with a newer")
+    return UsageError(f"{what}: {age}: {why}; compare {remedy} revision, or install this version there")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from pytest_gpt_dist.against import Against, Named, find_against, open_against
+from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.cluster.config import Backend
 from pytest_gpt_dist.engines.protocol import ModelSource, Request, Task
-from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.matrix import matrix
 from pytest_gpt_dist.measure.case import Case
 from pytest_gpt_dist.measure.entry import tokenize
@@ -204,7 +205,7 @@ class Bench:
         engine = arguments.get("engine")
         engine = self.options.engine[0] if engine is None else engine
         if not isinstance(engine, str):
-            raise UsageError(f"engine={engine!r}: expected the name of an engine")
+            raise UsageError(f"engine={quoted(engine)}: expected the name of an engine")
         stages(self._model(workload).config.dimensions, layout.pp)  # UsageError where there are too many
         case = self._resolve(workload, strategy, layout, equals, engine)
         _ = case.batches  # UsageError where a request is larger than what the token budget leaves its batch
@@ -349,19 +350,21 @@ class Bench:
 
     def _layout(self, arguments: Mapping[str, Any]) -> tuple[str, Layout, str | None]:
         gpus = arguments.get("gpus")
-        if gpus is not None and (not isinstance(gpus, int) or isinstance(gpus, bool) or gpus < 1):
-            raise UsageError(f"gpus={gpus!r}: expected a whole number of at least 1")
+        if gpus is not None:
+            device_count(gpus)
         name = arguments.get("strategy")
         given = {degree: arguments[degree] for degree in DEGREES if arguments.get(degree) is not None}
         if given and name is not None:
-            raise UsageError(f"strategy={name!r} and {', '.join(given)}: give either a strategy or degrees")
+            raise UsageError(
+                f"strategy={quoted(name)} and {', '.join(given)}: give either a strategy or degrees"
+            )
         if given:
             return self._checked_layout(Layout(*(given.get(degree, 1) for degree in DEGREES)), gpus)
         if name is None and self.options.degrees is not None:
             return self._checked_layout(Layout(*self.options.degrees), gpus)
         name = name or self.registry.strategies[0]
         if not isinstance(name, str):
-            raise UsageError(f"strategy={name!r}: expected the name of a strategy")
+            raise UsageError(f"strategy={quoted(name)}: expected the name of a strategy")
         if name not in self.registry.strategies and name.startswith("dp"):
             return self._checked_layout(Layout.parse(name), gpus)
         only = self.options.gpus if self.options.gpus is not None and len(self.options.gpus) == 1 else (1,)
@@ -419,7 +422,9 @@ class Bench:
             try:
                 (self._tokenized[key],) = self.group(1).run(tokenize, folder, texts)
             except RankGroupError as error:
-                raise UsageError(f"{folder}: its prompts could not be tokenized: {error}") from None
+                raise UsageError(
+                    f"{folder}: its prompts could not be tokenized: {first_line(error)}"
+                ) from None
         return self._tokenized[key]
 
     def _requests(self, workload: Workload, model: ResolvedModel, gpus: int) -> tuple[Request, ...]:

@@ -16,14 +16,14 @@ from typing import NoReturn
 from pytest_gpt_dist import __version__
 from pytest_gpt_dist.compare.verdict import MIN_EFFECT, require_min_effect
 from pytest_gpt_dist.datasets.generate import DISTRIBUTIONS, FILES, LENGTHS, LONGEST, SHORTEST
-from pytest_gpt_dist.errors import UsageError, one_line, quoted
+from pytest_gpt_dist.errors import UsageError, quoted, shortened
 from pytest_gpt_dist.results.text import STAND_INS
 from pytest_gpt_dist.settings import DEFAULT_COUNTS, parse_counts
 
 USAGE_ERROR = 4
+_LONGEST_MESSAGE = 400
 INTERRUPTED = 128 + SIGINT
 UNREAD = 128 + SIGPIPE
-_LONGEST_MESSAGE = 500
 _FULL = (ENOSPC, EDQUOT, EIO)
 
 
@@ -31,7 +31,7 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Wrong usage: one line, and pytest's exit status for it."""
         self.exit(
-            USAGE_ERROR, f"{self.prog}: {one_line(message, _LONGEST_MESSAGE)}; see {self.prog} --help\n"
+            USAGE_ERROR, f"{self.prog}: {shortened(message, _LONGEST_MESSAGE)}; see {self.prog} --help\n"
         )
 
 

@@ -1,28 +1,45 @@
-"""The one error that a user's input can cause, and how what others wrote comes into its one line."""
+"""The one error that a user's input can cause, and how values, texts and other errors are told in a line."""
 
 from __future__ import annotations
 
+from math import log10
 from reprlib import Repr
 
 LONGEST_PATH = 4096
 _LONGEST = 200
-_LONGEST_MESSAGE = 2 * LONGEST_PATH
-_LONGEST_QUOTED = 80
+_LONGEST_LINE = 1000
+_LONGEST_VALUE = 100
+_LONGEST_NUMBER = 40
+_LONGEST_REASON = 300
 
 
 class UsageError(ValueError):
     """Wrong input, said in one line: what, where, and what to do about it.
 
-    Whatever of a file or an option stands in it, the line is printable and of bounded length.
+    Whatever is put into the message stays one line that a terminal can show: what cannot be printed is escaped, and
+    what is far too long loses its middle. Values are quoted by `quoted`, which shortens them alone.
     """
 
     def __init__(self, message: object = "") -> None:
-        super().__init__(one_line(message, _LONGEST_MESSAGE))
+        super().__init__(shortened(_text(message), _LONGEST_LINE))
 
 
-def first_line(error: BaseException) -> str:
-    """Return what an error says first, for where there is a line and no more."""
-    return str(error).partition("\n")[0]
+def quoted(value: object) -> str:
+    """Return a value as a message quotes it: in Python's notation, on one line, shortened where it is long.
+
+    It costs little, however large the value is.
+    """
+    return shortened(_SHORT.repr(value), _LONGEST_VALUE)
+
+
+def shortened(text: str, longest: int = _LONGEST_VALUE) -> str:
+    """Return a text on one line, with what cannot be printed escaped, and without its middle where it is long.
+
+    A message begins with where something is wrong and ends with what: both stay.
+    """
+    half = longest // 2
+    shown = "".join(map(_printable, text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"))
+    return shown if len(shown) <= longest + 1 else f"{shown[:half]}…{shown[-half:]}"
 
 
 def one_line(value: object, longest: int = _LONGEST) -> str:
@@ -30,21 +47,14 @@ def one_line(value: object, longest: int = _LONGEST) -> str:
 
     It is one line of bounded length, without what would command a terminal, reorder its neighbours, or be invisible.
     """
-    whole = value if isinstance(value, str) else _text(value)
-    printable = "".join(mark if mark.isprintable() else " " for mark in whole[: 4 * longest])
+    printable = "".join(mark if mark.isprintable() else " " for mark in _text(value)[: 4 * longest])
     text = " ".join(printable.split())
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def quoted(value: object, longest: int = _LONGEST_QUOTED) -> str:
-    """Return a value from outside as a message quotes it: as in source code, its middle left out where it is long."""
-    brief = Repr()
-    brief.maxlevel, brief.maxdict, brief.maxlist, brief.maxtuple = 2, 3, 4, 4
-    brief.maxstring = brief.maxlong = brief.maxother = longest
-    try:
-        return one_line(brief.repr(value), 2 * longest)
-    except ValueError:  # an integer of more digits than Python writes
-        return f"a value of type {type(value).__name__}"
+def first_line(error: BaseException) -> str:
+    """Return what an error says first, for where there is a line and no more."""
+    return shortened(str(error).partition("\n")[0], _LONGEST_REASON)
 
 
 def _text(value: object) -> str:
@@ -53,3 +63,22 @@ def _text(value: object) -> str:
         return str(value)
     except (ValueError, RecursionError):
         return f"a value of type {type(value).__name__}"
+
+
+def _printable(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
+class _Short(Repr):
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel = 3
+        self.maxstring = self.maxother = 60
+
+    def repr_int(self, x: int, level: int) -> str:
+        # Python itself refuses to write numbers of more than some thousand digits.
+        digits = round(x.bit_length() * log10(2))
+        return repr(x) if digits <= _LONGEST_NUMBER else f"a whole number of about {digits:,} digits"
+
+
+_SHORT = _Short()

@@ -11,8 +11,9 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from pytest_gpt_dist.bench import ARGUMENTS, DEGREES, Bench
+from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster import RankGroupError
-from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.items import runs_cases
 from pytest_gpt_dist.live import LiveLine
 from pytest_gpt_dist.measure.case import Case
@@ -168,8 +169,7 @@ class ProcessGroup:
     def __init__(self, bench: Callable[[], Bench], world_size: int) -> None:
         self._world_size = world_size
         try:
-            if not isinstance(world_size, int) or isinstance(world_size, bool) or world_size < 1:
-                raise UsageError(f"a group needs at least 1 rank, not {world_size!r}")
+            device_count(world_size, "a group of ")
             self._bench = bench()
             lack = self._bench.machine.lacks(world_size)
         except UsageError as error:
@@ -236,7 +236,7 @@ def _outcome(result: Result) -> str:
 def _merge(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:
     marker = item.get_closest_marker("gpt_dist")
     if marker is not None and marker.args:
-        raise UsageError(f"marker gpt_dist takes keywords only, such as gpus=4; got {marker.args!r}")
+        raise UsageError(f"marker gpt_dist takes keywords only, such as gpus=4; got {quoted(marker.args)}")
     callspec = getattr(item, "callspec", None)
     parameters = (
         {name: value for name, value in callspec.params.items() if name in ARGUMENTS} if callspec else {}

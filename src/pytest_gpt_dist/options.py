@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, quoted, shortened
 from pytest_gpt_dist.settings import IniType, Options, declarations, flag
 
 
@@ -48,8 +48,8 @@ def read_options(config: pytest.Config) -> Options:
                 continue
             values[name] = how.check(given)
         except (ValueError, TypeError, OverflowError, pytest.UsageError) as error:
-            got = "" if given is None else f", got {given!r}"
-            raise UsageError(f"{source}: {error}{got}") from None
+            got = "" if given is None else f", got {quoted(given)}"
+            raise UsageError(f"{source}: {shortened(str(error), 200)}{got}") from None
         if name in ("prompts", "log_dir", "report") or (
             name == "model" and in_ini and _is_folder(base, values[name])
         ):

@@ -5,7 +5,7 @@ import importlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, first_line, quoted
 
 if TYPE_CHECKING:
     from pytest_gpt_dist.engines.limits import Limits
@@ -26,7 +26,7 @@ def unknown(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> Us
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=3)
     said = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(names)}"
-    return UsageError(f"unknown {kind} {name!r}: {said}{hint}")
+    return UsageError(f"unknown {kind} {quoted(name)}: {said}{hint}")
 
 
 class Registry:
@@ -82,8 +82,12 @@ class Registry:
         Raises:
             UsageError: when there is none, or its import path leads nowhere.
         """
-        made: Strategy = load(self._path("strategy", name), what=f"strategy {name!r}")()
-        return made
+        made = load(self._path("strategy", name), what=f"strategy {quoted(name)}")
+        try:
+            strategy: Strategy = made()
+        except Exception as error:  # whatever is registered, and whatever it does
+            raise UsageError(f"strategy {quoted(name)}: cannot be made: {first_line(error)}") from error
+        return strategy
 
     def engine_path(self, name: str) -> str:
         """Return the import path of an engine, which is what travels to the ranks.
@@ -102,7 +106,7 @@ class Registry:
         self._path("engine", name)
         if name not in self._paths["limits"]:
             return None
-        found: Limits = load(self._path("limits", name), what=f"limits of engine {name!r}")
+        found: Limits = load(self._path("limits", name), what=f"limits of engine {quoted(name)}")
         return found
 
     def engine(self, name: str) -> "EngineFactory":
@@ -111,7 +115,7 @@ class Registry:
         Raises:
             UsageError: when there is none, or its import path leads nowhere.
         """
-        made: EngineFactory = load(self._path("engine", name), what=f"engine {name!r}")
+        made: EngineFactory = load(self._path("engine", name), what=f"engine {quoted(name)}")
         return made
 
     def model(self, name: str) -> "Preset":
@@ -120,17 +124,21 @@ class Registry:
         Raises:
             UsageError: when there is none, or its import path leads nowhere.
         """
-        preset: Preset = load(self._path("model", name), what=f"model {name!r}")
+        preset: Preset = load(self._path("model", name), what=f"model {quoted(name)}")
         return preset
 
     def _add(self, kind: str, name: str, path: str) -> None:
         if not isinstance(name, str) or not isinstance(path, str):
-            raise UsageError(f"{kind} {name!r}: a name and an import path are texts, got {path!r}")
+            raise UsageError(
+                f"{kind} {quoted(name)}: a name and an import path are texts, got {quoted(path)}"
+            )
         module, colon, attribute = path.partition(":")
         if not (module and colon and attribute):
-            raise UsageError(f"{kind} {name!r}: {path!r} is not of the form package.module:attribute")
+            raise UsageError(
+                f"{kind} {quoted(name)}: {quoted(path)} is not of the form package.module:attribute"
+            )
         if self._paths[kind].setdefault(name, path) != path:
-            raise UsageError(f"{kind} {name!r}: already registered as {self._paths[kind][name]}")
+            raise UsageError(f"{kind} {quoted(name)}: already registered as {self._paths[kind][name]}")
 
     def _path(self, kind: str, name: str) -> str:
         try:
@@ -153,7 +161,7 @@ def load(path: str, *, what: str) -> Any:
     try:
         return getattr(importlib.import_module(module), attribute)
     except Exception as error:  # whatever a module does when it is imported
-        raise UsageError(f"{what}: cannot load {path}: {error}") from error
+        raise UsageError(f"{what}: cannot load {path}: {first_line(error)}") from error
 
 
 def builtin(registry: Registry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -38,7 +39,7 @@ def place(folder: Path) -> Iterator[tuple[str, State]]:
     What is there stays as it is, whatever it holds: the files serve without each other. UsageError where
     the folder does not exist, or cannot be written.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise UsageError(f"{folder} is no folder: give that of a repository with --path")
     for name in FILES:
         found = state(folder, name)

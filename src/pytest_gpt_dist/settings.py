@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from math import isfinite, prod
 from typing import Any, Literal, get_args
 
+from pytest_gpt_dist.bounds import MOST_DEVICES, device_count
 from pytest_gpt_dist.choices import Batching, LogLevel
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, quoted
 from pytest_gpt_dist.thresholds import DEFAULT_THRESHOLDS, Threshold, parse_thresholds
 
 _LARGEST_SIZE = 2**50
 _LARGEST_INTEGER = 10**6
-_MOST_DEVICES = 4096
 DEFAULT_COUNTS = (1, 2, 4)
 IniType = Literal["string", "bool", "int", "float"]
 _UNITS = {
@@ -43,11 +43,9 @@ def parse_bytes(text: str) -> int:
 def parse_counts(text: str) -> tuple[int, ...]:
     """Device counts of a list such as ``1,2,4``, ascending and without repeats."""
     try:
-        counts = {int(part) for part in text.split(",")}
+        counts = {device_count(int(part)) for part in text.split(",")}
     except ValueError:
-        counts = set()
-    if not counts or not 1 <= min(counts) <= max(counts) <= _MOST_DEVICES:
-        raise ValueError("expected device counts such as 1,2,4")
+        raise ValueError(f"expected device counts such as 1,2,4, none above {MOST_DEVICES:,}") from None
     return tuple(sorted(counts))
 
 
@@ -157,13 +155,13 @@ class Options:
         choices=("weak", "strong"),
     )
     tensor_parallel: int | None = _integer(
-        None, "tensor-parallel degree; degrees replace the matrix", "matrix"
+        None, "tensor-parallel degree; degrees replace the matrix", "matrix", 1, MOST_DEVICES
     )
     pipeline_parallel: int | None = _integer(
-        None, "pipeline stages; degrees replace the matrix", "matrix", 1, _MOST_DEVICES
+        None, "pipeline stages; degrees replace the matrix", "matrix", 1, MOST_DEVICES
     )
     data_parallel: int | None = _integer(
-        None, "replicas; degrees replace the matrix", "matrix", 1, _MOST_DEVICES
+        None, "replicas; degrees replace the matrix", "matrix", 1, MOST_DEVICES
     )
     microbatches: int | None = _integer(
         None, "microbatches a batch is split into (default: as many as pipeline stages)", "matrix"
@@ -360,7 +358,7 @@ class Options:
         """
         if self.degrees is None:
             return self.gpus or DEFAULT_COUNTS
-        count = prod(self.degrees)
+        count = device_count(prod(self.degrees), "the degrees' product, ")
         if self.gpus is not None and self.gpus != (count,):
             dp, pp, tp = self.degrees
             raise UsageError(
@@ -400,7 +398,7 @@ def check_argument(name: str, value: Any) -> None:
             raise ValueError(f"expected {_KINDS[how.ini]}")
         how.check(float(value) if how.ini == "float" else value)
     except (ValueError, OverflowError) as error:
-        raise UsageError(f"{name}={value!r}: {error}") from None
+        raise UsageError(f"{name}={quoted(value)}: {error}") from None
 
 
 def check_batching(batching: str, token_budget: int | None) -> None:

@@ -15,7 +15,7 @@ from typing import NoReturn
 
 from pytest_gpt_dist.cluster.forking import ForkServer
 from pytest_gpt_dist.cluster.linux import end_with_parent, go_first_when_out_of_memory
-from pytest_gpt_dist.cluster.messages import START, Call, Hello, RankSpec, Ready, Returned
+from pytest_gpt_dist.cluster.messages import START, Call, RankSpec, Ready, Returned
 from pytest_gpt_dist.cluster.parcel import unpack
 from pytest_gpt_dist.cluster.rank import Progress, RankInfo
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
@@ -48,7 +48,7 @@ def main() -> None:
     for _ in range(round(float(os.environ.get("LIGHT_SERVER_GREETS_LATE_S", "0")) / _STEP_S)):
         time.sleep(_STEP_S)
         channel.send(Progress("importing"))
-    channel.send(Hello(os.getpid(), sys.executable, tuple(sys.path)))
+    channel.send({"sys_path": list(sys.path), "about": {}})
     ForkServer(channel, live).serve()
     time.sleep(float(os.environ.get("LIGHT_SERVER_ENDS_LATE_S", "0")))
     shutil.rmtree(given["--scratch"], ignore_errors=True)

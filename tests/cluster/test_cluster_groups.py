@@ -267,7 +267,7 @@ def test_closing_ends_every_process_and_is_idempotent(scratch: Path, all_gone: C
 
 
 def test_a_group_of_nobody_is_refused(cluster: Cluster) -> None:
-    with pytest.raises(UsageError, match="at least 1 rank"):
+    with pytest.raises(UsageError, match="a group of 0: expected a whole number from 1"):
         cluster.group(0)
 
 

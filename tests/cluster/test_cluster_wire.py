@@ -42,7 +42,7 @@ def test_frames_survive_any_cutting_of_the_stream(frames: list[tuple[int, bytes]
 def test_another_version_is_named() -> None:
     frame = encode(1, b"", version=PROTOCOL_VERSION + 6)
     with pytest.raises(
-        ProtocolError, match=rf"version {PROTOCOL_VERSION + 6} .* version {PROTOCOL_VERSION}: install"
+        ProtocolError, match=rf"version {PROTOCOL_VERSION + 6} .* version {PROTOCOL_VERSION}$"
     ):
         Decoder().feed(frame)
 

@@ -12,6 +12,8 @@ import pytest
 
 import pytest_gpt_dist
 from plugin.sessions import TINY, WITHOUT, Session, prepare, run_python
+from pytest_gpt_dist.against import find_against
+from pytest_gpt_dist.errors import UsageError
 from repositories import git
 
 # It says where it was imported from, and how many files of weights it found and left.
@@ -152,8 +154,8 @@ def package_in_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("file", "constant", "said"),
     [
-        ("measure/entry.py", "JOB_VERSION", "describes cases in another way than this one"),
-        ("cluster/wire.py", "PROTOCOL_VERSION", "of pytest-gpt-dist's protocol"),
+        ("cluster/about.py", "JOB_VERSION", "too new: its pytest-gpt-dist, "),
+        ("cluster/wire.py", "PROTOCOL_VERSION", "too new: the other side speaks version "),
     ],
 )
 def test_a_revision_of_another_version_is_refused(
@@ -189,6 +191,16 @@ def test_a_project_whose_code_is_not_of_the_revision_is_refused(
     session = run(repository, "--gpt-against=HEAD", *HARDLY_EVER_SUSPECT)
     assert session.status == 1
     assert "its ranks import no file of that revision" in session.tests["test_case"].said
+
+
+@pytest.mark.parametrize(
+    "name", ["~nobody-of-that-name/python", "x" * 200_000, "a\0b", "a\nb", "/dev/null", ""]
+)
+def test_what_names_nothing_is_one_line(tmp_path: Path, name: str) -> None:
+    git(tmp_path, "init", "--quiet")
+    with pytest.raises(UsageError, match="neither a revision of the git repository") as error:
+        find_against(name, tmp_path, tmp_path)
+    assert len(str(error.value)) < 400
 
 
 def test_wrong_names_and_combinations_are_one_line(tmp_path: Path) -> None:

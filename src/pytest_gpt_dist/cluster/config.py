@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pytest_gpt_dist.choices import LogLevel
 from pytest_gpt_dist.cluster.side import OWN, Side
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, quoted
 
 Device = Literal["cpu", "cuda"]
 Backend = Literal["auto", "nccl", "gloo"]
@@ -39,9 +39,9 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         if self.device not in get_args(Device):
-            raise UsageError(f"device {self.device!r} is unknown: choose cpu or cuda")
+            raise UsageError(f"device {quoted(self.device)} is unknown: choose cpu or cuda")
         if self.backend not in get_args(Backend):
-            raise UsageError(f"backend {self.backend!r} is unknown: choose auto, nccl or gloo")
+            raise UsageError(f"backend {quoted(self.backend)} is unknown: choose auto, nccl or gloo")
         if self.device == "cpu" and self.backend == "nccl":
             raise UsageError("backend nccl needs GPUs: choose gloo or auto on the CPU")
         if self.device == "cpu" and self.share_gpu:
@@ -50,7 +50,7 @@ class ClusterConfig:
             raise UsageError("NCCL cannot put two ranks on one GPU: choose gloo or auto with share_gpu")
         if self.log_level not in get_args(LogLevel):
             raise UsageError(
-                f"log level {self.log_level!r} is unknown: choose {', '.join(get_args(LogLevel))}"
+                f"log level {quoted(self.log_level)} is unknown: choose {', '.join(get_args(LogLevel))}"
             )
         if self.threads_per_rank < 1:
             raise UsageError(f"threads per rank must be at least 1, not {self.threads_per_rank}")

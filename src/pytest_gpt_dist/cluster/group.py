@@ -55,12 +55,14 @@ COLLECTIVE_MARGIN_S = 60.0
 class RankGroup:
     """`world_size` processes joined in one process group; Cluster.group makes it.
 
-    `infos` are the ranks' own accounts of what they are, by rank; `alive` is False once the group is buried.
+    `infos` are the ranks' own accounts of what they are, by rank; `about` is that of whoever started them, as
+    `cluster.about` makes it; `alive` is False once the group is buried.
     """
 
     def __init__(self, launcher: Launcher, config: ClusterConfig, world_size: int, scratch: Path) -> None:
         self.world_size = world_size
         self.alive = True
+        self.about = launcher.about
         self._launcher = launcher
         self._config = config
         self._keeps_logs = config.log_dir is not None
@@ -299,8 +301,8 @@ class RankGroup:
 def _raise_usage(watch: Watch) -> None:
     """What a rank found wrong in what the user asked for is said as that, not as a failure of ranks."""
     for rank in watch.failed:
-        if rank in watch.raised and watch.raised[rank].usage is not None:
-            raise UsageError(watch.raised[rank].usage)
+        if rank in watch.raised and (usage := watch.raised[rank].usage) is not None:
+            raise UsageError(usage)
 
 
 def _is_at_work(rank: int, watch: Watch) -> bool:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pytest_gpt_dist.cluster.allocation import with_kept_memory
 from pytest_gpt_dist.cluster.control_groups import memory_limit_bytes
@@ -25,7 +25,6 @@ from pytest_gpt_dist.cluster.messages import (
     Exited,
     Fork,
     Forked,
-    Hello,
     RankSpec,
     Refused,
 )
@@ -34,6 +33,8 @@ from pytest_gpt_dist.cluster.rank import Progress
 from pytest_gpt_dist.cluster.side import OWN, Side
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, ProtocolError
 
+_SERVER = "pytest_gpt_dist.cluster.server"
+_PARENTS = (_SERVER, "pytest_gpt_dist.cluster", "pytest_gpt_dist")
 ANSWER_S = 2.0
 """How long a live server may take to bury ranks on the CPU, or to end, unless the timeout is shorter."""
 _SHORTEST_S = 0.001
@@ -57,8 +58,20 @@ class RefusalError(LaunchError):
     """Whoever starts ranks is there, and could not do what it was asked for."""
 
 
+class OtherVersionError(LaunchError):
+    """Whoever is to start ranks is of another version, ``newer`` if a later one, and does not understand this one."""
+
+    def __init__(self, reason: str, *, newer: bool = False) -> None:
+        super().__init__(reason)
+        self.newer = newer
+
+
 class Launcher(Protocol):
     """Starts ranks somewhere, sends them signals, tells of their end and clears up after them."""
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What it says of itself, in plain values: `cluster.about`."""
 
     def fileno(self) -> int:
         """Return the descriptor that is readable when `ended` has news; LaunchError once it is closed."""
@@ -98,6 +111,7 @@ class LocalServer:
     ) -> None:
         self._side = side
         self._timeout_s = timeout_s
+        self.about: Mapping[str, Any] = {}
         self._own_sys_path: tuple[str, ...] = ()
         self._statuses: dict[int, int] = {}
         self._request = 0
@@ -116,13 +130,13 @@ class LocalServer:
             except OSError as error:
                 raise LaunchError(f"{side.python} cannot be started: {error.strerror or error}") from error
             undo.callback(self.close)
-            self._own_sys_path = self._greeting().sys_path
+            self._greet()
             undo.pop_all()
 
     def _begin(
         self, its: socket.socket, environment: Mapping[str, str], cwd: Path
     ) -> "subprocess.Popen[bytes]":
-        command = [self._side.python, "-P", "-m", "pytest_gpt_dist.cluster.server"]
+        command = [self._side.python, "-P", "-m", _SERVER]
         command += ["--socket", str(its.fileno()), "--scratch", str(self.scratch)]
         if threading.current_thread() is threading.main_thread():
             # The kernel watches the thread that starts a process; any other one may end before the session
@@ -140,19 +154,31 @@ class LocalServer:
                 start_new_session=True,
             )
 
-    def _greeting(self) -> Hello:
+    def _greet(self) -> None:
         try:
             while isinstance(greeting := self._channel.receive(self._timeout_s).message, Progress):
                 pass
         except TimeoutError:
             raise self._silent(self._timeout_s) from None
         except ProtocolError as error:
-            raise LaunchError(str(error)) from error
+            raise OtherVersionError(str(error), newer=error.newer) from error
         except ChannelClosed:
+            if self._is_missing():
+                raise OtherVersionError(f"{self._side.python} finds no module {_SERVER}") from None
             raise self._lost() from None
-        if not isinstance(greeting, Hello):
-            raise LaunchError(f"the server of the ranks greets with {type(greeting).__name__}")
-        return greeting
+        match greeting:
+            case {"sys_path": [*sys_path], "about": dict(about)}:
+                self._own_sys_path, self.about = tuple(sys_path), about
+            case _:
+                raise OtherVersionError(f"the server of the ranks greets with a {type(greeting).__name__}")
+
+    def _is_missing(self) -> bool:
+        """Whether the interpreter said that there is no such module as the server, or no package that it is in."""
+        said = self._output.read_text(errors="replace") if self._output.exists() else ""
+        last = said.strip().rpartition("\n")[2]
+        return any(
+            f"No module named {quote}{name}{quote}" in last for quote in ("", "'") for name in _PARENTS
+        )
 
     def fileno(self) -> int:
         """The connection's descriptor."""

@@ -1,4 +1,4 @@
-"""What controller, server and ranks say to each other. Change one: raise wire.PROTOCOL_VERSION."""
+"""What controller, server and ranks say to each other. Change or move one: raise wire.PROTOCOL_VERSION."""
 
 import signal
 from dataclasses import dataclass
@@ -10,15 +10,6 @@ START = 1
 """The id of the request that a new rank answers when it is ready."""
 STACK_SIGNAL = signal.SIGQUIT
 """On this signal a rank writes what its threads are doing into its stack file, as a JVM would."""
-
-
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """Server to controller: preloaded and listening; `sys_path` is the one that it started with."""
-
-    pid: int
-    python: str
-    sys_path: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from importlib.machinery import ModuleSpec
 from types import FunctionType, ModuleType
 from typing import Any
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def _load(origin: ModuleOrigin) -> None:
 
 def _refuse_unnamed(fn: Callable[..., Any]) -> None:
     if not callable(fn):
-        raise UsageError(f"{fn!r} cannot run on the ranks: it is not a function")
+        raise UsageError(f"{quoted(fn)} cannot run on the ranks: it is not a function")
     name = getattr(fn, "__qualname__", "")
     if "<lambda>" in name or "<locals>" in name:
         kind = "a lambda" if name.endswith("<lambda>") else f"{_name(fn)}, a function inside a function,"

@@ -7,12 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster.config import ClusterConfig
 from pytest_gpt_dist.cluster.failure import RankGroupError, could_not_start
 from pytest_gpt_dist.cluster.group import RankGroup
 from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer
 from pytest_gpt_dist.cluster.preconditions import unmet
-from pytest_gpt_dist.errors import UsageError
 
 _CHANGES_WITH_EVERY_TEST = "PYTEST_CURRENT_TEST"
 
@@ -36,8 +36,7 @@ class Cluster:
 
         RankGroupError of kind "start" when it cannot be started.
         """
-        if world_size < 1:
-            raise UsageError(f"a group needs at least 1 rank, not {world_size}")
+        device_count(world_size, "a group of ")
         if self._closed:
             raise RuntimeError("this cluster is closed")
         if world_size in self._groups:

@@ -3,6 +3,10 @@
 It imports torch and transformers and then does nothing but fork, signal and reap: no tensor operation,
 nothing of torch.cuda, one thread. So a rank starts with its imports done, and nothing that a fork would
 break has happened. It ends, with its ranks, when the other end of its socket closes or its parent dies.
+
+Controllers of other revisions start it, too, for one side of an A/B: so the name of this module, its arguments and the
+greeting stay as they are, whatever else moves. The greeting is plain values, which any version can read: from it the
+controller learns whether the two understand each other before it sends anything.
 """
 
 import argparse
@@ -16,9 +20,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from pytest_gpt_dist.cluster.about import about
 from pytest_gpt_dist.cluster.forking import ForkServer
 from pytest_gpt_dist.cluster.linux import end_with_parent
-from pytest_gpt_dist.cluster.messages import Hello
 from pytest_gpt_dist.cluster.rank import ImportsAreProgress, Reporter
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 
@@ -73,7 +77,7 @@ def main() -> None:
             server = ForkServer(channel, sys.modules[WORKER].live)
             gc.collect()
             gc.freeze()  # so that a rank's garbage collector does not copy the pages of what was imported
-            channel.send(Hello(os.getpid(), sys.executable, tuple(sys.path)))
+            channel.send({"sys_path": list(sys.path), "about": about()})
             server.serve()
     finally:
         # After an error the controller reads in there what this process said last, and removes it.

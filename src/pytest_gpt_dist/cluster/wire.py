@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 UNASKED = 0
 """The request id of a message that answers no request."""
 
@@ -24,7 +24,11 @@ _MAX_FDS = 16
 
 
 class ProtocolError(Exception):
-    """The other side does not speak this protocol, or another version of it."""
+    """The other side does not speak this protocol, or another version of it; ``newer`` if that is a later one."""
+
+    def __init__(self, message: str, *, newer: bool = False) -> None:
+        super().__init__(message)
+        self.newer = newer
 
 
 class ChannelClosed(Exception):  # noqa: N818  an end, not always an error
@@ -64,7 +68,8 @@ class Decoder:
             if version != PROTOCOL_VERSION:
                 raise ProtocolError(
                     f"the other side speaks version {version} of pytest-gpt-dist's protocol, this side "
-                    f"version {PROTOCOL_VERSION}: install the same pytest-gpt-dist on both"
+                    f"version {PROTOCOL_VERSION}",
+                    newer=version > PROTOCOL_VERSION,
                 )
             end = _HEADER.size + length
             if len(self._buffer) < end:
@@ -72,6 +77,14 @@ class Decoder:
             frames.append((request, bytes(self._buffer[_HEADER.size : end]), fds))
             del self._buffer[:end]
         return frames
+
+
+def _message(payload: bytes) -> Any:
+    try:
+        return pickle.loads(payload)
+    except Exception as error:  # such as a class that has moved
+        said = f"{type(error).__name__}: {error}"
+        raise ProtocolError(f"what the other side says cannot be read here: {said}") from error
 
 
 class Channel:
@@ -149,7 +162,7 @@ class Channel:
                 raise ProtocolError(
                     f"{count - len(mine)} of {count} file descriptors were lost on their way: too many files are open"
                 )
-            self._frames.append(Frame(request, pickle.loads(payload), mine))
+            self._frames.append(Frame(request, _message(payload), mine))
 
     def _receive_bytes(self, timeout_s: float | None) -> bytes:
         self._socket.settimeout(timeout_s)

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import cos, exp, log, pi, sqrt
 from random import Random
-from reprlib import repr as shortened
 from typing import Literal, get_args
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, quoted
 from pytest_gpt_dist.measure.prompts import MOST_NEW_TOKENS, shipped_prompts
 
 Distribution = Literal["fixed", "uniform", "normal", "lognormal"]
@@ -45,13 +44,15 @@ class Recipe:
 
     def __post_init__(self) -> None:
         if self.distribution not in DISTRIBUTIONS:
-            raise UsageError(f"distribution {self.distribution!r}: choose one of {', '.join(DISTRIBUTIONS)}")
+            raise UsageError(
+                f"distribution {quoted(self.distribution)}: choose one of {', '.join(DISTRIBUTIONS)}"
+            )
         _check("samples", self.samples, 1, MOST_SAMPLES)
         _check("words in the shortest prompt", self.shortest, 1, MOST_WORDS)
         _check("words in the longest prompt", self.longest, self.shortest, MOST_WORDS)
         _check("new tokens", 1 if self.new_tokens is None else self.new_tokens, 1, MOST_NEW_TOKENS)
         if self.seed < 0:
-            raise UsageError(f"seed {shortened(self.seed)}: expected at least 0")
+            raise UsageError(f"seed {quoted(self.seed)}: expected at least 0")
 
 
 def generate(recipe: Recipe) -> Iterator[str]:
@@ -101,7 +102,7 @@ def graded(recipe: Recipe, count: int) -> list[Recipe]:
 
 def _check(what: str, value: int, least: int, most: int) -> None:
     if not least <= value <= most:
-        raise UsageError(f"{shortened(value)} {what}: expected from {least:,} to {most:,}")
+        raise UsageError(f"{quoted(value)} {what}: expected from {least:,} to {most:,}")
 
 
 def _words() -> list[str]:

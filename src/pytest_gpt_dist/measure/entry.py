@@ -2,48 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 from collections.abc import Sequence
-from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
-from pytest_gpt_dist import __version__
-from pytest_gpt_dist.cluster.side import is_library
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.fractions import DeviceLimits
 from pytest_gpt_dist.measure.job import CaseJob, OracleJob, RankReport, ReferenceJob, ReferenceReport
-
-JOB_VERSION = 6
-"""Of what controller and ranks tell each other about cases; raised when a field of theirs changes."""
-
-
-def about() -> dict[str, Any]:
-    """What this rank runs, in plain values, which a controller of any version understands."""
-    return {
-        "job_version": JOB_VERSION,
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "transformers": version("transformers"),
-        "pytest_gpt_dist": __version__,
-        "prefix": os.path.realpath(sys.prefix),
-    }
-
-
-def modules_below(folder: str, allowed: Sequence[str]) -> list[str]:
-    """Files below a folder, but not below one of those allowed nor installed, of modules that this rank imported."""
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    # A relative file is no place: torch gives such names to modules that it makes up.
-    real = {os.path.realpath(file) for file in files if isinstance(file, str) and os.path.isabs(file)}
-    return sorted(
-        file
-        for file in real
-        if Path(file).is_relative_to(folder)
-        and not any(Path(file).is_relative_to(kept) for kept in allowed)
-        and not is_library(Path(file).relative_to(folder))
-    )
 
 
 def run_case(job: CaseJob) -> RankReport:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
 from itertools import cycle, islice
 from pathlib import Path
-from reprlib import repr as shortened
-from typing import Any
+from typing import Any, TextIO
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist import strict_json
+from pytest_gpt_dist.errors import UsageError, first_line, quoted
 
 _KEYS = ("prompt", "input_ids", "max_length")
+# What other tools call the number of tokens to generate, without capitals and signs.
+_OTHERS_MAX_LENGTH = (
+    *("maxnewtokens", "maxtokens", "maxoutputtokens", "maxcompletiontokens", "newtokens"),
+    *("outputtokens", "outputlength", "outputlen", "completiontokens", "generationlength", "genlen"),
+    *("maxoutputlength", "maxoutputlen", "maxgentokens", "maxgentoks", "maxgenlen", "numpredict", "npredict"),
+)
+LONGEST_LINE = 2**24
+"""Characters: a million words of a prompt, or two million token ids."""
 MOST_NEW_TOKENS = 10**6
 BYTE_TOKENIZER = "bytes"
 Tokenize = Callable[[Sequence[str]], list[list[int]]]
@@ -53,8 +60,8 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
             raise UsageError(f"cannot read prompts from {path}: it is not a regular file")
         # What is not UTF-8 comes through as half surrogates, so that its line can be named.
         with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
+            for number, line in enumerate(_bounded_lines(file), start=1):
+                if line.strip() or len(line) > LONGEST_LINE:
                     found = True
                     yield f"{path}:{number}", line.removesuffix("\n")
     except UsageError:
@@ -66,6 +73,14 @@ def read_lines(path: Path) -> Iterator[tuple[str, str]]:
         raise UsageError(
             f'{path}: no prompts in it; give one JSON object a line, such as {{"prompt": "Hello"}}'
         )
+
+
+def _bounded_lines(file: TextIO) -> Iterator[str]:
+    """The lines of a file; of one that is too long no more than shows that it is, and the next begins after it."""
+    while line := file.readline(LONGEST_LINE + 2):
+        yield line
+        while len(line) > LONGEST_LINE and not line.endswith("\n"):
+            line = file.readline(LONGEST_LINE + 2)
 
 
 def shipped_prompts() -> tuple[Prompt, ...]:
@@ -119,29 +134,31 @@ def fit(token_ids: Sequence[int], length: int | None) -> tuple[int, ...]:
 
 def parse_line(line: str, where: str) -> Prompt:
     """The prompt of one line of a file, which stands at ``where``. UsageError with what is wrong with it."""
+    if len(line) > LONGEST_LINE:
+        raise UsageError(f"{where}: longer than {LONGEST_LINE:,} characters, the most that a line may have")
     if line.lstrip().startswith("["):
         raise UsageError(
             f"{where}: a JSON array; give one object a line, without brackets and commas around them"
         )
     try:
         line.encode("utf-8")
-        entry = json.loads(line, object_pairs_hook=_object, parse_constant=_refuse_constant)
+        entry = strict_json.loads(line)
     except UnicodeEncodeError as error:
         byte = ord(line[error.start]) - 0xDC00
         raise UsageError(f"{where}: not UTF-8 text (byte 0x{byte:02x} at column {error.start + 1})") from None
     except json.JSONDecodeError as error:
         raise UsageError(f"{where}: not JSON ({error.msg} at column {error.colno})") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{where}: not JSON that can be read ({error})") from None
+        raise UsageError(f"{where}: not JSON that can be read ({first_line(error)})") from None
     if not isinstance(entry, dict):
         raise UsageError(f"{where}: expected a JSON object with prompt or input_ids")
     for key in entry:
-        if key not in _KEYS and (near := get_close_matches(key, _KEYS, n=1, cutoff=0.8)):
-            raise UsageError(f"{where}: unknown key {shortened(key)}; did you mean {near[0]}?")
+        if key not in _KEYS and (meant := _meant(key)):
+            raise UsageError(f"{where}: unknown key {quoted(key)}; did you mean {meant}?")
     new_tokens = entry.get("max_length")
     if new_tokens is not None and not (_is_integer(new_tokens) and 1 <= new_tokens <= MOST_NEW_TOKENS):
         raise UsageError(
-            f"{where}: max_length is a whole number from 1 to {MOST_NEW_TOKENS:,}, got {shortened(new_tokens)}"
+            f"{where}: max_length is a whole number from 1 to {MOST_NEW_TOKENS:,}, got {quoted(new_tokens)}"
         )
     if "prompt" in entry and "input_ids" in entry:
         raise UsageError(f"{where}: prompt and input_ids in one object; give one of them")
@@ -152,17 +169,11 @@ def parse_line(line: str, where: str) -> Prompt:
     return Prompt(where, token_ids=_token_ids(entry["input_ids"], where), new_tokens=new_tokens)
 
 
-def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that is there twice, Python's own reading would drop the first in silence."""
-    entry = dict(pairs)
-    if len(entry) < len(pairs):
-        ((repeated, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"key {shortened(repeated)} is there twice")
-    return entry
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+def _meant(key: str) -> str | None:
+    """The key of ours that another one would be mistaken for; None for one that is the user's own business."""
+    if "".join(filter(str.isalnum, key.lower())) in _OTHERS_MAX_LENGTH:
+        return "max_length"
+    return next(iter(get_close_matches(key, _KEYS, n=1, cutoff=0.8)), None)
 
 
 def _text(value: Any, where: str) -> str:
@@ -186,7 +197,7 @@ def _token_ids(value: Any, where: str) -> tuple[int, ...]:
         raise UsageError(f"{where}: the list of token ids is empty")
     for token in value:
         if not _is_integer(token) or token < 0:
-            raise UsageError(f"{where}: token ids are whole numbers of at least 0, got {shortened(token)}")
+            raise UsageError(f"{where}: token ids are whole numbers of at least 0, got {quoted(token)}")
     return tuple(value)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 _FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -14,7 +15,7 @@ def find_tokenizer(name: str | None) -> str | None:
     """
     if name is None:
         return None
-    if Path(name).is_dir():
+    if os.path.isdir(name):
         return name
     from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  slow to import, and seldom needed
 

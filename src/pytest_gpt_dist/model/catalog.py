@@ -1,18 +1,21 @@
 """What a model's name stands for: a preset, a folder, or a repository on the Hugging Face hub."""
 
-import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.model.files import is_there, read_json
+from pytest_gpt_dist.model.presets import Preset
 from pytest_gpt_dist.registry import Registry, unknown
 
 WeightsKind = Literal["random", "pretrained"]
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "tokenizer_config.json")
+_LARGEST_CONFIG = 2**22
 _HUB_FILES = [
     "config.json",
     "*.safetensors",
@@ -68,37 +71,40 @@ def resolve(
     """
     if name in registry.models:
         preset = registry.model(name)
+        if not isinstance(preset, Preset):
+            raise UsageError(f"model {quoted(name)}: is registered as {quoted(preset)}, which is no Preset")
         if weights != "pretrained":
             return ResolvedModel(name, preset.config, None, preset.hub)
         if not preset.pretrained:
-            raise UsageError(f"model {name!r}: no trained weights of this shape exist; use random weights")
+            raise UsageError(
+                f"model {quoted(name)}: no trained weights of this shape exist; use random weights"
+            )
         return _from_folder(name, _download(preset.hub, offline=offline), weights)
     try:
         path = Path(name).expanduser()
-        exists = path.exists()
-    except (OSError, RuntimeError, ValueError) as error:
-        raise UsageError(f"model {name[:80]!r}: is no name of a folder ({error})") from None
+        exists = bool(name) and path.exists()
+    except OSError as error:
+        raise UsageError(f"model {quoted(name)}: cannot be looked at: {error.strerror}") from None
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"model {quoted(name)}: is no name of a folder ({first_line(error)})") from None
     if exists:
         return _from_folder(name, path.resolve(), weights)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1 or name.endswith("/"):
         if "/" in name:
-            raise UsageError(f"model {name!r}: there is no such folder")
+            raise UsageError(f"model {quoted(name)}: there is no such folder")
         raise unknown("model", name, registry.models, hint="; or give a folder, or a hub name as owner/name")
     return _from_folder(name, _download(name, offline=offline), weights)
 
 
 def _from_folder(name: str, folder: Path, weights: WeightsKind | None) -> ResolvedModel:
     file = folder / "config.json"
-    if not file.is_file():
-        raise UsageError(f"model {name!r}: {folder} is no model folder, it has no config.json")
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: cannot be read as JSON ({error})") from error
+    if not is_there(file):
+        raise UsageError(f"model {quoted(name)}: {folder} is no model folder, it has no config.json")
+    values = read_json(file, _LARGEST_CONFIG)
     if not isinstance(values, dict):
         raise UsageError(f"{file}: is not a JSON object")
     config = DecoderConfig.from_hf(values, str(file))
-    tokenizer = str(folder) if any((folder / part).is_file() for part in _TOKENIZER_FILES) else None
+    tokenizer = str(folder) if any(os.path.isfile(folder / part) for part in _TOKENIZER_FILES) else None
     if weights == "random":
         return ResolvedModel(name, config, None, tokenizer)
     Checkpoint.open(folder, config)
@@ -118,16 +124,16 @@ def _download(repository: str, *, offline: bool) -> Path:
         return Path(snapshot_download(repository, allow_patterns=_HUB_FILES, local_files_only=offline))
     except GatedRepoError as error:
         raise UsageError(
-            f"model {repository!r}: the hub asks for a login; run `hf auth login` first"
+            f"model {quoted(repository)}: the hub asks for a login; run `hf auth login` first"
         ) from error
     except (RepositoryNotFoundError, HFValidationError) as error:
         raise UsageError(
-            f"model {repository!r}: is neither a preset, nor a folder, nor on the hub"
+            f"model {quoted(repository)}: is neither a preset, nor a folder, nor on the hub"
         ) from error
     except LocalEntryNotFoundError as error:
         reason = "and offline was asked for" if offline else "and the hub cannot be reached"
-        raise UsageError(f"model {repository!r}: is not on this machine, {reason}") from error
+        raise UsageError(f"model {quoted(repository)}: is not on this machine, {reason}") from error
     except Exception as error:
         # Whatever else the client and the libraries under it raise is about the network.
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise UsageError(f"model {repository!r}: the hub cannot be reached ({reason})") from error
+        reason = first_line(error).strip() or type(error).__name__
+        raise UsageError(f"model {quoted(repository)}: the hub cannot be reached ({reason})") from error

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, quoted
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +17,7 @@ def itemsize(name: str) -> int:
         UsageError: when there is no dtype of that name.
     """
     if name not in _ITEMSIZES:
-        raise UsageError(f"dtype {name!r} is not supported; these are: {', '.join(_ITEMSIZES)}")
+        raise UsageError(f"dtype {quoted(name)} is not supported; these are: {', '.join(_ITEMSIZES)}")
     return _ITEMSIZES[name]
 
 

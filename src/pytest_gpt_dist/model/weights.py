@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.model.checkpoint import Checkpoint, Entry
+from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.model.hashing import Rectangle, hash_on_device, hash_on_host
+from pytest_gpt_dist.model.safetensors_header import Entry
 from pytest_gpt_dist.model.tensors import TensorSpec, checkpoint_tensors
 from pytest_gpt_dist.topology import Span
 

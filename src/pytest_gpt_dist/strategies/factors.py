@@ -1,16 +1,15 @@
 """Divisors of a device count."""
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.bounds import device_count
 
 
 def divisors(gpus: int) -> tuple[int, ...]:
     """Return the divisors of a device count, ascending.
 
     Raises:
-        UsageError: when the count is not at least 1.
+        UsageError: when it is no number of devices.
     """
-    if gpus < 1:
-        raise UsageError(f"{gpus} devices: a strategy needs at least 1")
+    device_count(gpus)
     return tuple(divisor for divisor in range(1, gpus + 1) if gpus % divisor == 0)
 
 

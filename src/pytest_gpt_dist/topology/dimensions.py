@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass
 
+from pytest_gpt_dist.bounds import MOST, whole_number
+from pytest_gpt_dist.errors import UsageError
+
 
 @dataclass(frozen=True, slots=True)
 class Dimensions:
-    """The sizes of a decoder-only transformer.
+    """The sizes of a decoder-only transformer, each from 1 to what `bounds` has as the most.
 
     Attributes:
         layers: number of transformer layers.
@@ -23,6 +26,9 @@ class Dimensions:
         mlp_bias: the MLP's projections have biases.
         norm_bias: the norms have biases (LayerNorm).
         qk_norm: queries and keys are normalised per head, with a weight of ``head_dim`` each.
+
+    Raises:
+        UsageError: when a size is out of bounds, or ``kv_heads`` does not divide ``heads``.
     """
 
     layers: int
@@ -40,3 +46,9 @@ class Dimensions:
     mlp_bias: bool = False
     norm_bias: bool = False
     qk_norm: bool = False
+
+    def __post_init__(self) -> None:
+        for name, most in MOST.items():
+            whole_number(getattr(self, name), f"{name}=", most)
+        if self.heads % self.kv_heads:
+            raise UsageError(f"heads={self.heads} is not a multiple of kv_heads={self.kv_heads}")

@@ -3,9 +3,10 @@
 import re
 from dataclasses import dataclass
 
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.bounds import MOST_DEVICES, device_count
+from pytest_gpt_dist.errors import UsageError, quoted
 
-_ID = re.compile(r"dp([1-9][0-9]*)pp([1-9][0-9]*)tp([1-9][0-9]*)", re.ASCII)
+_ID = re.compile(r"dp([1-9][0-9]{0,8})pp([1-9][0-9]{0,8})tp([1-9][0-9]{0,8})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Layout:
     neighbouring devices.
 
     Raises:
-        UsageError: when a degree is not a whole number of at least 1.
+        UsageError: when a degree is not a whole number of at least 1, or there are more ranks than can be meant.
     """
 
     dp: int = 1
@@ -37,8 +38,11 @@ class Layout:
 
     def __post_init__(self) -> None:
         for name, degree in (("dp", self.dp), ("pp", self.pp), ("tp", self.tp)):
-            if type(degree) is not int or degree < 1:
-                raise UsageError(f"{name}={degree!r}: a degree is a whole number of at least 1")
+            device_count(degree, f"{name}=")
+        if self.world_size > MOST_DEVICES:
+            raise UsageError(
+                f"{self}: {self.world_size:,} ranks are more than the {MOST_DEVICES:,} there can be"
+            )
 
     @classmethod
     def parse(cls, text: str) -> "Layout":
@@ -49,7 +53,9 @@ class Layout:
         """
         match = _ID.fullmatch(text)
         if match is None:
-            raise UsageError(f"layout {text!r}: expected the form dp1pp2tp2, with degrees of at least 1")
+            raise UsageError(
+                f"layout {quoted(text)}: expected the form dp1pp2tp2, with degrees of at least 1"
+            )
         return cls(*(int(degree) for degree in match.groups()))
 
     def __str__(self) -> str:

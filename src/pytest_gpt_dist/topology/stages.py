@@ -1,5 +1,7 @@
 """Which layers each pipeline stage holds."""
 
+from functools import lru_cache
+from heapq import heapify, heapreplace
 from itertools import pairwise
 
 from pytest_gpt_dist.errors import UsageError
@@ -7,6 +9,7 @@ from pytest_gpt_dist.topology.dimensions import Dimensions
 from pytest_gpt_dist.topology.spans import Span
 
 
+@lru_cache  # each rank of a world asks for the same
 def stages(dimensions: Dimensions, count: int) -> tuple[Span, ...]:
     """Cut the layers into ``count`` contiguous stages, the slowest of which is as fast as it can be.
 
@@ -47,9 +50,11 @@ def balance(layers: int, count: int, *, layer: int, embedding: int, head: int) -
     costs = [layer] * count
     costs[0] += embedding
     costs[-1] += head
+    cheapest = [(cost, stage) for stage, cost in enumerate(costs)]
+    heapify(cheapest)
     for _ in range(layers - count):
-        cheapest = costs.index(min(costs))
-        sizes[cheapest] += 1
-        costs[cheapest] += layer
+        cost, stage = cheapest[0]
+        sizes[stage] += 1
+        heapreplace(cheapest, (cost + layer, stage))
     bounds = [sum(sizes[:stage]) for stage in range(count + 1)]
     return tuple(Span(start, stop) for start, stop in pairwise(bounds))
