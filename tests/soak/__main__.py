@@ -8,6 +8,7 @@ python -m soak --kind "journal|server"            # each of these kinds, once
 import argparse
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ def main() -> int:
         kinds = [kind for kind in kinds if re.search(arguments.kind, kind.name)]
     faults = choose(arguments.seed, len(kinds) if arguments.kind else arguments.faults, kinds)
     began_s = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with the session that runs
     folder = Path(tempfile.mkdtemp(prefix="gpt-dist-soak-"))
     truth, patience = undisturbed(folder / "undisturbed")
     print(f"undisturbed: {patience.undisturbed_s:.1f} s, in {folder}", flush=True)

@@ -11,8 +11,11 @@ Moment = Literal["start", "before", "within", "saving"]
 Scope = Literal["case", "session", "resumed"]
 """Who is hit: one case; any case of the session; a session that is resumed afterwards."""
 CALLS = 3
-SHARED = 2
+SHARED = 3
 """As many faults that hit one case each are in one session."""
+
+DAMAGES = ("cut", "nested", "of other types", "binary", "with 1e400")
+"""How files are damaged."""
 
 
 @dataclass(frozen=True)
@@ -113,17 +116,11 @@ KINDS = (
     Kind("session SIGTERM", "within", "session:SIGTERM", scope="resumed"),
     Kind("session SIGKILL", "within", "session:SIGKILL", scope="resumed"),
     Kind("session SIGINT between cases", "before", "session:SIGINT", scope="resumed"),
-    *(
-        Kind(f"journal {how}", "before", "session:SIGKILL", scope="resumed", also=f"damage:{how}")
-        for how in ("cut", "nested", "of other types", "binary", "with 1e400")
-    ),
-    *(
-        Kind(f"saved session {how}", "start", "started:", scope="session", also=f"store:{how}")
-        for how in ("cut", "nested", "of other types", "binary", "with 1e400")
-    ),
+    Kind("journal damaged", "before", "session:SIGKILL", scope="resumed", also="journal"),
+    Kind("saved sessions damaged", "start", "started:", scope="session", also="store"),
     *(
         Kind(f"config.json {how}", "start", "started:", r"config\.json", scope="session", also=f"model:{how}")
-        for how in ("cut", "nested", "of other types", "binary", "with 1e400")
+        for how in DAMAGES
     ),
     Kind("one port alone", "start", "network:one port", _NETWORK, True, "session", True, "one case alone"),
     Kind("loopback down", "start", "network:down", _NETWORK, False, "session", True, "one case alone"),

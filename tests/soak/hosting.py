@@ -10,9 +10,9 @@ from pathlib import Path
 
 from soak.cases import CASES
 from soak.checks import SHARED_MEMORY, Truth, left_behind, resumption, wrong_numbers, wrong_outcomes
-from soak.faults import Fault
+from soak.faults import DAMAGES, Fault
 from soak.gates import reached
-from soak.injections import Undo, damage, inject, started_by
+from soak.injections import Undo, damage, inject, started_by, stored_damage
 from soak.running import Ended, Running, ended, leave_place, make_place, start
 
 AS_ROOT = os.geteuid() == 0
@@ -54,10 +54,12 @@ class Findings:
 def undisturbed(place: Path) -> tuple[Truth, Patience]:
     """What the cases generate when nothing disturbs them, and how long that takes here."""
     make_place(place, as_root=AS_ROOT)
-    done = _run(place, (), (), Patience(300), Findings())
+    try:
+        done = _run(place, (), (), Patience(300), Findings())
+    finally:
+        leave_place(place, as_root=AS_ROOT)
     if done.status != 0:
         raise SystemExit(f"a session that nothing disturbs ended with {done.status}:\n{done.output}")
-    leave_place(place, as_root=AS_ROOT)
     truth = {
         case: entry["extra_info"]["tokens_sha256"] for case, entry in zip(CASES, done.saved, strict=True)
     }
@@ -65,26 +67,26 @@ def undisturbed(place: Path) -> tuple[Truth, Patience]:
 
 
 def host(place: Path, faults: Sequence[Fault], truth: Truth, patience: Patience) -> Findings:
-    """Run a session that hosts these faults, resume it if they end it, and say all that is wrong with it.
-
-    The place of one with which something is wrong stays as it is.
-    """
+    """Run a session that hosts these faults, resume it if they end it, and say all that is wrong with it."""
     findings = Findings()
     make_place(place, as_root=AS_ROOT)
     first = faults[0]
-    if first.kind.scope == "resumed":
-        done = _run_and_resume(place, first, patience, findings)
-        faults = ()
-    else:
-        done = _run(place, faults, damage(place, first), patience, findings)
+    try:
+        if first.kind.scope == "resumed":
+            done = _run_and_resume(place, first, patience, findings)
+            faults = ()
+        else:
+            done = _run(place, faults, damage(place, first), patience, findings)
+    finally:
+        leave_place(place, as_root=AS_ROOT)
     for fault, text in wrong_outcomes(done, faults):
         findings.add(text, fault)
     for text in wrong_numbers(done, truth):
         findings.add(text)
-    if first.kind.also.startswith("store") and "0000_soak.json" not in done.output:
-        findings.add("the damaged file is not named", first)
-    if not findings.problems:
-        leave_place(place, as_root=AS_ROOT)
+    if first.kind.also == "store":
+        for how in DAMAGES:
+            if stored_damage(place, how).name not in done.output:
+                findings.add(f"the saved session that is {how} is not named", first)
     return findings
 
 
@@ -94,15 +96,21 @@ def _run_and_resume(place: Path, fault: Fault, patience: Patience, findings: Fin
         findings.add("the session does not name the cause", fault)
     finished = len(list(place.glob(".gpt-dist/journal/*/*.json")))
     damage(place, fault)
-    damaged = 1 if fault.kind.also and finished else 0
-    done = _run(place, (), ("--gpt-resume",), patience, findings)
+    damaged = max(0, finished - 1) if fault.kind.also else 0  # all but the first
+    done = _run(place, (), ("--gpt-resume",), patience, findings, name="resumed")
     for text in resumption(done, finished - damaged):
         findings.add(text, fault)
     return done
 
 
 def _run(
-    place: Path, faults: Sequence[Fault], args: Sequence[str], patience: Patience, findings: Findings
+    place: Path,
+    faults: Sequence[Fault],
+    args: Sequence[str],
+    patience: Patience,
+    findings: Findings,
+    *,
+    name: str = "soak",
 ) -> Ended:
     """One session in a place, from its start to its end."""
     before = set(os.listdir(SHARED_MEMORY))
@@ -112,10 +120,10 @@ def _run(
         prefix = started_by(fault)
         (gates / fault.gate).touch()
     began_s = time.monotonic()
-    running = start(place, gates, *args, timeout_s=patience.silence_s, started_by=prefix)
+    running = start(place, gates, *args, timeout_s=patience.silence_s, started_by=prefix, name=name)
     try:
         _drive(running, faults, patience.bound_s, findings)
-        done = ended(running, began_s)
+        done = ended(running, began_s, name)
         resumable = any(fault.kind.scope == "resumed" for fault in faults)
         for text in left_behind(place, before, complete=not resumable):
             findings.add(text)

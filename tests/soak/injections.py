@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from soak.faults import Fault
+from soak.faults import DAMAGES, Fault
 from soak.running import Running, marked, start
 
 Undo = Callable[[], None]
@@ -156,19 +156,24 @@ def started_by(fault: Fault) -> tuple[str, ...]:
     return ()
 
 
+def stored_damage(folder: Path, how: str) -> Path:
+    """Where a saved session is that is damaged that way."""
+    return folder / ".benchmarks" / "machine" / f"000{DAMAGES.index(how)}_soak.json"
+
+
 def damage(folder: Path, fault: Fault) -> tuple[str, ...]:
     """Damage what a session is to read; the arguments with which it does."""
     what, _, how = fault.kind.also.partition(":")
     match what:
-        case "damage":
-            journals = sorted(folder.glob(".gpt-dist/journal/*/*.json"))
-            for path in journals[fault.rank % len(journals or [0]) :][:1]:
-                path.write_bytes(DAMAGE[how])
+        case "journal":
+            for number, path in enumerate(sorted(folder.glob(".gpt-dist/journal/*/*.json"))[1:], fault.rank):
+                path.write_bytes(DAMAGE[DAMAGES[number % len(DAMAGES)]])
         case "one case alone":
             return ("-k", "one")
         case "store":
             (folder / ".benchmarks" / "machine").mkdir()
-            (folder / ".benchmarks" / "machine" / "0000_soak.json").write_bytes(DAMAGE[how])
+            for way in DAMAGES:
+                stored_damage(folder, way).write_bytes(DAMAGE[way])
             return ("--gpt-baseline",)
         case "model":
             (folder / "model").mkdir()

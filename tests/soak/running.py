@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -82,10 +83,14 @@ def make_place(folder: Path, *, as_root: bool) -> None:
 
 
 def leave_place(folder: Path, *, as_root: bool) -> None:
-    """Let go of its disks."""
+    """Let go of its disks, and keep what is on them."""
     if as_root:
         for name in DISKS:
+            kept = folder / f"{name}-kept"
+            shutil.copytree(folder / name, kept, symlinks=True, ignore=shutil.ignore_patterns("filling"))
             subprocess.run(["umount", "--lazy", str(folder / name)], check=False)
+            shutil.rmtree(folder / name)
+            kept.rename(folder / name)
 
 
 def start(
@@ -100,6 +105,7 @@ def start(
     gates.mkdir(exist_ok=True)
     command = [
         *started_by, sys.executable, "-m", "pytest", f"--junitxml={name}.xml", *WITHOUT, "--benchmark-autosave",
+        "-Wignore:Not saving anything:pytest_benchmark.logger.PytestBenchmarkWarning",  # where every case fails
         *TINY, "--gpt-device=cpu", "--gpt-warmup=1", f"--gpt-timeout={timeout_s:g}", *args,
     ]  # fmt: skip
     environment = own_environment(folder) | {
