@@ -6,6 +6,7 @@ A gate is a file: who comes to it says so in a file beside it, and goes on when 
 import json
 import os
 import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
     hold(f"{_case(nodeid)}.after")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish() -> None:
-    hold(SAVING)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish() -> Generator[None, object, object]:
+    hold(SAVING)  # before pytest-benchmark's own wrapper, which saves
+    return (yield)

@@ -95,6 +95,8 @@ def _run_and_resume(place: Path, fault: Fault, patience: Patience, findings: Fin
     if not re.search(fault.kind.cause, done.output):
         findings.add("the session does not name the cause", fault)
     finished = len(list(place.glob(".gpt-dist/journal/*/*.json")))
+    if finished < 2:  # all faults of this kind come later
+        findings.add(f"{finished} finished cases were kept", fault)
     damage(place, fault)
     damaged = max(0, finished - 1) if fault.kind.also else 0  # all but the first
     done = _run(place, (), ("--gpt-resume",), patience, findings, name="resumed")
