@@ -20,7 +20,7 @@ CASES = {
     "staged": SoakedCase(2, "pipeline_data_hybrid", 9, 11),
     "both": SoakedCase(4, "full_model_parallel", 10, 12),
 }
-CASE_OF_LENGTH = {case.new_tokens: name for name, case in CASES.items()}
+CASE_OF_LENGTH = {case.prompt_tokens: name for name, case in CASES.items()}
 TEST = """\
 import pytest
 from soak.cases import CASES

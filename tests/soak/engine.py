@@ -33,7 +33,7 @@ class Soaked(NativeEngine):
         self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         me = this_rank()
-        case = CASE_OF_LENGTH[batches[0].requests[0].new_tokens]
+        case = CASE_OF_LENGTH[len(batches[0].requests[0].prompt)]
         if me.world_size == CASES[case].gpus:  # else it is the one device that the case is compared with
             act = hold(f"{case}.within{self._calls}", rank=me.rank)
             self._calls += 1
