@@ -1,10 +1,12 @@
 # Everything happens in .venv, which the first command makes; nothing is installed outside of it.
 PYTHON ?= python3
 VENV := .venv
+SOAK_FAULTS ?= 60
+SOAK_SEED ?= 0
 READY := $(VENV)/ready
 READY_FOR_DOCS := $(VENV)/ready-for-docs
 
-.PHONY: bench test lint docs clean
+.PHONY: bench test soak lint docs clean
 
 bench: $(READY)
 	$(VENV)/bin/pytest benchmarks
@@ -12,6 +14,10 @@ bench: $(READY)
 # A file on one worker, so that its sessions run once; in their order, which begins with the long ones.
 test: $(READY)
 	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Real sessions with injected faults, some fifteen minutes; SOAK_FAULTS and SOAK_SEED choose how many and which.
+soak: $(READY)
+	PYTHONPATH=tests $(VENV)/bin/python -m soak --faults $(SOAK_FAULTS) --seed $(SOAK_SEED)
 
 lint: $(READY)
 	$(VENV)/bin/ruff check

@@ -14,6 +14,7 @@ from signal import SIGINT
 
 import pytest
 
+from patience import HANG_S
 from pytest_gpt_dist.cli import main
 
 # Ctrl-C is ignored by what a shell started in the background, and so by all that this starts.
@@ -96,7 +97,7 @@ def test_wrong_usage_is_one_line_and_exit_status_4(arguments: list[str], said: s
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
     assert done.returncode == 4
@@ -219,7 +220,11 @@ def test_a_command_imports_what_it_needs_alone(tmp_path: Path) -> None:
         (["plan", "--model", "gpt2"], "[]"),
     ):
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=60, check=True
+            [sys.executable, "-c", code, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=HANG_S,
+            check=True,
         )
         assert done.stdout.splitlines()[-1] == heavy
 
@@ -230,7 +235,7 @@ def test_nobody_who_reads_is_no_error(unbuffered: str) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        assert process.wait(60) == 141
+        assert process.wait(HANG_S) == 141
         assert process.stderr.read() == ""
 
 
@@ -238,7 +243,7 @@ def test_ctrl_c_is_one_line_and_leaves_no_file(tmp_path: Path) -> None:
     with started([*ENDLESS, str(tmp_path / "mine.jsonl")]) as process:
         wait_until(lambda: list(tmp_path.iterdir()))
         process.send_signal(SIGINT)
-        printed, said = process.communicate(timeout=60)
+        printed, said = process.communicate(timeout=HANG_S)
     assert process.returncode == 130
     assert (printed, said) == ("", "gpt-dist dataset: interrupted\n")
     assert list(tmp_path.iterdir()) == []
@@ -249,7 +254,7 @@ def test_a_file_that_comes_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
     with started(["dataset", "generate", "--samples=20000", "--output", str(file)]) as process:
         wait_until(lambda: list(tmp_path.iterdir()))
         file.write_text("mine")
-        assert process.wait(60) == 4
+        assert process.wait(HANG_S) == 4
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
 
 
@@ -272,7 +277,7 @@ def test_a_terminal_is_told_how_far_it_is_and_keeps_nothing_of_it(tmp_path: Path
 def test_what_a_terminal_cannot_encode_is_escaped(tmp_path: Path) -> None:
     (tmp_path / "ü.jsonl").write_text("{}")
     with started(["dataset", "validate", "ü.jsonl"], cwd=tmp_path, PYTHONIOENCODING="ascii") as process:
-        printed, said = process.communicate(timeout=60)
+        printed, said = process.communicate(timeout=HANG_S)
     assert (process.returncode, said) == (1, "")
     assert printed.startswith("\\xfc.jsonl:1: ")
 
@@ -280,6 +285,6 @@ def test_what_a_terminal_cannot_encode_is_escaped(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_line() -> None:
     program = 'exec "$@" > /dev/full'
     command = ["sh", "-c", program, "sh", sys.executable, "-c", COMMAND, "plan", "--model", "gpt2-mini"]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=HANG_S, check=False)
     assert done.returncode == os.EX_IOERR
     assert done.stderr == "gpt-dist: the output cannot be written: No space left on device\n"

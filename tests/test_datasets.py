@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from patience import HANG_S
 from pytest_gpt_dist.cli import main
 from pytest_gpt_dist.datasets.faults import Fits, find_faults
 from pytest_gpt_dist.datasets.generate import DISTRIBUTIONS, LONGEST, SHORTEST, Recipe, generate, graded
@@ -218,7 +219,7 @@ def test_a_disk_without_room_leaves_nothing_behind(tmp_path: Path) -> None:
         [sys.executable, "-c", limited, "dataset", "generate", "--output", str(tmp_path / "mine.jsonl")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
         check=False,
     )
     assert done.returncode == 4

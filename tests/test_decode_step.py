@@ -36,7 +36,7 @@ AT_THE_END = (Request(0, tuple(range(17)), 3), Request(1, (5, 6), 9))
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
+    with Cluster(ClusterConfig(device="cpu")) as cluster:
         yield cluster
 
 

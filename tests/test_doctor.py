@@ -14,6 +14,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 
+from patience import FOREVER_S
 from pytest_gpt_dist.cli import main
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroupError
 from pytest_gpt_dist.cluster.rank import this_rank
@@ -165,7 +166,7 @@ def test_the_last_line_counts() -> None:
 
 
 def test_what_ranks_said_last_is_seen_and_all_of_it_is_kept(tmp_path: Path) -> None:
-    with Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=tmp_path)) as cluster:
+    with Cluster(ClusterConfig("cpu", log_dir=tmp_path)) as cluster:
         with pytest.raises(RankGroupError) as caught:
             cluster.group(2).run(say_and_die)
         found = fault("ranks", caught.value, tmp_path)
@@ -182,7 +183,7 @@ def say_and_die() -> None:
     if this_rank().rank == 1:
         print("something else\nImportError: no libcudart\n  at the end", flush=True)
         os._exit(7)
-    time.sleep(60)
+    time.sleep(FOREVER_S)
 
 
 def test_a_torch_that_cannot_be_imported_is_explained(

@@ -26,7 +26,7 @@ REQUESTS = tuple(Request(index, tuple(range(index, index + 3 + index % 2)), 5) f
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
+    with Cluster(ClusterConfig(device="cpu")) as cluster:
         yield cluster
 
 

@@ -57,7 +57,7 @@ ONE_LAYER = DecoderConfig.from_hf(_ONE, "tiny")  # soon compiled
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
+    with Cluster(ClusterConfig(device="cpu")) as cluster:
         yield cluster
 
 

@@ -145,7 +145,7 @@ def test_a_file_that_was_cut_short_is_one_line(tmp_path: Path) -> None:
 
 @pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
+    with Cluster(ClusterConfig(device="cpu")) as cluster:
         yield cluster
 
 

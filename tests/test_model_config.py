@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from patience import HANG_S
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model import presets
 from pytest_gpt_dist.model.catalog import resolve
@@ -363,7 +364,12 @@ def test_a_hub_that_cannot_be_reached_is_one_line(tmp_path: Path) -> None:
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     }
     done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=True,
     )
     assert "model 'somebody/something': " in done.stdout
     assert "the hub cannot be reached" in done.stdout
@@ -392,4 +398,4 @@ def test_the_controllers_side_needs_no_torch() -> None:
         "assert 'huggingface_hub' in sys.modules\n"
         "assert not {'torch', 'transformers', 'numpy'} & sys.modules.keys(), 'imported'\n"
     )
-    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+    subprocess.run([sys.executable, "-c", code], timeout=HANG_S, check=True)

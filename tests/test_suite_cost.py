@@ -8,6 +8,8 @@ from benchmarks.figures import Figures
 from benchmarks.session import run_session
 from benchmarks.suite_cost import CaseCost, SessionCost, case_cost, read_sessions, summary, table
 
+from patience import HANG_S
+
 FIGURES = Figures(
     engine="native", layout="dp1pp1tp1", oversubscribed=False, generated_tokens=256, warmup_rounds=2,
     rounds_s=((1.0, 2.0), (3.0,)), prefill_s=1.0, decode_s=1.0, compute_fraction=None, bandwidth_fraction=None,
@@ -41,7 +43,7 @@ def test_the_rows_of_the_table_add_up_to_the_session() -> None:
 
 def test_a_session_that_fails_ends_the_script_with_what_pytest_said() -> None:
     with pytest.raises(SystemExit, match=r"(?s)pytest ended with 4.*--gpt-batch-size.*at least 1"):
-        run_session(["--gpt-batch-size=0"], deadline_s=60)
+        run_session(["--gpt-batch-size=0"], deadline_s=HANG_S)
 
 
 def test_the_document_shows_the_committed_figures() -> None:

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import pytest
 
+from patience import HANG_S
 from pytest_gpt_dist.measure.telemetry.observation import Observation
 from pytest_gpt_dist.measure.telemetry.reading import Reading
 from pytest_gpt_dist.measure.telemetry.sampler import Sampler
@@ -13,7 +14,6 @@ from pytest_gpt_dist.measure.telemetry.source import Source
 from pytest_gpt_dist.thresholds import Threshold
 from readings import reading
 
-DEADLINE_S = 10
 THREAD = "gpt-dist-telemetry"
 LIMITS = [Threshold("host_memory", 80.0)]
 
@@ -56,7 +56,7 @@ def test_there_is_a_look_before_some_during_and_one_after() -> None:
     source = Recorded(0.1, 0.2, 0.3)
     with Sampler(lambda: source, interval_s=0.001) as sampler:
         assert source.looks >= 1
-        assert source.through.wait(DEADLINE_S)
+        assert source.through.wait(HANG_S)
     assert [one.at_s for one in seen(sampler).readings] == [1.0 + number for number in range(source.looks)]
     assert source.closed
     assert not watching()
@@ -92,7 +92,7 @@ def test_a_driver_that_hangs_holds_up_neither_end() -> None:
 
     class Hanging(Recorded):
         def read(self) -> Reading:
-            answer.wait(DEADLINE_S)
+            answer.wait(HANG_S)
             return super().read()
 
     with Sampler(lambda: Hanging(0.1), patience_s=0.001) as sampler:
@@ -124,7 +124,7 @@ class Failing(Recorded):
 def test_a_look_that_fails_is_left_out_and_the_others_are_taken(wrong: int) -> None:
     source = Failing(wrong)
     with Sampler(lambda: source, interval_s=0.001) as sampler:
-        assert source.through.wait(DEADLINE_S)
+        assert source.through.wait(HANG_S)
     looks = [number for number in range(1, source.looks + 1) if number != wrong]
     assert [one.at_s for one in seen(sampler).readings] == looks
     assert source.closed
@@ -153,13 +153,13 @@ def test_an_alert_is_announced_while_it_lasts() -> None:
         assert sampler.announced("round 1") == "! host memory 95% · round 1"
     source = Recorded(0.95, 0.5)
     with Sampler(lambda: source, LIMITS, interval_s=0.001) as sampler:
-        assert source.through.wait(DEADLINE_S)
+        assert source.through.wait(HANG_S)
     assert sampler.announced("round 2") == "round 2"
 
 
 def test_an_alert_that_has_passed_is_remembered_at_its_worst() -> None:
     source = Recorded(0.5, 0.95, 0.9, 0.5)
     with Sampler(lambda: source, LIMITS, interval_s=0.001) as sampler:
-        assert source.through.wait(DEADLINE_S)
+        assert source.through.wait(HANG_S)
     (alert,) = seen(sampler).alerts
     assert alert.value == pytest.approx(95)

@@ -27,7 +27,7 @@ EVERY_MODEL = pytest.mark.parametrize("name", DEALT)
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with Cluster(ClusterConfig(device="cpu", timeout_s=60)) as cluster:
+    with Cluster(ClusterConfig(device="cpu")) as cluster:
         yield cluster
 
 

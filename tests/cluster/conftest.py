@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import HANG_S
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 from pytest_gpt_dist.cluster.linux import process_state
 
@@ -15,15 +16,27 @@ from pytest_gpt_dist.cluster.linux import process_state
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A patient cluster; tests may bury its groups, but leave no changed group behind."""
     logs = tmp_path_factory.mktemp("ranks")
-    with Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=logs)) as shared:
+    with Cluster(ClusterConfig("cpu", log_dir=logs)) as shared:
         yield shared
 
 
 @pytest.fixture(scope="session")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster whose ranks may be silent for two seconds only."""
+def silence_s(cluster: Cluster) -> float:
+    """How long ranks of `impatient` may be silent: two seconds, or more where ranks take long to answer.
+
+    The first call imports a file of tests, and with it most of what any other call imports.
+    """
+    group = cluster.group(3)
+    began_s = time.monotonic()
+    group.run(is_gone, 1)
+    return max(2.0, 5 * (time.monotonic() - began_s))
+
+
+@pytest.fixture(scope="session")
+def impatient(tmp_path_factory: pytest.TempPathFactory, silence_s: float) -> Iterator[Cluster]:
+    """A cluster whose ranks may be silent for `silence_s` only."""
     logs = tmp_path_factory.mktemp("impatient")
-    with Cluster(ClusterConfig("cpu", timeout_s=2, log_dir=logs)) as shared:
+    with Cluster(ClusterConfig("cpu", timeout_s=silence_s, log_dir=logs)) as shared:
         yield shared
 
 
@@ -34,10 +47,10 @@ def is_gone(pid: int) -> bool:
 
 @pytest.fixture
 def eventually() -> Callable[[Callable[[], bool]], bool]:
-    """Return a function that waits until a condition holds, and whether it did before a generous deadline."""
+    """Return a function that waits until a condition holds, and whether it did before it counts as hung."""
 
     def wait(condition: Callable[[], bool]) -> bool:
-        deadline_s = time.monotonic() + 10
+        deadline_s = time.monotonic() + HANG_S
         while not condition():
             if time.monotonic() > deadline_s:
                 return False

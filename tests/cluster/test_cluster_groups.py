@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
+from patience import FOREVER_S
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, Progress, RankGroupError
 from pytest_gpt_dist.cluster.cores import own_cores
 from pytest_gpt_dist.cluster.devices import installed_gpus
@@ -163,7 +164,7 @@ def test_a_rank_owns_its_cores_and_says_what_it_is(cluster: Cluster) -> None:
 
 
 def test_threads_and_pinning_follow_the_configuration(tmp_path: Path) -> None:
-    config = ClusterConfig("cpu", threads_per_rank=2, pin_cpus=False, timeout_s=60, log_dir=tmp_path)
+    config = ClusterConfig("cpu", threads_per_rank=2, pin_cpus=False, log_dir=tmp_path)
     with Cluster(config) as cluster:
         [(affinity, threads, _, info)] = cluster.group(1).run(seen)
     assert affinity == os.sched_getaffinity(0)
@@ -175,7 +176,7 @@ def test_ranks_inherit_nothing_but_their_own(cluster: Cluster, tmp_path: Path) -
     path = tmp_path / "open in the controller"
     with path.open("w") as file:
         os.set_inheritable(file.fileno(), True)
-        with Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=tmp_path)) as other:
+        with Cluster(ClusterConfig("cpu", log_dir=tmp_path)) as other:
             [(stdin, links, leads_its_group)] = other.group(1).run(inherited)
     assert stdin == "/dev/null"
     assert str(path) not in links
@@ -190,7 +191,7 @@ def test_what_torchrun_would_set_is_set(cluster: Cluster) -> None:
 
 
 def test_output_goes_to_a_file_of_each_rank(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    with Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=tmp_path)) as cluster:
+    with Cluster(ClusterConfig("cpu", log_dir=tmp_path)) as cluster:
         cluster.group(2).run(talk)
     for rank in range(2):
         [log] = tmp_path.glob(f"*/rank{rank}.log")
@@ -217,7 +218,7 @@ def test_what_a_rank_imports_is_progress(cluster: Cluster) -> None:
 def test_a_changed_environment_and_directory_reach_the_next_group(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=tmp_path)) as cluster:
+    with Cluster(ClusterConfig("cpu", log_dir=tmp_path)) as cluster:
         before = cluster.group(1).run(variable, "GPT_DIST_TEST")
         monkeypatch.setenv("GPT_DIST_TEST", "new")
         monkeypatch.chdir(tmp_path)
@@ -240,7 +241,7 @@ def _parent(pid: int) -> int:
 
 
 def test_clusters_live_side_by_side(cluster: Cluster, tmp_path: Path) -> None:
-    with Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=tmp_path)) as other:
+    with Cluster(ClusterConfig("cpu", log_dir=tmp_path)) as other:
         results: dict[str, list[float]] = {}
         runs = [
             threading.Thread(target=lambda: results.update(one=cluster.group(2).run(sum_of_ranks))),
@@ -255,7 +256,7 @@ def test_clusters_live_side_by_side(cluster: Cluster, tmp_path: Path) -> None:
 
 
 def test_closing_ends_every_process_and_is_idempotent(scratch: Path, all_gone: Callable[..., bool]) -> None:
-    cluster = Cluster(ClusterConfig("cpu", timeout_s=60))
+    cluster = Cluster(ClusterConfig("cpu"))
     pids = (*cluster.group(1).pids, *cluster.group(2).pids)
     servers = {_parent(pid) for pid in pids}
     cluster.close()
@@ -274,7 +275,7 @@ def test_a_group_of_nobody_is_refused(cluster: Cluster) -> None:
 @pytest.mark.skipif(bool(installed_gpus()), reason="needs a machine without a GPU")
 def test_a_gpu_that_torch_cannot_use_is_an_error_that_says_why(tmp_path: Path) -> None:
     with (
-        Cluster(ClusterConfig("cuda", timeout_s=60, log_dir=tmp_path)) as cluster,
+        Cluster(ClusterConfig("cuda", log_dir=tmp_path)) as cluster,
         pytest.raises(UsageError, match=r"^torch cannot use the GPUs: .*$") as caught,
     ):
         cluster.group(2)
@@ -286,11 +287,11 @@ def test_a_server_with_threads_does_not_fork(tmp_path: Path, monkeypatch: pytest
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
-        "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        f"import threading, time\nthreading.Thread(target=time.sleep, args=({FOREVER_S},), daemon=True).start()\n"
     )
     monkeypatch.setenv("PYTHONPATH", os.fspath(folder), prepend=os.pathsep)
     with (
-        Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=tmp_path)) as cluster,
+        Cluster(ClusterConfig("cpu", log_dir=tmp_path)) as cluster,
         pytest.raises(RankGroupError, match="started threads") as caught,
     ):
         cluster.group(2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import FOREVER_S, HANG_S
 from pytest_gpt_dist.cluster.linux import (
     go_first_when_out_of_memory,
     living_members,
@@ -44,17 +45,17 @@ def test_shared_memory_of_a_living_process_is_found() -> None:
 @pytest.mark.parametrize("look", [process_state, mapped_shared_memory])
 def test_a_process_that_is_gone_is_no_error(look: object) -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
-    process.wait(30)
+    process.wait(HANG_S)
     assert not look(process.pid)  # type: ignore[operator]
 
 
 def test_members_of_a_process_group_are_found_while_they_live() -> None:
-    process = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    process = subprocess.Popen(["sleep", str(FOREVER_S)], start_new_session=True)
     assert living_members([process.pid]) == {process.pid}
     process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert living_members([process.pid]) == set()
-    process.wait(30)
+    process.wait(HANG_S)
 
 
 def test_the_names_of_threads_are_those_the_kernel_knows() -> None:

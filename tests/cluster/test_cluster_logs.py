@@ -37,7 +37,7 @@ def fail() -> None:
 @pytest.fixture(scope="module")
 def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     logs = tmp_path_factory.mktemp("talkative")
-    with Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=logs, log_level="debug")) as cluster:
+    with Cluster(ClusterConfig("cpu", log_dir=logs, log_level="debug")) as cluster:
         yield cluster
 
 

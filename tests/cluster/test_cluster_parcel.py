@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from patience import HANG_S
 from pytest_gpt_dist.cluster.parcel import ModuleOrigin, Parcel, pack, pack_call, unpack
 from pytest_gpt_dist.errors import UsageError
 
@@ -71,7 +72,7 @@ def test_a_scripts_own_function_is_one_line(tmp_path: Path) -> None:
         "except Exception as error: print(type(error).__name__, error)\n"
     )
     output = subprocess.run(
-        [sys.executable, script], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, script], capture_output=True, text=True, timeout=HANG_S, check=True
     ).stdout
     assert output.startswith(
         "UsageError the function cannot be sent to the ranks: it is defined in the script"

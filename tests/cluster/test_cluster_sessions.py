@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from patience import FOREVER_S, HANG_S
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer
 from pytest_gpt_dist.cluster.side import Side
@@ -25,11 +26,11 @@ from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 def servers(pids):
     return {int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]) for pid in pids}
 
-with Cluster(ClusterConfig("cpu", timeout_s=60)) as cluster:
+with Cluster(ClusterConfig("cpu")) as cluster:
     idle, busy = cluster.group(1), cluster.group(2)
     ranks = idle.pids + busy.pids
     print(json.dumps({"pids": [*ranks, *servers(ranks)], "torch": "torch" in sys.modules}), flush=True)
-    busy.run(time.sleep, 600 if "--sleep" in sys.argv else 0)
+    busy.run(time.sleep, int(sys.argv[1]))
 """
 
 
@@ -40,9 +41,9 @@ def controller(tmp_path: Path, scratch: Path) -> Iterator[Callable[..., subproce
     script.write_text(CONTROLLER)
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
+    def start(sleep_s: int = 0) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, script, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, script, str(sleep_s)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         started.append(process)
         return process
@@ -62,7 +63,7 @@ def first_line(process: subprocess.Popen[str]) -> dict[str, Any]:
 def test_the_controller_never_imports_torch(controller: Callable[..., subprocess.Popen[str]]) -> None:
     process = controller()
     assert first_line(process)["torch"] is False
-    assert process.wait(60) == 0
+    assert process.wait(HANG_S) == 0
 
 
 @pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
@@ -72,10 +73,10 @@ def test_a_controllers_death_ends_everything(
     scratch: Path,
     signum: signal.Signals,
 ) -> None:
-    process = controller("--sleep")
+    process = controller(FOREVER_S)
     facts = first_line(process)
     process.send_signal(signum)
-    assert process.wait(60) == -signum
+    assert process.wait(HANG_S) == -signum
     assert all_gone(*facts["pids"])
     assert list(scratch.iterdir()) == []
 
@@ -91,7 +92,7 @@ def test_a_controllers_death_ends_a_server_that_is_still_starting(
         from pytest_gpt_dist.cluster import server
         def preload():
             pathlib.Path({str(begun)!r}).write_text(str(server.os.getpid()))
-            time.sleep(60)
+            time.sleep({FOREVER_S})
         server.preload = preload
         sys.argv[1:4] = []
         server.main()
@@ -107,7 +108,7 @@ def test_a_controllers_death_ends_a_server_that_is_still_starting(
     process = subprocess.Popen([sys.executable, script, python])
     assert eventually(lambda: begun.exists() and begun.read_text() != "")
     process.kill()
-    process.wait(30)
+    process.wait(HANG_S)
     assert eventually(lambda: not Path("/proc", begun.read_text()).exists())
     assert list(scratch.iterdir()) == []
 
@@ -115,10 +116,10 @@ def test_a_controllers_death_ends_a_server_that_is_still_starting(
 def test_ctrl_c_ends_everything(
     controller: Callable[..., subprocess.Popen[str]], all_gone: Callable[..., bool], scratch: Path
 ) -> None:
-    process = controller("--sleep")
+    process = controller(FOREVER_S)
     facts = first_line(process)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=HANG_S)
     assert errors.rstrip().endswith("KeyboardInterrupt")
     assert all_gone(*facts["pids"])
     assert list(scratch.iterdir()) == []
@@ -128,7 +129,7 @@ def test_two_controllers_work_at_the_same_time(controller: Callable[..., subproc
     processes = [controller() for _ in range(2)]
     pids = [pid for process in processes for pid in first_line(process)["pids"]]
     assert len(set(pids)) == 8
-    assert [process.wait(60) for process in processes] == [0, 0]
+    assert [process.wait(HANG_S) for process in processes] == [0, 0]
 
 
 SHARED = """
@@ -149,7 +150,7 @@ from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory):
-    with Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=tmp_path_factory.mktemp("ranks"))) as cluster:
+    with Cluster(ClusterConfig("cpu", log_dir=tmp_path_factory.mktemp("ranks"))) as cluster:
         yield cluster.group(2)
 
 def answer():
@@ -185,7 +186,12 @@ def test_functions_travel_however_pytest_imported_them(tmp_path: Path, mode: str
         "no:cacheprovider",
     ]
     run = subprocess.run(
-        [*command, os.fspath(folder)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        [*command, os.fspath(folder)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=HANG_S,
+        check=False,
     )
     assert run.returncode == 0, run.stdout + run.stderr
     assert "2 passed" in run.stdout
@@ -228,5 +234,5 @@ def test_an_interpreter_that_does_not_exist_is_named(tmp_path: Path, scratch: Pa
 
 def test_a_closed_cluster_can_be_followed_by_another(tmp_path: Path) -> None:
     for _ in range(2):
-        with Cluster(ClusterConfig("cpu", timeout_s=60, log_dir=tmp_path)) as cluster:
+        with Cluster(ClusterConfig("cpu", log_dir=tmp_path)) as cluster:
             assert cluster.group(1).run(os.getpid) == list(cluster.group(1).pids)

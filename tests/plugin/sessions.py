@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from patience import HANG_S
+
 TESTS = Path(__file__).parents[1]
-DEADLINE_S = 240
 WITHOUT = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
 # pytest-benchmark takes a session for a worker of xdist by these.
 OF_A_WORKER = ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT")
@@ -109,7 +110,7 @@ def run_python(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=HANG_S,
         check=False,
     )
 

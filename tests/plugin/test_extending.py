@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from plugin.sessions import DEADLINE_S, TESTS, TINY, Session, error_line, run_session
+from patience import HANG_S
+from plugin.sessions import TESTS, TINY, Session, error_line, run_session
 
 CONFTEST = """
 def pytest_gpt_dist_register(registry):
@@ -155,7 +156,7 @@ def test_a_name_that_is_taken_ends_the_session_in_one_line(folder: pytest.Pytest
 
 def test_a_name_that_is_taken_is_one_line_under_xdist_too(folder: pytest.Pytester) -> None:
     folder.makeconftest(CONFLICT)
-    result = folder.runpytest_subprocess("-n1", "-p", "no:hypothesispytest", timeout=DEADLINE_S)
+    result = folder.runpytest_subprocess("-n1", "-p", "no:hypothesispytest", timeout=HANG_S)
     said = result.stdout.str() + result.stderr.str()
     assert result.ret in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.USAGE_ERROR)
     assert "strategy 'pure_data_parallel': already registered" in said

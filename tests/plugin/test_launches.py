@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from plugin.sessions import DEADLINE_S, TINY, own_environment, prepare, run_session
+from patience import FOREVER_S, HANG_S
+from plugin.sessions import TINY, own_environment, prepare, run_session
 
 LOGGING_ENGINE = """\
 import os
@@ -26,7 +27,7 @@ def pytest_gpt_dist_register(registry):
     registry.add_model("tiny", "tiny_model:TINY")
     registry.add_engine("logging", "logging_engine:Logging")
 """
-CASES = """\
+CASES = f"""\
 import pathlib, time, pytest
 
 @pytest.mark.parametrize("strategy", ["pure_data_parallel", "tensor_data_hybrid"])
@@ -36,7 +37,7 @@ def test_case(gpt_dist, strategy):
 def test_last():
     if pathlib.Path("wait").exists():
         pathlib.Path("reached").touch()
-        time.sleep(600)
+        time.sleep({FOREVER_S})
 """
 SAVING = ("--benchmark-autosave", "--benchmark-save-data")
 
@@ -73,7 +74,7 @@ def test_a_killed_session_is_resumed_once_and_only_what_is_the_same(tmp_path: Pa
         [sys.executable, "-m", "pytest", *TINY], cwd=tmp_path, env=own_environment(tmp_path),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
-    deadline_s = time.monotonic() + DEADLINE_S
+    deadline_s = time.monotonic() + HANG_S
     while not (tmp_path / "reached").exists() and time.monotonic() < deadline_s and running.poll() is None:
         time.sleep(0.1)
     running.send_signal(signal.SIGKILL)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from plugin.sessions import DEADLINE_S, TINY, WITHOUT, Session, own_environment, prepare, run_python
+from patience import HANG_S
+from plugin.sessions import TINY, WITHOUT, Session, own_environment, prepare, run_python
 
 TEST = """
 import pytest
@@ -59,7 +60,7 @@ def _on_terminal(folder: Path, *args: str, columns: int = 200, setting: str = "T
     with subprocess.Popen(command, cwd=folder, env=environment, stdin=terminal, stdout=terminal) as process:
         os.close(terminal)
         written = _read_all(master)
-        assert process.wait(DEADLINE_S) == pytest.ExitCode.OK, written
+        assert process.wait(HANG_S) == pytest.ExitCode.OK, written
     os.close(master)
     return written
 
