@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+
+from pytest_gpt_dist.errors import first_line
 
 
 class Summary:
@@ -39,6 +42,8 @@ class Summary:
         terminalreporter.ensure_newline()
         terminalreporter.section("gpt-dist", sep="-", blue=True)
         terminalreporter.write_line(render(rows))
+        for line in _closing(self._saved):
+            terminalreporter.write_line(line, bold=True)
         for line in (*alert_lines([info for _, info in self._saved]), *self._notes):
             terminalreporter.write_line(line)
         if self._untimed is not None:
@@ -47,3 +52,16 @@ class Summary:
             )
         elif exitstatus == pytest.ExitCode.INTERRUPTED:
             terminalreporter.write_line("What is finished is kept: --gpt-resume measures the rest alone.")
+
+
+def _closing(saved: Sequence[tuple[str, dict[str, Any]]]) -> tuple[str, ...]:
+    """The answer of the session as a report begins with it; nothing where nothing was timed."""
+    from pytest_gpt_dist.report.findings import find
+    from pytest_gpt_dist.report.overview import closing_lines
+    from pytest_gpt_dist.report.saved import SavedCase
+
+    timed = [SavedCase("this session", test, "", info) for test, info in saved if info["tokens_per_s"]]
+    try:
+        return closing_lines(find(timed)) if timed else ()
+    except Exception as error:  # whatever it is, the table has been shown, and the verdicts are still to come
+        return (f"no answer in a line: {type(error).__name__}: {first_line(error)}",)

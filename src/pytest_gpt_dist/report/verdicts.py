@@ -8,7 +8,16 @@ from tabulate import tabulate
 
 from pytest_gpt_dist.compare.verdict import Verdict
 
-_HEADERS = ("case", "before tokens/s", "after tokens/s", "time", "interval", "detectable", "verdict", "why")
+_HEADERS = (
+    "case",
+    "before tokens/s (median)",
+    "after tokens/s (median)",
+    "time",
+    "interval",
+    "detectable",
+    "verdict",
+    "why",
+)
 _NOTHING = "-"
 
 
