@@ -13,8 +13,9 @@ from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, WIDTH_IN, Chart, Panel, Theme, render
+from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, WIDTH_IN, Chart, Panel, Theme, render, render_key
 from pytest_gpt_dist.report.chart_curves import scaling_curves
+from pytest_gpt_dist.report.chart_legend import swatches
 from pytest_gpt_dist.report.chart_look import Look
 from pytest_gpt_dist.report.chart_losses import lost_efficiency
 from pytest_gpt_dist.report.chart_rows import cut
@@ -162,7 +163,7 @@ def test_curves_begin_at_their_reference() -> None:
 
 def test_a_case_without_a_speed_up_is_named_below_the_curves() -> None:
     found = find([saved_case(), saved_case(2, **ALONE)]).groups[0]
-    named = "Not shown: test_generate[2gpu-pure_data_parallel] (no speed-up: fits on no device)."
+    named = "Not shown: 2gpu (no speed-up: fits on no device)."
     assert named in scaling_curves(found).caption
 
 
@@ -229,8 +230,8 @@ def disturbed() -> Group:
 )
 def test_a_disturbed_case_says_so_in_its_label(make: Callable[[Group], Chart]) -> None:
     (axes,) = drawn(make(disturbed()))
-    assert "4gpu-pure_data_parallel · throttled, shared device" in words(axes)
-    assert "2gpu-pure_data_parallel" in words(axes)
+    assert "4gpu · throttled, shared device" in words(axes)
+    assert "2gpu" in words(axes)
 
 
 def test_a_name_gives_way_to_what_disturbed_its_case() -> None:
@@ -347,8 +348,8 @@ def test_kinds_of_loss_are_told_apart_without_colours(theme: Theme) -> None:
 
 def test_one_device_loses_nothing_to_others_and_has_no_stack() -> None:
     (axes,) = drawn(losing(lost(0.5)))
-    assert "2gpu-pure_data_parallel" in words(axes)
-    assert "1gpu-pure_data_parallel" not in words(axes)
+    assert "2gpu" in words(axes)
+    assert "1gpu" not in words(axes)
 
 
 @pytest.mark.parametrize(
@@ -410,13 +411,45 @@ def test_few_colours_are_kept_and_those_of_areas_are_exact(theme: Theme) -> None
     assert {tuple(round(255 * part) for part in to_rgb(area)) for area in areas} <= found
 
 
-def test_the_picture_for_the_page_is_the_whole_one_without_its_caption() -> None:
+def test_the_picture_for_the_page_is_the_whole_one_without_title_legend_and_caption() -> None:
     drawn_ = throughput_comparison(group()).draw(LIGHT)
-    whole, above = (Image.open(BytesIO(png)).convert("RGB") for png in astuple(drawn_))
-    assert above.tobytes() == whole.crop((0, 0, *above.size)).tobytes()
-    below = whole.crop((0, above.height, *whole.size))
-    assert len(below.getcolors() or ()) > 1
-    assert len(below.crop((0, 0, below.width, 10)).getcolors() or ()) == 1
+    whole, plots = (np.asarray(Image.open(BytesIO(png)).convert("L")) for png in astuple(drawn_))
+    start = next(row for row in range(len(whole)) if (whole[row : row + len(plots)] == plots).all())
+    for outside in (whole[:start], whole[start + len(plots) :]):
+        assert (outside < 200).any()
+        assert len(outside) > 20
+
+
+def test_a_key_of_the_legend_of_a_page_has_the_colour_of_its_series() -> None:
+    (key, *_) = throughput_comparison(group()).legend(LIGHT)
+    picture = Image.open(BytesIO(render_key(key.artist, LIGHT))).convert("RGB")
+    areas = {colour for count, colour in picture.getcolors() or () if count > 50}
+    assert tuple(round(255 * part) for part in to_rgb(LIGHT.series(0))) in areas
+
+
+def test_the_legend_of_a_page_has_each_label_of_all_groups_once() -> None:
+    cases = [
+        saved_case(gpus, strategy, model=model, saved_at=f"2026-11-0{day}")
+        for day, model, strategy in ((2, "a", "tensor_data_hybrid"), (1, "b", "pipeline_data_hybrid"))
+        for gpus in (1, 2)
+    ]
+    found = find(cases).groups
+    legend = swatches([(throughput_comparison(each), parallel_efficiency(each)) for each in found])
+    assert [swatch.label for swatch in legend] == [
+        "tensor_data_hybrid",
+        "target: 80%",
+        "pipeline_data_hybrid",
+    ]
+    assert legend[0].meaning.startswith("each layer over several devices")
+    assert legend[1].meaning == "in “Parallel efficiency”"
+    looks = [look(each, series) for each in found for series in each.series]
+    assert len(set(looks)) == 2
+
+
+def test_an_efficiency_beyond_the_whole_has_its_reason_below_the_picture() -> None:
+    (beyond,) = find([saved_case(), saved_case(2, speed=230.0)]).groups
+    assert any("beyond 100%" in line.lower() for line in parallel_efficiency(beyond).caption)
+    assert not any("beyond" in line.lower() for line in parallel_efficiency(group()).caption)
 
 
 def test_the_same_figures_give_the_same_picture() -> None:

@@ -55,8 +55,8 @@ def rows(*verdicts: dict[str, Any]) -> list[VerdictRow]:
 
 
 def compared_with(**changes: Any) -> str:
-    found = find([saved_case(**changes)])
-    return next(said.text for said in key_findings(found.groups[0], found) if said.about == "Compared with")
+    (group,) = find([saved_case(**changes)]).groups
+    return next(said.text for said in key_findings(group) if said.about == "Compared with")
 
 
 def described(**changes: Any) -> list[list[str]]:

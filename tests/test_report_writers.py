@@ -1,6 +1,8 @@
 """The written reports: what stands in each, and that no text gets out of its place."""
 
 import csv
+from base64 import b64encode
+from hashlib import sha256
 from html.parser import HTMLParser
 from io import StringIO
 
@@ -9,10 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from pytest_gpt_dist.report.bars import HUES
+from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT
 from pytest_gpt_dist.report.charts import charts
 from pytest_gpt_dist.report.findings import Findings, find
 from pytest_gpt_dist.report.markdown import markdown_report
-from pytest_gpt_dist.report.page import Picture, Undrawn, page
+from pytest_gpt_dist.report.page import Picture, Swatch, Undrawn, page
 from pytest_gpt_dist.report.sections import Document, compose
 from pytest_gpt_dist.report.spreadsheet import summary_csv
 from pytest_gpt_dist.report.text import text_report
@@ -33,6 +37,7 @@ HOSTILE = (
     "$x^2$",
 )
 VOID = {"meta", "link", "br", "hr", "img", "source", "input"}
+SWATCH = Swatch("a series", "what it is", b"light", b"dark")
 PICTURE = Picture("A title", ("a caption",), b"light", b"dark")
 GITHUB = MarkdownIt("commonmark").enable("table")
 
@@ -158,6 +163,17 @@ def test_the_csv_has_the_losses_and_leaves_those_empty_that_are_not_known() -> N
     assert "lost: not measured; lost_other: not measured" in third["missing"]
 
 
+def test_the_csv_has_the_workload_in_columns_of_its_own() -> None:
+    (row,) = rows(
+        find([saved_case(dtype="bfloat16", scaling="strong", prompt_tokens=[8, 32, 16], new_tokens=4)])
+    )
+    assert [row[name] for name in ("model", "weights", "dtype", "scaling", "batch_size", "requests")] == [
+        "gpt2-mini", "random", "bfloat16", "strong", "4", "4",
+    ]  # fmt: skip
+    assert [row[f"{end}_prompt_tokens"] for end in ("shortest", "longest")] == ["8", "32"]
+    assert [row[f"{end}_new_tokens"] for end in ("shortest", "longest")] == ["4", "4"]
+
+
 def test_the_csv_has_verdicts_with_their_figures() -> None:
     first, second, *_ = rows(findings())
     told = [
@@ -216,22 +232,24 @@ def test_the_csv_keeps_its_shape(text: str) -> None:
 
 def test_the_text_has_the_answer_before_the_tables() -> None:
     text = text_report(document(findings()))
-    assert text.index("Fastest case") < text.index("Figures.") < text.index("Sources.")
+    assert (
+        text.index("No answer: what looks fastest shares its cores")
+        < text.index("Figures.")
+        < text.index("Sources.")
+    )
     assert "Group 1 of 2: gpt2-mini" in text
     assert "Group 2 of 2: other" in text
-    assert (
-        "no efficiency of test_generate[4gpu-pure_data_parallel]: oversubscribed: ranks share cores" in text
-    )
+    assert "no efficiency of 4gpu: oversubscribed: ranks share cores" in text
     assert "older.json" in text
     assert "very hot" in text
     assert "Notes\n  a note\n" in text
 
 
 def test_several_groups_are_told_at_a_glance_and_what_they_differ_in() -> None:
-    glance = "fastest test_generate[4gpu-pure_data_parallel] with 200.0 tokens/s; verdicts: 1 improved"
+    glance = "No answer: what looks fastest shares its cores; verdicts: 1 improved"
     found = findings()
     for written in (text_report(document(found)), Reading(GITHUB.render(markdown(found))).text):
-        assert written.index(glance) < written.index("Fastest case")
+        assert written.index(glance) < written.index("Most tokens in total")
 
 
 def test_groups_of_one_heading_are_told_apart_below_it() -> None:
@@ -254,15 +272,17 @@ def test_a_chart_that_is_not_drawn_has_a_line_in_the_markdown() -> None:
 def test_the_tables_of_losses_have_the_cases_on_several_devices_and_no_zero_that_was_not_measured() -> None:
     text = text_report(document(findings()))
     table = text[text.index("Losses.") :].split("\n\n")[0].splitlines()
-    assert table[1].split() == ["case", "efficiency", "communication", "bubble", "imbalance", "other"]
-    assert [line.split() for line in table[3:]] == [
-        ["test_generate[2gpu-pure_data_parallel]", "85%", "12%", "25%", "0%", "-22%"],
-        ["test_generate[4gpu-pure_data_parallel]", "-", "-", "-", "-", "-"],
+    columns = ["case", "efficiency", "communication", "bubble", "imbalance", "other", "beyond", "100%"]
+    assert table[1].split() == columns
+    assert [line.split()[:6] for line in table[3:]] == [
+        ["2gpu", "85%", "12%", "25%", "0%", "-22%"],
+        ["4gpu", "-", "-", "-", "-", "-"],
     ]
+    assert table[3].endswith("122% without other: a share is done faster than on one device")
     assert text.count("Losses.") == 1
     for written in (text, Reading(GITHUB.render(markdown(findings()))).text, html(findings()).text):
-        assert "test_generate[2gpu-pure_data_parallel] loses 25% of its time to bubble" in written
-        assert "no losses of test_generate[4gpu-pure_data_parallel]: not measured" in written
+        assert "2gpu loses 25% of its time to bubble" in written
+        assert "no losses of 4gpu: not measured" in written
 
 
 def test_the_losses_of_the_page_have_their_reason_in_the_cell() -> None:
@@ -282,9 +302,9 @@ def test_the_markdown_shows_charts_tables_and_what_is_missing() -> None:
     assert images[0] == "throughput_comparison.png"
     assert images[8] == "throughput_comparison_2.png"
     assert "lost_efficiency.png" in images
-    assert [tag for tag, _ in shown.elements].count("table") == 8
-    assert "no efficiency of test_generate[4gpu-pure_data_parallel]" in shown.text
-    assert text.index("### Key findings") < text.index("### Charts") < text.index("## Glossary")
+    assert [tag for tag, _ in shown.elements].count("table") == 10
+    assert "no efficiency of 4gpu" in shown.text
+    assert text.index("### Further findings") < text.index("### Charts") < text.index("## Glossary")
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -309,23 +329,55 @@ def test_escaped_text_is_shown_as_it_is(text: str) -> None:
 def test_the_page_is_well_formed_and_needs_nothing_besides_itself() -> None:
     shown = html(findings())
     assert shown.unmatched == []
-    assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in shown.elements}
-    kinds = ("data:image/png;base64,", "#group-")
-    assert all(address.startswith(kinds) for address in shown.addresses)
-    assert all(any(address.startswith(kind) for address in shown.addresses) for kind in kinds)
-    text = page(document(findings()), [[PICTURE]] * 2)
+    assert not {"link", "iframe", "object"} & {tag for tag, _ in shown.elements}
+    assert [attributes for tag, attributes in shown.elements if tag == "script"] == [{}]
+    assert all(
+        address.startswith(("data:image/png;base64,", "#group-", "#legend")) for address in shown.addresses
+    )
+    text = page(document(findings()), [[PICTURE]] * 2, [SWATCH])
     assert "http:" not in text
     assert "https:" not in text
     assert "url(" not in text
     assert "@import" not in text
 
 
+def test_no_script_of_the_page_runs_but_its_own() -> None:
+    text = page(document(findings()), [[PICTURE]] * 2)
+    script = text.partition("<script>")[2].partition("</script>")[0]
+    assert "addEventListener" in script
+    policy = next(attributes for tag, attributes in html(findings()).elements if "http-equiv" in attributes)
+    digest = b64encode(sha256(script.encode()).digest()).decode()
+    assert (policy["content"] or "").endswith(f"script-src 'sha256-{digest}'")
+
+
+def test_the_page_has_one_legend_and_every_group_leads_to_it() -> None:
+    shown = Reading(page(document(findings()), [[PICTURE]] * 2, [SWATCH]))
+    assert shown.text.count("Legend of all pictures") == 1
+    assert shown.text.count("a series: what it is") == 1
+    assert "#legend" in shown.addresses
+
+
+def test_the_colours_of_the_chart_are_those_of_the_pictures() -> None:
+    text = page(document(findings()), [[PICTURE]] * 2)
+    for theme in (LIGHT, DARK):
+        for place in range(HUES):
+            assert f".hue{place} {{ fill: {theme.series(place)}; }}" in text
+
+
+def test_a_caveat_opens_without_a_script() -> None:
+    text = page(document(findings()), [[PICTURE]] * 2)
+    assert '<details class="badge plain"><summary>one launch each</summary><p>Each case' in text
+
+
 def test_the_page_opens_with_the_answer() -> None:
     text = html(findings()).text
     order = [
-        "Fastest case",
-        "Against the limit",
-        "Verdicts",
+        "No answer: what looks fastest shares its cores",
+        "1 oversubscribed",
+        "Speed-up",
+        "Tokens/s by device count",
+        "Most tokens in total",
+        "Further findings",
         "Charts",
         "Figures",
         "What is missing",
@@ -360,14 +412,14 @@ def test_what_stands_below_a_picture_is_text_and_what_is_not_drawn_says_why() ->
 
 
 def test_each_link_to_a_group_says_what_it_found() -> None:
-    links = html(findings()).text.partition("group")[2].partition("Fastest case")[0]
-    assert links.count("tokens/s; verdicts: ") == 2
+    links = html(findings()).text.partition("2 groups")[2].partition("Most tokens in total")[0]
+    assert links.count("; verdicts: ") == 2
     assert "verdicts: 1 improved" in links
 
 
 def test_the_cases_of_a_table_stay_in_sight_and_name_their_rows() -> None:
     text = page(document(findings()), [[PICTURE]] * 2)
-    assert '<th scope="row">test_generate[2gpu-pure_data_parallel]</th>' in text
+    assert '<th scope="row">2gpu</th>' in text
     assert ".scroll td:first-child { position: sticky;" in text
 
 

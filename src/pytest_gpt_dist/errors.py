@@ -7,7 +7,7 @@ from reprlib import Repr
 
 LONGEST_PATH = 4096
 _LONGEST = 200
-_LONGEST_LINE = 1000
+_LONGEST_LINE = 2 * LONGEST_PATH  # so that no path loses its middle
 _LONGEST_VALUE = 100
 _LONGEST_NUMBER = 40
 _LONGEST_REASON = 300

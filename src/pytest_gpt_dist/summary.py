@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
-from pytest_gpt_dist.errors import LONGEST_PATH, one_line
+from pytest_gpt_dist.errors import LONGEST_PATH, first_line, one_line
 from pytest_gpt_dist.results.text import encodable
 
 
@@ -49,7 +50,9 @@ class Summary:
         ]
         terminalreporter.ensure_newline()
         terminalreporter.section("gpt-dist", sep="-", blue=True)
-        write_lines(terminalreporter, render(rows), *alert_lines([*self._saved.values()]), *notes)
+        write_lines(terminalreporter, render(rows))
+        write_lines(terminalreporter, *_closing(self._saved), bold=True)
+        write_lines(terminalreporter, *alert_lines([*self._saved.values()]), *notes)
         if self._untimed is not None:
             terminalreporter.write_line(
                 f"Nothing was timed ({self._untimed}): cases ran once and were checked."
@@ -58,7 +61,7 @@ class Summary:
             terminalreporter.write_line("What is finished is kept: --gpt-resume measures the rest alone.")
 
 
-def write_lines(terminalreporter: pytest.TerminalReporter, *texts: str) -> None:
+def write_lines(terminalreporter: pytest.TerminalReporter, *texts: str, bold: bool = False) -> None:
     """Write texts line by line, with stand-ins for what the terminal's encoding lacks.
 
     Of a text of several lines pytest would escape the line breaks, too, and make a table one line.
@@ -69,8 +72,23 @@ def write_lines(terminalreporter: pytest.TerminalReporter, *texts: str) -> None:
     encoding = getattr(file, "encoding", None) or "utf-8"
     for text in texts:
         for line in encodable(text, encoding).split("\n"):
-            terminalreporter.write_line(line)
+            terminalreporter.write_line(line, bold=bold)
 
 
 def _name(nodeid: str) -> str:
     return nodeid.rpartition("::")[2]
+
+
+def _closing(saved: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
+    """The answer of the session as a report begins with it; nothing where nothing was timed."""
+    from pytest_gpt_dist.report.findings import find
+    from pytest_gpt_dist.report.overview import closing_lines
+    from pytest_gpt_dist.results.saved import SavedCase
+
+    timed = [
+        SavedCase("this session", test, "", info) for test, info in saved.items() if info["tokens_per_s"]
+    ]
+    try:
+        return closing_lines(find(timed)) if timed else ()
+    except Exception as error:  # whatever it is, the table has been shown, and the verdicts are still to come
+        return (f"no answer in a line: {type(error).__name__}: {first_line(error)}",)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -126,8 +127,16 @@ def test_tests_without_figures_are_named_with_the_reason(session: Session) -> No
 
 def test_what_the_answer_is_without_stands_at_its_top(session: Session) -> None:
     text = (session.folder / "out" / "performance_report.txt").read_text()
-    assert "Not in this answer: 1 failed, 3 left out" in text
-    assert "Measured, then failed: test_slow" in text
+    badges = text[text.index("Before you believe it") : text.index("Further findings")]
+    assert "  1 failed: " in badges
+    assert "  3 left out: " in badges
+    assert re.search(r"  1 failed later: .*slow", badges)
+
+
+def test_the_report_opens_with_the_words_that_the_session_ends_with(session: Session) -> None:
+    heading, opening, *_ = (session.folder / "out" / "performance_report.txt").read_text().split("\n\n")[1:]
+    assert "tiny" in heading
+    assert f"\n{opening.splitlines()[0]}\n" in session.output
 
 
 def test_a_missing_library_is_said_before_the_session_begins(

@@ -1,13 +1,15 @@
-"""The key findings of a group in sentences, the answer first; every kind of report says them."""
+"""The key findings of a group in sentences, below its answer; every kind of report says them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, BEYOND_LIMIT
 from pytest_gpt_dist.report.compared import CaseVerdict
 from pytest_gpt_dist.report.figures import CaseFigures, devices
-from pytest_gpt_dist.report.findings import AtCount, Findings, Group, Rating
+from pytest_gpt_dist.report.findings import AtCount, Group, Rating
+from pytest_gpt_dist.report.headline import headline, throughput_contest
 from pytest_gpt_dist.report.verdicts import verdict_name
 from pytest_gpt_dist.results.text import first_of, share
 
@@ -24,96 +26,41 @@ class KeyFinding:
     text: str
 
 
-def key_findings(group: Group, findings: Findings) -> tuple[KeyFinding, ...]:
-    """The fastest case, what it was not compared with, its distance to the limit, verdicts, efficiency, ratings.
-
-    Where losses are known, the largest is said. What no group has figures of, ``findings`` tell.
-    """
+def key_findings(group: Group) -> tuple[KeyFinding, ...]:
+    """Return what else there is to say: distance to the limit, verdicts, efficiency, the largest loss, ratings."""
     engines = len({case.engine for case in group.cases})
     return (
-        KeyFinding("Fastest case", _fastest(group)),
-        *_absent(findings),
-        *_failed(group.cases),
-        *_revisions(group),
-        KeyFinding("Against the limit", _limit(group.fastest)),
+        *_limit(group),
         KeyFinding("Verdicts", _verdicts(group.cases)),
         *_compared(group.cases),
-        *_counted_once(group.repeated),
         *_efficiency(group, engines),
         *_loss(group),
-        *_spread(group.by_count, engines),
+        *_spread(group, engines),
         *(KeyFinding(*_rated(rating, group.repeated)) for rating in group.ratings),
     )
 
 
 def at_a_glance(group: Group) -> str:
-    """A group in a line: its fastest case, and its verdicts by kind."""
-    case = group.fastest
+    """Return a group in a line: its answer, and its verdicts by kind."""
     kinds = _kinds([verdict.kind for each in group.cases for verdict in each.verdicts])
-    return f"fastest {case.case} with {case.tokens_per_s:,.1f} tokens/s; verdicts: {kinds or 'none'}"
+    return f"{headline(group).text}; verdicts: {kinds or 'none'}"
 
 
-def _fastest(group: Group) -> str:
-    case = group.fastest
-    text = f"{case.case} with {case.tokens_per_s:,.1f} tokens/s ({case.layout}, {case.engine})"
-    if case.speedup is not None and case.gpus > 1:
-        text += f", {case.speedup:.2f}× its reference ({case.reference})"
-    if group.not_slower:
-        others = first_of([f"{other.case} ({_launches(other)})" for other in group.not_slower])
-        text += f"; not clearly so: its launches ({_launches(case)}) overlap with those of {others}"
-    elif all(len(each.launches_tokens_per_s) < 2 for each in group.cases):
-        text += "; one launch a case, so how far launches differ is not known"
-    if case.notes:
-        text += f"; note: {', '.join(case.notes)}"
-    return text
-
-
-def _launches(case: CaseFigures) -> str:
-    """From the slowest to the fastest; of one launch, that."""
-    found = case.launch_range_tokens_per_s
-    return f"{case.tokens_per_s:,.1f}" if found is None else f"{found[0]:,.1f} to {found[1]:,.1f}"
-
-
-def _absent(findings: Findings) -> Iterator[KeyFinding]:
-    said = [
-        f"{len(lines)} {what}"
-        for lines, what in (
-            (findings.failed, "failed"),
-            (findings.left_out, "left out"),
-            (findings.skipped, "files or folders not read in full"),
-        )
-        if lines
-    ]
-    if said:
-        yield KeyFinding("Not in this answer", f"{', '.join(said)}; the notes at the end say which, and why")
-
-
-def _failed(cases: Sequence[CaseFigures]) -> Iterator[KeyFinding]:
-    failed = [case.case for case in cases if case.failed]
-    if failed:
-        yield KeyFinding("Measured, then failed", first_of(failed))
-
-
-def _limit(case: CaseFigures) -> str:
+def _limit(group: Group) -> Iterator[KeyFinding]:
+    """Of the case that is the answer, where there is one."""
+    found = throughput_contest(group)
+    if found.doubts:
+        return
+    case = found.best
     if case.bandwidth_fraction is None:
-        limit = f"not known how near that is: {case.why_missing('bandwidth_fraction')}"
+        limit = f"not known how near {case.case} is: {case.why_missing('bandwidth_fraction')}"
     else:
-        limit = f"its decoding reaches {case.bandwidth_fraction:.0%} of what reading memory allows"
+        limit = f"decoding of {case.case} reaches {case.bandwidth_fraction:.0%} of what reading memory allows"
+        if case.bandwidth_fraction > 1:
+            limit += f" ({BEYOND_LIMIT})"
     if case.compute_fraction is not None:
         limit += f", its prefill {case.compute_fraction:.0%} of what arithmetic allows"
-    return limit
-
-
-def _revisions(group: Group) -> Iterator[KeyFinding]:
-    if len(group.revisions) > 1:
-        counted = [
-            f"{revision} ({sum(case.revision == revision for case in group.cases)} of {len(group.cases)} cases)"
-            for revision in group.revisions
-        ]
-        yield KeyFinding(
-            "Not one revision",
-            f"measured at {first_of(counted)}; what cases of different ones differ by may be the code's",
-        )
+    yield KeyFinding("Against the limit", limit)
 
 
 def _verdicts(cases: Sequence[CaseFigures]) -> str:
@@ -156,10 +103,11 @@ def _efficiency(group: Group, engines: int) -> Iterator[KeyFinding]:
     for at in group.by_count:
         if at.gpus == 1:
             continue
+        there = [case for case in group.cases if (case.engine, case.gpus) == (at.engine, at.gpus)]
         if at.mean_efficiency is not None:
             text = f"{at.mean_efficiency:.0%} ({at.measured} of {at.cases} cases measured{_not_counted(at.repeated)})"
+            text += _disturbed(there) + (f"; {BEYOND_EFFICIENCY}" if at.mean_efficiency > 1 else "")
         else:
-            there = [case for case in group.cases if (case.engine, case.gpus) == (at.engine, at.gpus)]
             text = f"not known: {', '.join(dict.fromkeys(case.why_missing('efficiency') for case in there))}"
         yield KeyFinding(f"Mean efficiency on {_place(at, engines)}", text)
 
@@ -177,24 +125,24 @@ def _loss(group: Group) -> Iterator[KeyFinding]:
         yield KeyFinding("Largest measured loss", f"{text}{_not_counted(beside)}")
 
 
-def _spread(by_count: Sequence[AtCount], engines: int) -> Iterator[KeyFinding]:
-    for at in by_count:
+def _spread(group: Group, engines: int) -> Iterator[KeyFinding]:
+    for at in group.by_count:
         if at.spread is not None:
+            there = [case for case in group.cases if (case.engine, case.gpus) == (at.engine, at.gpus)]
             yield KeyFinding(
                 f"Spread on {_place(at, engines)}",
                 f"the fastest of {at.cases}, {at.fastest.case}, has {at.spread:.2f}× the tokens/s of the slowest,"
-                f" {at.slowest.case}{_not_counted(at.repeated)}",
+                f" {at.slowest.case}{_not_counted(at.repeated)}{_disturbed(there)}",
             )
-
-
-def _counted_once(repeated: Sequence[CaseFigures]) -> Iterator[KeyFinding]:
-    if repeated:
-        said = first_of([f"{case.case} has the layout of {case.degenerate}" for case in repeated])
-        yield KeyFinding("Counted once", f"{said}; means, spreads, ratings and the largest loss leave it out")
 
 
 def _not_counted(repeated: Sequence[CaseFigures]) -> str:
     return f"; {len(repeated)} not counted" if repeated else ""
+
+
+def _disturbed(cases: Sequence[CaseFigures]) -> str:
+    disturbed = [case for case in cases if case.disturbed]
+    return f"; disturbed: {first_of([case.case for case in disturbed])}" if disturbed else ""
 
 
 def _place(at: AtCount, engines: int) -> str:

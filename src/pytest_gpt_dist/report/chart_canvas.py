@@ -23,6 +23,8 @@ PLOT_IN = 4.1
 _SIDE_IN = 0.2
 _LINE_IN = 0.2
 _KEY_IN = 0.18
+_ABOVE_IN = 0.07
+_SWATCH_IN = (0.36, 0.18)
 _CAPTION_LINE_IN = 0.165
 _DPI = 160
 _TALLEST_PX = 2**15  # of what Agg can draw, the half
@@ -73,10 +75,10 @@ class Key:
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture as PNG: the whole of it, and what is above its caption, for a page where that is text."""
+    """A picture as PNG: the whole of it, and its plots alone, for a page that has title, legend and caption as text."""
 
     whole: bytes
-    above: bytes
+    plots: bytes
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,29 @@ def render(
         drawn = BytesIO()
         figure.savefig(drawn, dpi=dpi, format="png", pil_kwargs={"compress_level": 1})
         picture = _with_palette(np.asarray(Image.open(drawn).convert("RGB")))
-        above = round(picture.height * (1 - bottom_in / height_in))
-        return Drawn(_png(picture), _png(picture.crop((0, 0, picture.width, above))))
+        # The uppermost label of an axis stands out of it.
+        kept_in = (top_in - _ABOVE_IN, height_in - bottom_in)
+        start, end = (round(picture.height * part / height_in) for part in kept_in)
+        return Drawn(_png(picture), _png(picture.crop((0, start, picture.width, end))))
+
+
+def render_key(artist: Artist, theme: Theme) -> bytes:
+    """What stands before one entry of a legend, as PNG, for a page that has its label as text."""
+    with _settings(theme):
+        figure = Figure(figsize=_SWATCH_IN, dpi=_DPI)
+        figure.legend(
+            [artist],
+            [""],
+            loc="center",
+            borderpad=0,
+            borderaxespad=0,
+            handletextpad=0,
+            handlelength=2.4,
+            frameon=False,
+        )
+        drawn = BytesIO()
+        figure.savefig(drawn, dpi=_DPI, format="png")
+        return _png(_with_palette(np.asarray(Image.open(drawn).convert("RGB"))))
 
 
 def _with_palette(pixels: NDArray[np.uint8]) -> Image.Image:

@@ -17,9 +17,9 @@ from pytest_gpt_dist.report.series import Series, series_of
 
 
 def look(group: Group, series: Series) -> Look:
-    """How a series of a group looks."""
-    strategies = list(dict.fromkeys(each.strategy for each in group.series))
-    others = list(dict.fromkeys(replace(each, strategy="") for each in group.series))
+    """How a series of a group looks, which is the same in all groups of a report."""
+    strategies = list(dict.fromkeys(each.strategy for each in group.palette))
+    others = list(dict.fromkeys(replace(each, strategy="") for each in group.palette))
     place = strategies.index(series.strategy)
     other = others.index(replace(series, strategy=""))
     return Look(place % HUES, other + len(others) * (place // HUES))

@@ -7,6 +7,7 @@ from statistics import fmean
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY
 from pytest_gpt_dist.report.chart_canvas import Chart, Key, Theme
 from pytest_gpt_dist.report.chart_curves import scaling_curves
 from pytest_gpt_dist.report.chart_look import Look
@@ -102,6 +103,7 @@ def latency_comparison(group: Group) -> Chart:
 def parallel_efficiency(group: Group) -> Chart:
     """What each case on several devices makes of them."""
     several = [case for case in group.cases if case.gpus > 1]
+    beyond = any(case.efficiency is not None and case.efficiency > 1 for case in several)
     rows = [
         Row(
             label=label(group, case),
@@ -119,6 +121,7 @@ def parallel_efficiency(group: Group) -> Chart:
         "Parallel efficiency",
         (
             f"Speed-up ÷ devices. {launches(group)}",
+            *([f"{BEYOND_EFFICIENCY[:1].upper()}{BEYOND_EFFICIENCY[1:]}."] if beyond else []),
             referred(group),
         ),
         measured(group),

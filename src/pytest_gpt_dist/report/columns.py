@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_gpt_dist.compare.sides import Beside
+from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, BEYOND_LIMIT
 from pytest_gpt_dist.report.figures import CaseFigures, Latency
 from pytest_gpt_dist.report.findings import EFFICIENCY_TARGET, UTILIZATION_TARGET, Group
 from pytest_gpt_dist.report.machine import Traffic
@@ -21,7 +22,7 @@ from pytest_gpt_dist.results.text import share
 class Column:
     """A header, and the cell of a case as plain text; where ``figure`` is missing, its reason can be asked for.
 
-    ``says`` is a sentence on what the header does not tell.
+    ``says`` is a sentence on what the header does not tell, ``beyond`` why a share of ``figure`` can be above 100%.
     """
 
     header: str
@@ -29,6 +30,7 @@ class Column:
     cell: Callable[[CaseFigures], str]
     figure: Figure | None = None
     says: str = ""
+    beyond: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,16 @@ class VerdictRow:
     why: str
 
 
-VERDICT_HEADERS = ("case", "before tokens/s", "after tokens/s", "time", "detectable", "verdict", "why")
-"""Of a latency, before and after are milliseconds, and say so."""
+VERDICT_HEADERS = (
+    "case",
+    "before tokens/s (median)",
+    "after tokens/s (median)",
+    "time",
+    "detectable",
+    "verdict",
+    "why",
+)
+"""Of medians of launches' rounds; of a latency, before and after are milliseconds, and say so."""
 
 
 def milliseconds(latency: Latency | None) -> str:
@@ -78,6 +88,16 @@ def verdict_rows(group: Group) -> list[VerdictRow]:
 def _lost(kind: str) -> Callable[[CaseFigures], str]:
     """The share of that kind; what is next to nothing has no sign."""
     return lambda case: number(None if case.lost is None else getattr(case.lost, kind), "{:z.0%}")
+
+
+def _beyond(case: CaseFigures) -> str:
+    """Why efficiency and what was measured of the losses make up more than the whole; empty where they do not."""
+    if case.lost is None or case.efficiency is None:
+        return ""
+    whole = case.efficiency + sum(case.lost.measured.values())
+    return (
+        f"{whole:.0%} without other: a share is done faster than on one device" if round(whole, 2) > 1 else ""
+    )
 
 
 def _launches(case: CaseFigures) -> str:
@@ -118,24 +138,32 @@ def _beside(cell: Callable[[Beside], str]) -> Callable[[CaseFigures], str]:
 
 
 _CASE = Column("case", "left", lambda case: case.case)
-_EFFICIENCY = Column("efficiency", "right", _efficiency, "efficiency")
+_EFFICIENCY = Column(
+    "efficiency", "right", _efficiency, "efficiency", beyond=f"Efficiency is {BEYOND_EFFICIENCY}."
+)
 _UTILIZATION = Column("GPU util.", "right", _utilization, "gpu_utilization")
 
 FIGURES = (
     _CASE,
     Column("notes", "left", lambda case: ", ".join(case.notes)),
-    Column("tokens/s", "right", lambda case: f"{case.tokens_per_s:,.1f}"),
+    Column("tokens/s (mean)", "right", lambda case: f"{case.tokens_per_s:,.1f}"),
     Column("launches", "right", _launches),
     Column("a device", "right", lambda case: f"{case.tokens_per_s_per_gpu:,.1f}"),
     Column("speed-up", "right", lambda case: number(case.speedup, "{:.2f}×"), "speedup"),
     _EFFICIENCY,
-    Column("of limit", "right", lambda case: number(case.bandwidth_fraction, "{:.0%}"), "bandwidth_fraction"),
+    Column(
+        "of limit",
+        "right",
+        lambda case: number(case.bandwidth_fraction, "{:.0%}"),
+        "bandwidth_fraction",
+        beyond=f"Of limit is {BEYOND_LIMIT}.",
+    ),
     Column(
         "prefill of limit", "right", lambda case: number(case.compute_fraction, "{:.0%}"), "compute_fraction"
     ),
     _UTILIZATION,
     Column("memory MiB", "right", lambda case: memory(case.peak_memory_bytes), "peak_memory_bytes"),
-    Column("exact", "left", lambda case: exact(case.matches_reference, case.max_logit_error)),
+    Column("exact", "right", lambda case: exact(case.matches_reference, case.max_logit_error)),
     Column("engine", "left", lambda case: case.engine),
     Column("layout", "left", lambda case: case.layout),
 )
@@ -151,6 +179,7 @@ LOSSES = (
     Column("bubble", "right", _lost("bubble"), "lost"),
     Column("imbalance", "right", _lost("imbalance"), "lost"),
     Column("other", "right", _lost("other"), "lost_other"),
+    Column("beyond 100%", "left", _beyond),
 )
 """What became of the ranks' time, as shares of it."""
 

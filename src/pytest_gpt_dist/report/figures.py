@@ -17,6 +17,7 @@ from pytest_gpt_dist.report.compared import CaseVerdict, OtherSide, read_other_s
 from pytest_gpt_dist.report.machine import Machine, missing_of_machine, read_machine
 from pytest_gpt_dist.report.missing import Figure, Missing, missing_figures
 from pytest_gpt_dist.report.table import layout, notes
+from pytest_gpt_dist.report.workload import Workload, read_workload
 from pytest_gpt_dist.results.checked import (
     UNREADABLE,
     amount,
@@ -83,7 +84,8 @@ class CaseFigures:
     ``case`` is the test's name without its file; ``variant`` is what tells it from a case of its strategy, engine and
     device count, empty where that takes nothing. ``degenerate`` names the strategy that this one is no different from;
     ``failed`` says that the test failed after it was measured. ``launches_tokens_per_s`` has one figure a launch, the
-    mean over its rounds, as ``tokens_per_s`` is over all. ``disturbed`` has the marks after which times do not compare.
+    mean over its rounds, as ``tokens_per_s`` is over all. ``disturbed`` has those of the ``marks`` after which times do
+    not compare.
     Fractions and shares are of 1, memory is by rank.
     """
 
@@ -100,7 +102,9 @@ class CaseFigures:
     gpus: int
     layout: str
     requests: int
+    workload: Workload
     oversubscribed: bool
+    shared_gpu: bool
     tokens_per_s: float
     launches_tokens_per_s: tuple[float, ...]
     tokens_per_s_per_gpu: float
@@ -122,6 +126,7 @@ class CaseFigures:
     parameter_bytes: tuple[int | None, ...]
     matches_reference: bool | None
     max_logit_error: float | None
+    marks: tuple[str, ...]
     disturbed: tuple[str, ...]
     notes: tuple[str, ...]
     alerts: tuple[str, ...]
@@ -180,7 +185,9 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
         gpus=gpus,
         layout=layout(info),
         requests=count(info["requests"]),
+        workload=read_workload(info),
         oversubscribed=flags["oversubscribed"],
+        shared_gpu=flags["shared_gpu"],
         tokens_per_s=positive(info["tokens_per_s"]),
         launches_tokens_per_s=tuple(1 / fmean(rounds) for rounds in launches(info["launches"])),
         tokens_per_s_per_gpu=positive(info["tokens_per_s_per_gpu"]),
@@ -202,6 +209,7 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
         parameter_bytes=bytes_by_rank(info["parameter_bytes"], gpus),
         matches_reference=maybe(flag, info["matches_reference"]),
         max_logit_error=maybe(amount, info["max_logit_error"]),
+        marks=tuple(marks),
         disturbed=disturbing(marks),
         notes=(
             *(one_line(note) for note in notes(info)),

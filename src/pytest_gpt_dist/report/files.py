@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, Chart
+from pytest_gpt_dist.report.chart_legend import swatches
 from pytest_gpt_dist.report.charts import charts
 from pytest_gpt_dist.report.findings import Findings
 from pytest_gpt_dist.report.folder import File, replace_files
@@ -59,7 +60,7 @@ def write_report(
             f"comprehensive_performance_report_{made_at:%Y%m%d_%H%M%S}.md",
             markdown_report(document, by_section).encode(),
         ),
-        File("report.html", page(document, pictures).encode()),
+        File("report.html", page(document, pictures, swatches(by_section)).encode()),
     ]
     chart_names = {chart.name for its_charts in by_section for chart in its_charts}
     return replace_files(folder, files, lambda name: _is_of_a_report(name, chart_names))
@@ -70,7 +71,7 @@ def _drawn(section: Section, chart: Chart) -> tuple[File, Picture]:
     light, dark = chart.draw(LIGHT), chart.draw(DARK)
     return (
         File(f"{chart.name}{section.suffix}.png", light.whole),
-        Picture(chart.title, chart.caption, light.above, dark.above),
+        Picture(chart.title, chart.caption, light.plots, dark.plots),
     )
 
 

@@ -14,6 +14,7 @@ from pytest_gpt_dist.grouping import workload
 from pytest_gpt_dist.report.figures import CaseFigures, case_figures
 from pytest_gpt_dist.report.gaps import gaps
 from pytest_gpt_dist.report.missing import Figure
+from pytest_gpt_dist.report.names import shortened
 from pytest_gpt_dist.report.series import Series, series_of, with_variants
 from pytest_gpt_dist.results.checked import UNREADABLE
 from pytest_gpt_dist.results.saved import SavedCase, unusable
@@ -80,14 +81,18 @@ class Group:
     """Cases that compare: one workload on one machine, by device count.
 
     ``apart`` names the earlier group that is most like it, and in what they differ; it is empty for the first group.
-    ``gaps`` say what is not there.
+    ``shared`` is what the names of all cases have in common, which is left out of them, with … in place of the rest.
+    ``gaps`` say what is not there. ``palette`` are the series of all groups of the report: the place of a series there
+    gives its look, which is one in the whole report.
     """
 
     heading: str
     apart: str
     machine: str
+    shared: str
     cases: tuple[CaseFigures, ...]
     gaps: tuple[str, ...]
+    palette: tuple[Series, ...] = ()
 
     @property
     def distinct(self) -> tuple[CaseFigures, ...]:
@@ -110,22 +115,6 @@ class Group:
         engines = list(dict.fromkeys(case.engine for case in self.cases))
         found = dict.fromkeys(series_of(case) for case in self.cases)
         return tuple(sorted(found, key=lambda series: engines.index(series.engine)))
-
-    @property
-    def fastest(self) -> CaseFigures:
-        """The case with the highest throughput."""
-        return max(self.cases, key=attrgetter("tokens_per_s"))
-
-    @property
-    def not_slower(self) -> tuple[CaseFigures, ...]:
-        """Cases of which a launch was at least as fast as one of the fastest case."""
-        first = self.fastest
-        slowest = min(first.launches_tokens_per_s, default=first.tokens_per_s)
-        return tuple(
-            case
-            for case in self.cases
-            if case is not first and max(case.launches_tokens_per_s, default=case.tokens_per_s) >= slowest
-        )
 
     @property
     def by_count(self) -> tuple[AtCount, ...]:
@@ -258,11 +247,13 @@ def find(
         groups.items(), key=lambda item: max(each.saved.saved_at for each in item[1]), reverse=True
     )
     places = [circumstances for circumstances, _ in ordered]
+    found = [
+        _group(circumstances, _apart(circumstances, places[:place]), results)
+        for place, (circumstances, results) in enumerate(ordered)
+    ]
+    palette = tuple(dict.fromkeys(series for group in found for series in group.series))
     return Findings(
-        tuple(
-            _group(circumstances, _apart(circumstances, places[:place]), results)
-            for place, (circumstances, results) in enumerate(ordered)
-        ),
+        tuple(replace(group, palette=palette) for group in found),
         failed=_lines(failed),
         left_out=_lines([*unused, *left_out]),
         skipped=_lines(skipped),
@@ -282,12 +273,15 @@ def _circumstances(case: SavedCase) -> _Circumstances:
 
 def _group(circumstances: _Circumstances, apart: str, results: Sequence[_Read]) -> Group:
     newest = _newest(results)
-    cases = sorted(with_variants(list(_told_apart(newest))), key=attrgetter("gpus"))
+    named = sorted(with_variants(list(_told_apart(newest))), key=attrgetter("gpus"))
+    shared, names = shortened([case.case for case in named])
+    cases = [replace(case, case=name) for case, name in zip(named, names, strict=True)]
     revisions = dict.fromkeys(case.revision for case in cases)
     return Group(
         heading=circumstances.heading,
         apart=one_line(apart, LONGEST_PATH),
         machine=_machine(newest[-1].saved.info, next(iter(revisions)) if len(revisions) == 1 else ""),
+        shared=shared,
         cases=tuple(cases),
         gaps=(*_superseded(results, newest), *gaps(cases)),
     )

@@ -8,6 +8,7 @@ from dataclasses import astuple
 from pytest_gpt_dist.report.chart_canvas import Chart
 from pytest_gpt_dist.report.columns import VERDICT_HEADERS
 from pytest_gpt_dist.report.glossary import GLOSSARY
+from pytest_gpt_dist.report.overview import Overview
 from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document, Section, Table
 from pytest_gpt_dist.results.table import table
 from pytest_gpt_dist.results.text import escape, escape_line
@@ -39,7 +40,10 @@ def _section(section: Section, charts: Sequence[Chart]) -> Iterator[str]:
     yield escape_line(f"{group.machine} · {group.dates}")
     if section.apart:
         yield escape_line(section.apart)
-    yield "### Key findings"
+    yield from _overview(section.overview)
+    if section.named:
+        yield escape_line(section.named)
+    yield "### Further findings"
     yield "\n".join(
         f"- **{escape(finding.about)}**: {escape(finding.text)}" for finding in section.key_findings
     )
@@ -62,6 +66,21 @@ def _section(section: Section, charts: Sequence[Chart]) -> Iterator[str]:
     if group.gaps:
         yield "### What is missing"
         yield _listed(group.gaps)
+
+
+def _overview(seen: Overview) -> Iterator[str]:
+    """The answer, its figures, and what to know before believing it."""
+    yield f"**{escape(seen.headline.text)}**"
+    if seen.headline.why:
+        yield escape_line(seen.headline.why)
+    rows = [[card.name, card.value, card.note] for card in seen.cards]
+    yield table(rows, ("figure", "value", "of what"), style="markdown")
+    told = [
+        (answer.wanted, f"{answer.text}{f' ({answer.why})' if answer.why else ''}") for answer in seen.answers
+    ]
+    told += [(badge.label, badge.meaning) for badge in seen.badges]
+    if told:
+        yield "\n".join(f"- **{escape(about)}**: {escape(text)}" for about, text in told)
 
 
 def _listed(lines: Sequence[str]) -> str:

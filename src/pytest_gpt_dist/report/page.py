@@ -5,18 +5,24 @@ from __future__ import annotations
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
+from pytest_gpt_dist.report.bars import HUES
+from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, Theme
 from pytest_gpt_dist.report.columns import VERDICT_HEADERS
 from pytest_gpt_dist.report.glossary import GLOSSARY
 from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document
 
+_HERE = Path(__file__).parent
+
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn chart for bright and for dark surroundings, both PNG, and what stands below it."""
+    """The plots of a chart for bright and for dark surroundings, both PNG, its title, and what stands below it."""
 
     title: str
     caption: tuple[str, ...]
@@ -35,6 +41,26 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Swatch:
+    """An entry of the page's legend, for bright and for dark surroundings, and what it means beside its label."""
+
+    label: str
+    meaning: str
+    light_png: bytes
+    dark_png: bytes
+
+    @property
+    def light(self) -> str:
+        """Return a URI that holds the picture."""
+        return _data_uri(self.light_png)
+
+    @property
+    def dark(self) -> str:
+        """Return a URI that holds the picture."""
+        return _data_uri(self.dark_png)
+
+
+@dataclass(frozen=True)
 class Undrawn:
     """A chart that has nothing to show, and why."""
 
@@ -42,10 +68,12 @@ class Undrawn:
     why: str
 
 
-def page(document: Document, pictures: Sequence[Sequence[Picture | Undrawn]]) -> str:
-    """The page with its ``pictures`` by section; every text is escaped."""
+def page(
+    document: Document, pictures: Sequence[Sequence[Picture | Undrawn]], legend: Sequence[Swatch] = ()
+) -> str:
+    """Return the page with its ``pictures`` by section, and one legend for all; every text is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(_HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -53,6 +81,7 @@ def page(document: Document, pictures: Sequence[Sequence[Picture | Undrawn]]) ->
         keep_trailing_newline=True,
     )
     environment.filters["cells"] = astuple
+    script = Markup((_HERE / "page.js").read_text(encoding="utf-8"))
     return environment.get_template("page.html").render(
         title=TITLE,
         document=document,
@@ -67,7 +96,17 @@ def page(document: Document, pictures: Sequence[Sequence[Picture | Undrawn]]) ->
             for section, its_pictures in zip(document.sections, pictures, strict=True)
         ],
         glossary=GLOSSARY,
+        legend=legend,
+        hues={"light": _hues(LIGHT), "dark": _hues(DARK)},
+        script=script,
+        # No script runs but this one, whatever a text may be.
+        script_sha256=b64encode(sha256(script.encode()).digest()).decode(),
     )
+
+
+def _hues(theme: Theme) -> list[str]:
+    """The colours of strategies, which are those of the pictures."""
+    return [theme.series(place) for place in range(HUES)]
 
 
 def _data_uri(png: bytes) -> str:

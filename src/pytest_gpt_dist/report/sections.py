@@ -20,6 +20,7 @@ from pytest_gpt_dist.report.columns import (
 )
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Findings, Group
+from pytest_gpt_dist.report.overview import Overview, overview
 
 TITLE = "Performance of distributed GPT inference"
 GROUPS = "What does not compare stands in groups of its own"
@@ -63,6 +64,7 @@ class Section:
     of: int
     group: Group
     glance: str
+    overview: Overview
     key_findings: tuple[KeyFinding, ...]
     verdicts: tuple[VerdictRow, ...]
     alerts: tuple[KeyFinding, ...]
@@ -78,6 +80,11 @@ class Section:
     def apart(self) -> str:
         """A sentence on what it differs in from an earlier group; empty for the first."""
         return f"Differs from {self.group.apart}." if self.group.apart else ""
+
+    @property
+    def named(self) -> str:
+        """A sentence on what the names of all cases share, which is said once; empty where that is nothing."""
+        return f"Cases are named by what stands for … in {self.group.shared}" if self.group.shared else ""
 
     @property
     def suffix(self) -> str:
@@ -110,7 +117,8 @@ def _section(number: int, group: Group, findings: Findings) -> Section:
         of=len(findings.groups),
         group=group,
         glance=f"{at_a_glance(group)}; differs from {group.apart}" if alike else at_a_glance(group),
-        key_findings=key_findings(group, findings),
+        overview=overview(group, findings),
+        key_findings=key_findings(group),
         verdicts=tuple(verdict_rows(group)),
         alerts=tuple(KeyFinding(case.case, alert) for case in group.cases for alert in case.alerts),
         tables=tuple(_tables(group)),
@@ -149,7 +157,13 @@ def _table(title: str, about: str, columns: Sequence[Column], cases: Sequence[Ca
         elif any(column.cell(case) for case in cases):
             shown.append(column)
     sentences = [about, *(column.says for column in shown if column.says)]
+    sentences += [column.beyond for column in shown if column.beyond and _goes_beyond(column, cases)]
     if reasons:
         said = "; ".join(f"{', '.join(headers)} ({why})" for why, headers in reasons.items())
         sentences.append(f"Not shown, because no case has it: {said}.")
     return Table(title, " ".join(sentences), tuple(shown), tuple(cases))
+
+
+def _goes_beyond(column: Column, cases: Sequence[CaseFigures]) -> bool:
+    figures = [getattr(case, column.figure) for case in cases if column.figure]
+    return any(figure is not None and figure > 1 for figure in figures)

@@ -56,7 +56,7 @@ def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]
         ("strategy", case.strategy),
         ("gpus", case.gpus),
         ("layout", case.layout),
-        ("requests", case.requests),
+        *_workload(case),
         ("tokens_per_s", case.tokens_per_s),
         ("launches", len(case.launches_tokens_per_s)),
         ("slowest_launch_tokens_per_s", launches[0]),
@@ -92,6 +92,23 @@ def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]
         *(entry for metric in _METRICS for entry in _verdict(metric, case.verdicts)),
         ("verdicts", "; ".join(f"{verdict.metric} {verdict.kind}" for verdict in case.verdicts)),
         ("missing", "; ".join(f"{missing.figure}: {missing.why}" for missing in case.missing)),
+    ]
+
+
+def _workload(case: CaseFigures) -> list[tuple[str, Cell]]:
+    """What was asked for, each in a column of its own, so that a spreadsheet can filter by it."""
+    asked = case.workload
+    return [
+        ("model", asked.model),
+        ("weights", asked.weights),
+        ("dtype", asked.dtype),
+        ("scaling", asked.scaling),
+        ("batch_size", asked.batch_size),
+        ("requests", case.requests),
+        ("shortest_prompt_tokens", asked.prompt_tokens.shortest),
+        ("longest_prompt_tokens", asked.prompt_tokens.longest),
+        ("shortest_new_tokens", asked.new_tokens.shortest),
+        ("longest_new_tokens", asked.new_tokens.longest),
     ]
 
 

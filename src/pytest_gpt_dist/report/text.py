@@ -28,9 +28,20 @@ def _parts(document: Document) -> Iterator[str]:
 def _section(section: Section) -> Iterator[str]:
     group = section.group
     ruler = "=" * len(section.heading)
+    seen = section.overview
     about = f"{group.machine} · {group.dates}"
     yield "\n".join(filter(None, (section.heading, ruler, about, section.apart)))
-    yield _listed("Key findings", [f"{finding.about}: {finding.text}" for finding in section.key_findings])
+    yield "\n".join(filter(None, (seen.headline.text, seen.headline.why)))
+    yield table([[card.name, card.value, card.note] for card in seen.cards], ("figure", "value", "of what"))
+    if seen.answers:
+        yield "\n".join(f"{answer.wanted}: {_because(answer.text, answer.why)}" for answer in seen.answers)
+    if seen.badges:
+        yield _listed("Before you believe it", [f"{badge.label}: {badge.meaning}" for badge in seen.badges])
+    if section.named:
+        yield section.named
+    yield _listed(
+        "Further findings", [f"{finding.about}: {finding.text}" for finding in section.key_findings]
+    )
     if section.verdicts:
         rows = [astuple(row) for row in section.verdicts]
         yield "Verdicts\n" + table(rows, VERDICT_HEADERS)
@@ -40,6 +51,10 @@ def _section(section: Section) -> Iterator[str]:
         yield f"{part.title}. {part.about}\n{_table(part)}"
     if group.gaps:
         yield _listed("What is missing", group.gaps)
+
+
+def _because(text: str, why: str) -> str:
+    return f"{text} ({why})" if why else text
 
 
 def _listed(title: str, lines: tuple[str, ...] | list[str]) -> str:

@@ -8,7 +8,16 @@ from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import one_line
 from pytest_gpt_dist.results.table import Align, Style, table
 
-_HEADERS = ("case", "before tokens/s", "after tokens/s", "time", "interval", "detectable", "verdict", "why")
+_HEADERS = (
+    "case",
+    "before tokens/s (median)",
+    "after tokens/s (median)",
+    "time",
+    "interval",
+    "detectable",
+    "verdict",
+    "why",
+)
 _ALIGN: tuple[Align, ...] = ("left", "right", "right", "right", "right", "right", "left", "left")
 _NOTHING = "-"
 _LATENCIES = {"ttft_s": "TTFT", "itl_p95_s": "ITL p95"}
