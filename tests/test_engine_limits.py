@@ -54,7 +54,8 @@ SCALED = DecoderConfig.from_hf(
 )
 
 
-QWEN3 = DecoderConfig.from_hf(_LLAMA | {"model_type": "qwen3"}, "tiny")
+_QWEN3 = _LLAMA | {"model_type": "qwen3", "num_key_value_heads": _LLAMA["num_attention_heads"]}
+QWEN3 = DecoderConfig.from_hf(_QWEN3, "tiny")
 
 
 def task(
@@ -214,7 +215,7 @@ def test_llama_cpp_knows_neither_gpus_nor_float64() -> None:
         (_GPT2, "float32", "table of 16-bit numbers"),
         (_GPT2 | {"activation_function": "gelu"}, "float16", "its own GELU alone"),
         (
-            _LLAMA | {"model_type": "qwen3", "attention_bias": True},
+            _QWEN3 | {"attention_bias": True},
             "float32",
             "no bias of attention's output",
         ),
