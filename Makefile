@@ -6,7 +6,7 @@ SOAK_SEED ?= 0
 READY := $(VENV)/ready
 READY_FOR_DOCS := $(VENV)/ready-for-docs
 
-.PHONY: bench test soak lint docs clean
+.PHONY: bench test test-scripts soak lint docs clean
 
 bench: $(READY)
 	$(VENV)/bin/pytest benchmarks
@@ -18,6 +18,10 @@ test: $(READY)
 # Real sessions with injected faults, some fifteen minutes; SOAK_FAULTS and SOAK_SEED choose how many and which.
 soak: $(READY)
 	PYTHONPATH=tests $(VENV)/bin/python -m soak --faults $(SOAK_FAULTS) --seed $(SOAK_SEED)
+
+# What the documents' scripts do; apart, because nobody who uses the plugin runs them.
+test-scripts: $(READY)
+	$(VENV)/bin/pytest -n 2 --dist loadfile tests/scripts
 
 lint: $(READY)
 	$(VENV)/bin/ruff check

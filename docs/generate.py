@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from pytest_gpt_dist.bench import ARGUMENTS
 from pytest_gpt_dist.cli import build_parser
-from pytest_gpt_dist.measure.keys import KEYS, Key
-from pytest_gpt_dist.settings import Declaration, Options, declarations, flag
+from pytest_gpt_dist.config.settings import Declaration, Options, declarations, flag
+from pytest_gpt_dist.results.metrics import KEYS, Key
+from pytest_gpt_dist.session.session import ARGUMENTS
 
 REFERENCE = Path(__file__).parent / "reference"
 _NOTICE = "<!-- Written by docs/generate.py. Change the declarations in the code, and run it again. -->"

@@ -7,11 +7,17 @@ from dataclasses import replace
 
 import torch
 
-from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.cluster.rank import this_rank
-from pytest_gpt_dist.engines.native import NativeEngine
-from pytest_gpt_dist.engines.protocol import Batch, Chooser, Microbatch, ModelSource, Stopwatch
-from pytest_gpt_dist.topology import Layout, Span, parameter_bytes, split
+from pytest_gpt_dist.inference.engines.native import NativeEngine
+from pytest_gpt_dist.inference.engines.protocol import (
+    Batch,
+    Chooser,
+    Microbatch,
+    ModelSource,
+    Stopwatch,
+)
+from pytest_gpt_dist.inference.mesh import Mesh
+from pytest_gpt_dist.parallel import Layout, Span, parameter_bytes, split
 
 Report = Callable[[int, int], None]
 

@@ -1,10 +1,10 @@
 """A case that no rank ever runs, for what is decided about cases."""
 
-from pytest_gpt_dist.engines.protocol import ModelSource, Request
-from pytest_gpt_dist.measure.case import Case
-from pytest_gpt_dist.measure.workload import Workload
+from pytest_gpt_dist.inference.case import Case
+from pytest_gpt_dist.inference.engines.protocol import ModelSource, Request
+from pytest_gpt_dist.inference.workload import Workload
 from pytest_gpt_dist.model.presets import GPT2_MINI
-from pytest_gpt_dist.topology import Layout
+from pytest_gpt_dist.parallel import Layout
 
 CASE = Case(
     strategy="pure_data_parallel",

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_gpt_dist.measure.telemetry.observation import Observation
-from pytest_gpt_dist.measure.telemetry.reading import GpuReading, HostReading, RankReading, Reading
+from pytest_gpt_dist.telemetry.observation import Observation
+from pytest_gpt_dist.telemetry.reading import GpuReading, HostReading, RankReading, Reading
 
 
 def rank(cpu_s: float, memory_bytes: int = 100) -> RankReading:

@@ -1,6 +1,6 @@
 """Stopwatches for tests."""
 
-from pytest_gpt_dist.engines.protocol import Batch, Microbatch
+from pytest_gpt_dist.inference.engines.protocol import Batch, Microbatch
 
 
 class Notes:

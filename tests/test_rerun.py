@@ -6,9 +6,9 @@ from typing import Any, cast
 import pytest
 
 from pytest_gpt_dist.compare.judging import Judged, TimedCase
-from pytest_gpt_dist.gate import Gate
-from pytest_gpt_dist.settings import Options
-from pytest_gpt_dist.summary import Summary
+from pytest_gpt_dist.config.settings import Options
+from pytest_gpt_dist.session.terminal_summary import Summary
+from pytest_gpt_dist.session.verdict_gate import Gate
 from saved_cases import INFO
 
 

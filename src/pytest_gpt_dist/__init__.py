@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pytest_gpt_dist.cluster.failure import RankGroupError
-    from pytest_gpt_dist.fixtures import GptDist, ProcessGroup
     from pytest_gpt_dist.measure.result import Result
+    from pytest_gpt_dist.parallel import Layout
     from pytest_gpt_dist.registry import Registry
-    from pytest_gpt_dist.topology import Layout
+    from pytest_gpt_dist.session.fixtures import GptDist, ProcessGroup
 
 __version__ = "0.1.0"
 __all__ = ["GptDist", "Layout", "ProcessGroup", "RankGroupError", "Registry", "Result"]
 
 _HOMES = {
-    "GptDist": "fixtures",
-    "Layout": "topology",
-    "ProcessGroup": "fixtures",
+    "GptDist": "session.fixtures",
+    "Layout": "parallel",
+    "ProcessGroup": "session.fixtures",
     "RankGroupError": "cluster.failure",
     "Registry": "registry",
     "Result": "measure.result",

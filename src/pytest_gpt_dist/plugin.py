@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gpt_dist import storage
+from pytest_gpt_dist.config.pytest_options import add_options, read_options
+from pytest_gpt_dist.config.settings import Options, check_batching, flag
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.items import runs_cases
-from pytest_gpt_dist.options import add_options, read_options
-from pytest_gpt_dist.settings import Options, check_batching, flag
-from pytest_gpt_dist.summary import Summary
+from pytest_gpt_dist.session import benchmark_storage
+from pytest_gpt_dist.session.items import runs_cases
+from pytest_gpt_dist.session.terminal_summary import Summary
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from pytest_gpt_dist.bench import Bench
-    from pytest_gpt_dist.fixtures import GptDist, ProcessGroup
-    from pytest_gpt_dist.matrix import MatrixCase
+    from pytest_gpt_dist.inference.matrix import MatrixCase
+    from pytest_gpt_dist.session.fixtures import GptDist, ProcessGroup
+    from pytest_gpt_dist.session.session import Bench
 
 _FIXTURES = ("gpt_dist", "gpt_process_group")
 _OPTIONS = pytest.StashKey[Options]()
@@ -56,25 +56,25 @@ def pytest_configure(config: pytest.Config) -> None:
     timed = _is_timed(config)
     summary = Summary(untimed=None if timed else _why_untimed(config))
     config.pluginmanager.register(summary, "gpt_dist_summary")
-    config.pluginmanager.register(storage, "gpt_dist_storage")
+    config.pluginmanager.register(benchmark_storage, "gpt_dist_storage")
     gate = None
     try:
         options = config.stash[_OPTIONS] = read_options(config)
         _ = options.counts
         options.check_comparison()
         if options.log_dir is not None and _starts_workers(config):
-            from pytest_gpt_dist.session_log import check_writable
+            from pytest_gpt_dist.session.session_log import check_writable
 
             check_writable(Path(options.log_dir))
         check_batching(options.batching, options.token_budget)
         if timed and (options.baseline or options.require_baseline or options.against is not None):
-            from pytest_gpt_dist.gate import Gate
+            from pytest_gpt_dist.session.verdict_gate import Gate
 
             # After the summary: of two hooks that come last, the later registered comes later.
             gate = Gate(config, options)
             config.pluginmanager.register(gate, "gpt_dist_gate")
         if timed and options.report is not None:
-            from pytest_gpt_dist.reporting import Reporter
+            from pytest_gpt_dist.session.report_hook import Reporter
 
             config.pluginmanager.register(Reporter(config, Path(options.report), gate), "gpt_dist_report")
     except UsageError as error:
@@ -97,8 +97,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.fixture
 def gpt_dist(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Iterator[GptDist]:
     """Run distributed generation: ``gpt_dist.run(strategy=…, gpus=…, **workload) -> Result``."""
-    from pytest_gpt_dist.fixtures import GptDist
-    from pytest_gpt_dist.live import LiveLine
+    from pytest_gpt_dist.session.fixtures import GptDist
+    from pytest_gpt_dist.terminal.live_line import LiveLine
 
     config = request.config
     _refuse_wrong(config)
@@ -110,7 +110,7 @@ def gpt_dist(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Ite
 @pytest.fixture
 def gpt_process_group(request: pytest.FixtureRequest) -> Callable[[int], ProcessGroup]:
     """Run functions on live ranks: ``gpt_process_group(4).run(fn, *args)`` returns the results by rank."""
-    from pytest_gpt_dist.fixtures import ProcessGroup
+    from pytest_gpt_dist.session.fixtures import ProcessGroup
 
     _refuse_wrong(request.config)
     return lambda world_size: ProcessGroup(lambda: _bench(request.config), world_size)
@@ -140,7 +140,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test that runs cases the clock through which pytest-benchmark sees their times."""
     for item in items:
         if runs_cases(item):
-            from pytest_gpt_dist.fixtures import add_clock
+            from pytest_gpt_dist.session.fixtures import add_clock
 
             add_clock(item)
 
@@ -188,7 +188,7 @@ def pytest_runtest_makereport(
     """Let what a case saved travel with its report, also from an xdist worker."""
     report = yield
     if call.when == "call" and runs_cases(item):
-        from pytest_gpt_dist.fixtures import MIN_EFFECT, NOTES, SAVED
+        from pytest_gpt_dist.session.fixtures import MIN_EFFECT, NOTES, SAVED
 
         # TestReport carries any attribute that is JSON, its type does not say so.
         if SAVED in item.stash:
@@ -203,7 +203,7 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     """Say which GPUs there are, and leave out the momentary clock that would make every run another machine."""
-    from pytest_gpt_dist.cluster.devices import driver_version, installed_gpus
+    from pytest_gpt_dist.host.gpus import driver_version, installed_gpus
 
     try:
         machine_info["gpus"] = [gpu.name for gpu in installed_gpus()]
@@ -216,8 +216,8 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
 
 def _bench(config: pytest.Config) -> Bench:
     if _BENCH not in config.stash:
-        from pytest_gpt_dist.bench import Bench
         from pytest_gpt_dist.registry import Registry, builtin
+        from pytest_gpt_dist.session.session import Bench
 
         registry = Registry()
         builtin(registry)
@@ -237,7 +237,7 @@ def _tell(config: pytest.Config, warning: str | None) -> None:
 
 
 def _matrix(config: pytest.Config) -> list[MatrixCase]:
-    from pytest_gpt_dist.matrix import MatrixCase, matrix
+    from pytest_gpt_dist.inference.matrix import MatrixCase, matrix
 
     try:
         bench = _bench(config)

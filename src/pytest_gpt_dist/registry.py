@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 
 if TYPE_CHECKING:
-    from pytest_gpt_dist.engines.limits import Limits
-    from pytest_gpt_dist.engines.protocol import EngineFactory
+    from pytest_gpt_dist.inference.engines.capabilities import Limits
+    from pytest_gpt_dist.inference.engines.protocol import EngineFactory
     from pytest_gpt_dist.model.presets import Preset
-    from pytest_gpt_dist.strategies.protocol import Strategy
+    from pytest_gpt_dist.parallel.strategy import Strategy
 
 
 def unknown(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> UsageError:
@@ -32,8 +32,8 @@ def unknown(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> Us
 class Registry:
     """Strategies, engines and models by name, each the import path ``package.module:attribute`` of
 
-    * a strategy: a class without arguments that is a :class:`~pytest_gpt_dist.strategies.protocol.Strategy`;
-    * an engine: a class or function that is an :class:`~pytest_gpt_dist.engines.protocol.EngineFactory`;
+    * a strategy: a class without arguments that is a :class:`~pytest_gpt_dist.parallel.strategy.Strategy`;
+    * an engine: a class or function that is an :class:`~pytest_gpt_dist.inference.engines.protocol.EngineFactory`;
     * a model: a :class:`~pytest_gpt_dist.model.presets.Preset`.
     """
 
@@ -50,8 +50,8 @@ class Registry:
         Args:
             name: what it is called.
             path: import path, resolved on the ranks.
-            limits: import path of its :class:`~pytest_gpt_dist.engines.limits.Limits`, resolved before any
-                rank starts, in a process that must not import torch; None for an engine that can do all.
+            limits: import path of its :class:`~pytest_gpt_dist.inference.engines.capabilities.Limits`, resolved
+                before any rank starts, in a process that must not import torch; None for an engine that can do all.
         """
         self._add("engine", name, path)
         if limits is not None:
@@ -172,25 +172,27 @@ def builtin(registry: Registry) -> None:
         ("pipeline_data_hybrid", "PipelineDataHybrid"),
         ("full_model_parallel", "FullModelParallel"),
     ):
-        registry.add_strategy(name, f"pytest_gpt_dist.strategies.{name}:{attribute}")
-    engines = "pytest_gpt_dist.engines"
+        registry.add_strategy(name, f"pytest_gpt_dist.parallel.strategy:{attribute}")
+    engines = "pytest_gpt_dist.inference.engines"
     registry.add_engine("native", f"{engines}.native:NativeEngine")
     registry.add_engine("native-eager", f"{engines}.native:EagerNativeEngine")
     registry.add_engine(
-        "native-compiled", f"{engines}.native:CompiledNativeEngine", f"{engines}.limits:COMPILED_NATIVE"
+        "native-compiled", f"{engines}.native:CompiledNativeEngine", f"{engines}.capabilities:COMPILED_NATIVE"
     )
     registry.add_engine(
-        "transformers", f"{engines}.transformers:TransformersEngine", f"{engines}.limits:TRANSFORMERS"
+        "transformers", f"{engines}.transformers:TransformersEngine", f"{engines}.capabilities:TRANSFORMERS"
     )
     registry.add_engine(
         "transformers-eager",
         f"{engines}.transformers:EagerTransformersEngine",
-        f"{engines}.limits:TRANSFORMERS_EAGER",
+        f"{engines}.capabilities:TRANSFORMERS_EAGER",
     )
     registry.add_engine(
-        "ctranslate2", f"{engines}.ctranslate2:CTranslate2Engine", f"{engines}.limits:CTRANSLATE2"
+        "ctranslate2", f"{engines}.ctranslate2:CTranslate2Engine", f"{engines}.capabilities:CTRANSLATE2"
     )
-    registry.add_engine("llama_cpp", f"{engines}.llama_cpp:LlamaCppEngine", f"{engines}.limits:LLAMA_CPP")
+    registry.add_engine(
+        "llama_cpp", f"{engines}.llama_cpp:LlamaCppEngine", f"{engines}.capabilities:LLAMA_CPP"
+    )
     for name in (
         "gpt2-mini",
         "gpt2",

@@ -9,7 +9,7 @@ import pytest
 
 from patience import HANG_S
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
-from pytest_gpt_dist.cluster.linux import process_state
+from pytest_gpt_dist.host.linux import process_state
 
 
 @pytest.fixture(scope="session")

@@ -13,12 +13,12 @@ import sys
 import time
 from typing import NoReturn
 
-from pytest_gpt_dist.cluster.forking import ForkServer
-from pytest_gpt_dist.cluster.linux import end_with_parent, go_first_when_out_of_memory
+from pytest_gpt_dist.cluster.callables import unpack
+from pytest_gpt_dist.cluster.local.fork_server import ForkServer
 from pytest_gpt_dist.cluster.messages import START, Call, RankSpec, Ready, Returned
-from pytest_gpt_dist.cluster.parcel import unpack
 from pytest_gpt_dist.cluster.rank import Progress, RankInfo
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
+from pytest_gpt_dist.host.linux import end_with_parent, go_first_when_out_of_memory
 
 _STEP_S = 0.1
 

@@ -5,7 +5,7 @@ import resource
 import torch
 
 from pytest_gpt_dist.cluster import Cluster
-from pytest_gpt_dist.cluster.allocation import with_kept_memory
+from pytest_gpt_dist.cluster.local.malloc import with_kept_memory
 
 
 def faults_of_a_second_tensor(size: int) -> int:

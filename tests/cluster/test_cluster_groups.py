@@ -12,11 +12,11 @@ import torch.distributed as dist
 
 from patience import FOREVER_S
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, Progress, RankGroupError
-from pytest_gpt_dist.cluster.cores import own_cores
-from pytest_gpt_dist.cluster.devices import installed_gpus
 from pytest_gpt_dist.cluster.rank import RankInfo, report_progress, this_rank
-from pytest_gpt_dist.cluster.subgroups import make_subgroups
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.host.cores import own_cores
+from pytest_gpt_dist.host.gpus import installed_gpus
+from pytest_gpt_dist.parallel.process_groups import make_subgroups
 
 
 @dataclass(frozen=True)

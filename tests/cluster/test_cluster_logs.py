@@ -9,7 +9,7 @@ import pytest
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroupError
 from pytest_gpt_dist.cluster.rank import this_rank
-from pytest_gpt_dist.cluster.subgroups import make_subgroups
+from pytest_gpt_dist.parallel.process_groups import make_subgroups
 
 
 def say() -> None:

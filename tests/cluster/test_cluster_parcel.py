@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from patience import HANG_S
-from pytest_gpt_dist.cluster.parcel import ModuleOrigin, Parcel, pack, pack_call, unpack
+from pytest_gpt_dist.cluster.callables import ModuleOrigin, Parcel, pack, pack_call, unpack
 from pytest_gpt_dist.errors import UsageError
 
 
@@ -66,7 +66,7 @@ def test_a_function_in_a_function_is_one_line() -> None:
 def test_a_scripts_own_function_is_one_line(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
-        "from pytest_gpt_dist.cluster.parcel import pack_call\n"
+        "from pytest_gpt_dist.cluster.callables import pack_call\n"
         "def fn(): ...\n"
         "try: pack_call(fn, ())\n"
         "except Exception as error: print(type(error).__name__, error)\n"

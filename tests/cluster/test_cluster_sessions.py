@@ -14,8 +14,8 @@ import pytest
 
 from patience import FOREVER_S, HANG_S
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
+from pytest_gpt_dist.cluster.code_version import Side
 from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer
-from pytest_gpt_dist.cluster.side import Side
 
 CONTROLLER = """
 import json, os, sys, time
@@ -102,7 +102,7 @@ def test_a_controllers_death_ends_a_server_that_is_still_starting(
     script.write_text(
         "import os, sys\n"
         "from pytest_gpt_dist.cluster.launcher import LocalServer\n"
-        "from pytest_gpt_dist.cluster.side import Side\n"
+        "from pytest_gpt_dist.cluster.code_version import Side\n"
         "LocalServer(os.environ, '/', Side(sys.argv[1]), timeout_s=60)\n"
     )
     process = subprocess.Popen([sys.executable, script, python])

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import pytest_gpt_dist
-from pytest_gpt_dist.cluster.side import OWN, Side
+from pytest_gpt_dist.cluster.code_version import OWN, Side
 
 PACKAGE = Path(pytest_gpt_dist.__file__).parents[1].resolve()
 

@@ -9,7 +9,7 @@ from textwrap import dedent
 
 import pytest
 
-from pytest_gpt_dist import against
+from pytest_gpt_dist.ab import other_side
 from pytest_gpt_dist.cluster import OWN, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.cluster.about import JOB_VERSION
 from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer, OtherVersionError
@@ -45,8 +45,8 @@ def server(frame: bytes) -> dict[str, str]:
             "finds no module pytest_gpt_dist.cluster.server",
             False,
         ),
-        (server(encode(UNASKED, b"", version=PROTOCOL_VERSION - 1)), "speaks version 3", False),
-        (server(encode(UNASKED, b"", version=PROTOCOL_VERSION + 1)), "speaks version 5", True),
+        (server(encode(UNASKED, b"", version=PROTOCOL_VERSION - 1)), f"speaks version {PROTOCOL_VERSION - 1}", False),
+        (server(encode(UNASKED, b"", version=PROTOCOL_VERSION + 1)), f"speaks version {PROTOCOL_VERSION + 1}", True),
         (server(encode(UNASKED, MOVED)), "cannot be read here: ModuleNotFoundError", False),
         (server(encode(UNASKED, pickle.dumps(("hello", 3)))), "greets with a tuple", False),
     ],
@@ -96,9 +96,9 @@ def starting(group: Started | LaunchError) -> Callable[[Side], RankGroup]:
     ids=["missing", "protocol", "older jobs", "newer jobs", "broken"],
 )
 def test_another_version_is_one_line(group: Started | LaunchError, said: str) -> None:
-    named = against.Named("v1", revision="0" * 40)
+    named = other_side.Named("v1", revision="0" * 40)
     with pytest.raises(UsageError) as error:
-        against._versions(named, OWN, starting(group))
+        other_side._versions(named, OWN, starting(group))
     assert str(error.value).startswith(f"--gpt-against=v1: {said}")
     assert "\n" not in str(error.value)
 

@@ -37,7 +37,7 @@ def pytest_gpt_dist_register(registry):
 _MODEL = """\
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.model.presets import Preset
-from pytest_gpt_dist.topology import Dimensions
+from pytest_gpt_dist.parallel import Dimensions
 
 SIZE = Dimensions(
     layers=3, heads=3, kv_heads=3, head_dim=8, hidden=24, mlp=50, vocabulary=307, positions=64,

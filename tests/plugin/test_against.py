@@ -12,7 +12,7 @@ import pytest
 
 import pytest_gpt_dist
 from plugin.sessions import TINY, WITHOUT, Session, prepare, run_python
-from pytest_gpt_dist.against import find_against
+from pytest_gpt_dist.ab.other_side import find_against
 from pytest_gpt_dist.errors import UsageError
 from repositories import git
 
@@ -21,7 +21,7 @@ ENGINE = """\
 import os
 import sys
 from pathlib import Path
-from pytest_gpt_dist.engines.native import NativeEngine
+from pytest_gpt_dist.inference.engines.native import NativeEngine
 
 class Mine(NativeEngine):
     def __init__(self, source, *args, **kwargs):

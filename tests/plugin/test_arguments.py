@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from plugin.sessions import TABLE_OF_BENCHMARKS, TESTS, Session, run_session
-from pytest_gpt_dist.bench import Bench
+from pytest_gpt_dist.config.settings import Options
+from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.registry import Registry, builtin
-from pytest_gpt_dist.settings import Options
-from pytest_gpt_dist.topology import Layout
+from pytest_gpt_dist.session.session import Bench
 
 INNER = TESTS / "plugin" / "inner_arguments.py"
 

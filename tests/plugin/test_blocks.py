@@ -13,7 +13,7 @@ def pytest_gpt_dist_register(registry):
 ENGINES = """\
 import os
 from pathlib import Path
-from pytest_gpt_dist.engines.native import NativeEngine
+from pytest_gpt_dist.inference.engines.native import NativeEngine
 
 class First(NativeEngine):
     def __init__(self, *args, **kwargs):

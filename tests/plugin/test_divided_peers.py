@@ -15,8 +15,8 @@ ENGINES = """
 import torch
 
 from pytest_gpt_dist.cluster.rank import this_rank
-from pytest_gpt_dist.engines.hugging_face import held_parameters, load_whole_model
-from pytest_gpt_dist.engines.transformers import EagerTransformersEngine
+from pytest_gpt_dist.inference.engines.hugging_face import held_parameters, load_whole_model
+from pytest_gpt_dist.inference.engines.transformers import EagerTransformersEngine
 
 class Undivided(EagerTransformersEngine):
     def __init__(self, source, mesh, report=None):

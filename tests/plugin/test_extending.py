@@ -46,7 +46,7 @@ class AllTensor:
         return Layout(tp=gpus)
 """
 ENGINE = """
-from pytest_gpt_dist.engines.native import NativeEngine
+from pytest_gpt_dist.inference.engines.native import NativeEngine
 
 class Renamed(NativeEngine):
     pass

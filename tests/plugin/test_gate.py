@@ -12,7 +12,7 @@ import pytest
 
 from plugin.sessions import TESTS, Session, run_session
 
-RESULTS = json.loads((TESTS.parent / "benchmarks" / "results" / "inference_cpu.json").read_text())
+RESULTS = json.loads((TESTS.parent / "scripts" / "results" / "inference_cpu.json").read_text())
 ENTRIES: dict[str, Any] = RESULTS["benchmarks"][0]["extra_info"]
 
 # Attaches to each test's report what a case would have saved, as the plugin itself does.

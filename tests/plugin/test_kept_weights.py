@@ -14,7 +14,7 @@ def pytest_gpt_dist_register(registry):
 ENGINE = """\
 import os
 
-from pytest_gpt_dist.engines.native import NativeEngine
+from pytest_gpt_dist.inference.engines.native import NativeEngine
 
 
 class Telling(NativeEngine):

@@ -14,7 +14,7 @@ from plugin.sessions import TINY, own_environment, prepare, run_session
 LOGGING_ENGINE = """\
 import os
 from pathlib import Path
-from pytest_gpt_dist.engines.native import NativeEngine
+from pytest_gpt_dist.inference.engines.native import NativeEngine
 
 class Logging(NativeEngine):
     def __init__(self, *args, **kwargs):

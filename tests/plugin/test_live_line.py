@@ -104,7 +104,7 @@ def test_there_is_no_line_where_the_output_is_no_terminal(timed: Session) -> Non
 
 QUIET = """
 def test_with_a_name_that_is_longer_than_the_terminal(pytestconfig):
-    from pytest_gpt_dist.live import LiveLine
+    from pytest_gpt_dist.terminal.live_line import LiveLine
     line = LiveLine(pytestconfig)
     line.show("some words")
     line.clear()
@@ -146,7 +146,7 @@ def test_colours_alone_make_no_terminal(quiet: Path) -> None:
 def test_a_case_leaves_its_rounds_in_the_output_of_its_ranks(shown: Terminal) -> None:
     (log,) = shown.folder.glob("logs/1ranks-*/rank0.log")
     said = [line.partition(" rank 0: ")[2] for line in log.read_text().splitlines()]
-    begun = "case begins: pytest_gpt_dist.engines.native:NativeEngine at dp0 pp0 tp0 of dp1·pp1·tp1"
+    begun = "case begins: pytest_gpt_dist.inference.engines.native:NativeEngine at dp0 pp0 tp0 of dp1·pp1·tp1"
     assert said.count(begun) == 2
     assert "batches of requests: [[0, 1]]" in said
     assert sum(line.startswith("loaded: ") for line in said) == 2

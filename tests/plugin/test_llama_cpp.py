@@ -20,7 +20,7 @@ def pytest_gpt_dist_register(registry):
 CORRUPT = """
 from dataclasses import replace
 
-from pytest_gpt_dist.engines.llama_cpp import LlamaCppEngine
+from pytest_gpt_dist.inference.engines.llama_cpp import LlamaCppEngine
 
 class Corrupt(LlamaCppEngine):
     def __init__(self, source, mesh, report=None):

@@ -16,15 +16,15 @@ def pytest_gpt_dist_register(registry):
     registry.add_engine("secretive", "my_engines:Secretive")
 """
 LIMITS = """
-from pytest_gpt_dist.engines.limits import Limits
+from pytest_gpt_dist.inference.engines.capabilities import Limits
 
 ABSENT = Limits("no_such_library", "pip install no-such-library", lambda task: None)
 """
 ENGINES = """
 import torch
 
-from pytest_gpt_dist.engines.native import NativeEngine
-from pytest_gpt_dist.engines.transformers import EagerTransformersEngine
+from pytest_gpt_dist.inference.engines.native import NativeEngine
+from pytest_gpt_dist.inference.engines.transformers import EagerTransformersEngine
 
 class CorruptTransformers(EagerTransformersEngine):
     def __init__(self, source, mesh, report=None):
@@ -38,7 +38,7 @@ class Secretive(NativeEngine):
 CTRANSLATE2 = """
 from dataclasses import replace
 
-from pytest_gpt_dist.engines.ctranslate2 import CTranslate2Engine
+from pytest_gpt_dist.inference.engines.ctranslate2 import CTranslate2Engine
 
 class CorruptCTranslate2(CTranslate2Engine):
     def __init__(self, source, mesh, report=None):

@@ -9,8 +9,8 @@ import pytest
 
 from plugin.sessions import TESTS, TINY, run_session
 from pytest_gpt_dist.cli import build_parser
-from pytest_gpt_dist.options import read_options
-from pytest_gpt_dist.settings import check_batching, declarations, flag
+from pytest_gpt_dist.config.pytest_options import read_options
+from pytest_gpt_dist.config.settings import check_batching, declarations, flag
 
 ROOT = TESTS.parent
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/[!_]*.md")), *sorted(ROOT.glob("docs/[!_]*/*.md"))]
@@ -109,7 +109,7 @@ def test_every_key_that_is_saved_is_documented() -> None:
 
 def test_the_table_of_the_readme_shows_the_committed_results() -> None:
     readme = (ROOT / "README.md").read_text()
-    saved = json.loads((ROOT / "benchmarks" / "results" / "inference_cpu.json").read_text())
+    saved = json.loads((ROOT / "scripts" / "results" / "inference_cpu.json").read_text())
     lost = {}
     for entry in saved["benchmarks"]:
         info = entry["extra_info"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from plugin.sessions import TINY, Session, run_session
-from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
+from pytest_gpt_dist.telemetry.disturbances import disturbing
 
 CASE = """
 def test_case(gpt_dist):

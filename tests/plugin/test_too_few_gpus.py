@@ -3,8 +3,8 @@
 import pytest
 
 from plugin.sessions import error_line
-from pytest_gpt_dist.cluster.devices import Gpu
-from pytest_gpt_dist.measure import machine
+from pytest_gpt_dist.host import machine
+from pytest_gpt_dist.host.gpus import Gpu
 
 GPU = Gpu(0, "GPU-1234", "H200", 140 * 2**30)
 REASON = "needs 2 GPUs, 1 visible (H200); --gpt-share-gpu checks its results on fewer"

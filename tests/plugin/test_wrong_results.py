@@ -7,7 +7,7 @@ from plugin.sessions import TINY, Session, run_session
 CONFTEST = """
 def pytest_gpt_dist_register(registry):
     registry.add_model("tiny", "tiny_model:TINY")
-    registry.add_engine("same", "pytest_gpt_dist.engines.native:NativeEngine")
+    registry.add_engine("same", "pytest_gpt_dist.inference.engines.native:NativeEngine")
     for name in NAMES:
         registry.add_engine(name, f"broken_engines:{name}")
 

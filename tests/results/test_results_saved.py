@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from pytest_gpt_dist.compare.baselines import MeasuredCase, judge_session, read_baselines, read_cases
 from pytest_gpt_dist.compare.newest import describe_launches
-from pytest_gpt_dist.grouping import group_by_workload
 from pytest_gpt_dist.report.findings import find
 from pytest_gpt_dist.report.verdicts import render_verdicts
 from pytest_gpt_dist.results.saved import is_ours, read_saved
+from pytest_gpt_dist.session.grouping import group_by_workload
 from saved_cases import saved_case
 
 GPU = {

@@ -20,7 +20,7 @@ from pytest_gpt_dist.report.table import Row, render
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts
 from pytest_gpt_dist.results.table import table
 from pytest_gpt_dist.results.text import encodable, first_lines
-from pytest_gpt_dist.summary import write_lines
+from pytest_gpt_dist.session.terminal_summary import write_lines
 from saved_cases import INFO
 
 HOSTILE = "t.py::\x1b[31m\u202e|`<b>&\r\n| x | [a](http://b) **c** \x00\x9b2J"

@@ -11,10 +11,10 @@ from contextlib import suppress
 import torch
 
 from patience import FOREVER_S
-from pytest_gpt_dist.cluster.mesh import Mesh
 from pytest_gpt_dist.cluster.rank import this_rank
-from pytest_gpt_dist.engines.native import NativeEngine
-from pytest_gpt_dist.engines.protocol import Batch, Chooser, ModelSource, Stopwatch
+from pytest_gpt_dist.inference.engines.native import NativeEngine
+from pytest_gpt_dist.inference.engines.protocol import Batch, Chooser, ModelSource, Stopwatch
+from pytest_gpt_dist.inference.mesh import Mesh
 from soak.cases import CASE_OF_LENGTH, CASES
 from soak.gates import hold
 

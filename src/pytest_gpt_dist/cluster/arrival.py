@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
-from pytest_gpt_dist.cluster.spent import CommunicationClock
+from pytest_gpt_dist.parallel.comm_time import CommunicationClock
 
 
 @dataclass(slots=True)

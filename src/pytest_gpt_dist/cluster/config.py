@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from pytest_gpt_dist.choices import LogLevel
-from pytest_gpt_dist.cluster.side import OWN, Side
+from pytest_gpt_dist.cluster.code_version import OWN, Side
+from pytest_gpt_dist.config.choices import LogLevel
 from pytest_gpt_dist.errors import UsageError, quoted
 
 Device = Literal["cpu", "cuda"]

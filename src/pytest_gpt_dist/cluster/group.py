@@ -12,9 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from pytest_gpt_dist.cluster.callables import pack_call
 from pytest_gpt_dist.cluster.config import ClusterConfig
-from pytest_gpt_dist.cluster.control_groups import memory_limit_bytes
-from pytest_gpt_dist.cluster.cores import Cores, own_cores
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.failure import (
     Died,
@@ -32,15 +31,16 @@ from pytest_gpt_dist.cluster.failure import (
     less_memory,
 )
 from pytest_gpt_dist.cluster.launcher import Launcher, LaunchError, RefusalError
-from pytest_gpt_dist.cluster.linux import out_of_memory_kills, process_state
 from pytest_gpt_dist.cluster.messages import START, Call, Leave, RankSpec, Ready, Returned
 from pytest_gpt_dist.cluster.output import keep, new_folder, remove_if_empty, tail, wait_for_stacks
-from pytest_gpt_dist.cluster.parcel import pack_call
-from pytest_gpt_dist.cluster.preconditions import LOOPBACK, meeting_place, unmet
 from pytest_gpt_dist.cluster.rank import RankInfo
 from pytest_gpt_dist.cluster.watch import OnProgress, RankProcess, Watch
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.host.cgroups import memory_limit_bytes
+from pytest_gpt_dist.host.cores import Cores, own_cores
+from pytest_gpt_dist.host.linux import out_of_memory_kills, process_state
+from pytest_gpt_dist.host.preconditions import LOOPBACK, meeting_place, unmet
 
 _log = logging.getLogger(__name__)
 

@@ -13,11 +13,10 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from pytest_gpt_dist.cluster.allocation import with_kept_memory
-from pytest_gpt_dist.cluster.control_groups import memory_limit_bytes
+from pytest_gpt_dist.cluster.code_version import OWN, Side
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.failure import and_said, killed_for_memory
-from pytest_gpt_dist.cluster.linux import out_of_memory_kills, process_state
+from pytest_gpt_dist.cluster.local.malloc import with_kept_memory
 from pytest_gpt_dist.cluster.messages import (
     Buried,
     Bury,
@@ -30,8 +29,9 @@ from pytest_gpt_dist.cluster.messages import (
 )
 from pytest_gpt_dist.cluster.output import tail
 from pytest_gpt_dist.cluster.rank import Progress
-from pytest_gpt_dist.cluster.side import OWN, Side
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, ProtocolError
+from pytest_gpt_dist.host.cgroups import memory_limit_bytes
+from pytest_gpt_dist.host.linux import out_of_memory_kills, process_state
 
 _SERVER = "pytest_gpt_dist.cluster.server"
 _PARENTS = (_SERVER, "pytest_gpt_dist.cluster", "pytest_gpt_dist")

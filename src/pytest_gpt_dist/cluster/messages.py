@@ -3,7 +3,7 @@
 import signal
 from dataclasses import dataclass
 
-from pytest_gpt_dist.cluster.parcel import Parcel
+from pytest_gpt_dist.cluster.callables import Parcel
 from pytest_gpt_dist.cluster.rank import RankInfo
 
 START = 1

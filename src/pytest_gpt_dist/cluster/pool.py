@@ -12,7 +12,7 @@ from pytest_gpt_dist.cluster.config import ClusterConfig
 from pytest_gpt_dist.cluster.failure import RankGroupError, could_not_start
 from pytest_gpt_dist.cluster.group import RankGroup
 from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer
-from pytest_gpt_dist.cluster.preconditions import unmet
+from pytest_gpt_dist.host.preconditions import unmet
 
 _CHANGES_WITH_EVERY_TEST = "PYTEST_CURRENT_TEST"
 

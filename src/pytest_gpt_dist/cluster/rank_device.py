@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import torch
 
-from pytest_gpt_dist.cluster.devices import driver_version
-from pytest_gpt_dist.cluster.linux import data_bytes
 from pytest_gpt_dist.cluster.messages import RankSpec
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.host.gpus import driver_version
+from pytest_gpt_dist.host.linux import data_bytes
 
 
 @dataclass(frozen=True, slots=True)

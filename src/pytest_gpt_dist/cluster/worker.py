@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore
 
 from pytest_gpt_dist.cluster import rank as rank_face
-from pytest_gpt_dist.cluster.linux import end_with_parent, go_first_when_out_of_memory
+from pytest_gpt_dist.cluster.callables import unpack
 from pytest_gpt_dist.cluster.messages import (
     STACK_SIGNAL,
     START,
@@ -29,11 +29,11 @@ from pytest_gpt_dist.cluster.messages import (
     Ready,
     Returned,
 )
-from pytest_gpt_dist.cluster.parcel import unpack
 from pytest_gpt_dist.cluster.rank import Progress, RankInfo
 from pytest_gpt_dist.cluster.rank_device import limit_memory, take_device
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.host.linux import end_with_parent, go_first_when_out_of_memory
 
 
 def live(spec: RankSpec, parent: int, fds: tuple[int, ...]) -> NoReturn:

@@ -9,11 +9,11 @@ import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping, Sequence
 
-from pytest_gpt_dist.commands.status_line import StatusLine
 from pytest_gpt_dist.doctor.finding import Finding, any_fault, looked
 from pytest_gpt_dist.doctor.gpus import look_at_gpus
 from pytest_gpt_dist.doctor.host import look_at_host
 from pytest_gpt_dist.doctor.ranks import look_at_ranks
+from pytest_gpt_dist.terminal.status_line import StatusLine
 
 _RANKS_NEED = ("system", "ports", "open files", "processes", "disk here", "disk for scratch")
 

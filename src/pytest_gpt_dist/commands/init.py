@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
-from pytest_gpt_dist.scaffold import place
+from pytest_gpt_dist.commands.scaffold import place
 
 _LEFT_ALONE = 1
 _ADVICE = "; give an empty folder with --path to see what it would be"

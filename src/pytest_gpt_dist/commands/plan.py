@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pytest_gpt_dist.errors import UsageError, one_line
 from pytest_gpt_dist.model.catalog import resolve
 from pytest_gpt_dist.model.dtypes import itemsize
+from pytest_gpt_dist.parallel import parameter_bytes, stages, traffic
+from pytest_gpt_dist.parallel.strategy import degenerate
 from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.results.table import Align, table
-from pytest_gpt_dist.strategies.protocol import degenerate
-from pytest_gpt_dist.topology import parameter_bytes, stages, traffic
 
 _MIB = 2**20
 _HEADERS = ("GPUs", "strategy", "layout", "MiB of weights a rank", "all-reduces a step", "sends a step", "")

@@ -6,11 +6,11 @@ import sys
 from argparse import Namespace
 from datetime import UTC, datetime
 
-from pytest_gpt_dist.commands.status_line import StatusLine
 from pytest_gpt_dist.report.findings import find
 from pytest_gpt_dist.report.folder import check_writable
 from pytest_gpt_dist.report.libraries import require_libraries
 from pytest_gpt_dist.results.saved import read_saved
+from pytest_gpt_dist.terminal.status_line import StatusLine
 
 
 def run(given: Namespace) -> int:

@@ -12,12 +12,12 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from pytest_gpt_dist.compare.stored import judge_stored, no_baseline
+from pytest_gpt_dist.compare.sessions import judge_stored, no_baseline
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
 from pytest_gpt_dist.results import checked
 from pytest_gpt_dist.results.saved import files_below, newest_first, read_session, unusable
+from pytest_gpt_dist.telemetry.disturbances import disturbing
 
 NEWEST_SESSIONS = 30
 """So many matching sessions a case are compared with, the newest. A storage that every night adds to would

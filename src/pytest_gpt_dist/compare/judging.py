@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pytest_gpt_dist.compare.ab import Beside, describe_sides, judge_sides
 from pytest_gpt_dist.compare.baselines import (
     Baselines,
     MeasuredCase,
     judge_session,
     read_baselines,
 )
-from pytest_gpt_dist.compare.sides import Beside, describe_sides, judge_sides
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.results.text import first_lines
 

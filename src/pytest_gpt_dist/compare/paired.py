@@ -23,7 +23,7 @@ from pytest_gpt_dist.compare.verdict import (
     settle,
 )
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.measure.launches import require_times
+from pytest_gpt_dist.measure.statistics import require_times
 
 Side = Literal["before", "after"]
 Order = tuple[tuple[Side, Side], ...]

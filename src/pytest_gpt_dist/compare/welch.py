@@ -8,7 +8,7 @@ from math import expm1, log, sqrt
 from statistics import fmean
 
 from pytest_gpt_dist.compare.statistics import student_quantile, variance
-from pytest_gpt_dist.measure.launches import require_times
+from pytest_gpt_dist.measure.statistics import require_times
 
 MIN_LAUNCHES = 8
 CONFIDENCE = 0.95

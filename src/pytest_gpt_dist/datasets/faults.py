@@ -8,9 +8,9 @@ from operator import itemgetter
 from pathlib import Path
 
 from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
-from pytest_gpt_dist.measure.prompts import Prompt, Tokenize, parse_line, read_lines
-from pytest_gpt_dist.measure.workload import Workload, build_requests
-from pytest_gpt_dist.topology import Dimensions
+from pytest_gpt_dist.inference.prompts import Prompt, Tokenize, parse_line, read_lines
+from pytest_gpt_dist.inference.workload import Workload, build_requests
+from pytest_gpt_dist.parallel import Dimensions
 
 _TOKENIZED_AT_ONCE = 50_000
 """Texts: loading a tokenizer should not show beside them, nor their tokens fill the memory."""

@@ -10,7 +10,7 @@ from random import Random
 from typing import Literal, get_args
 
 from pytest_gpt_dist.errors import UsageError, quoted
-from pytest_gpt_dist.measure.prompts import MOST_NEW_TOKENS, shipped_prompts
+from pytest_gpt_dist.inference.prompts import MOST_NEW_TOKENS, shipped_prompts
 
 Distribution = Literal["fixed", "uniform", "normal", "lognormal"]
 DISTRIBUTIONS: tuple[Distribution, ...] = get_args(Distribution)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_gpt_dist.cluster.devices import (
+from pytest_gpt_dist.doctor.finding import Finding, failure, looked
+from pytest_gpt_dist.doctor.links import judge
+from pytest_gpt_dist.doctor.visibility import visibility
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.host.gpus import (
     Gpu,
     GpuProcess,
     driver_cuda,
@@ -17,11 +21,7 @@ from pytest_gpt_dist.cluster.devices import (
     unusable,
     visible_gpus,
 )
-from pytest_gpt_dist.doctor.finding import Finding, failure, looked
-from pytest_gpt_dist.doctor.links import judge
-from pytest_gpt_dist.doctor.visibility import visibility
-from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.measure.telemetry.processes import process_name
+from pytest_gpt_dist.telemetry.processes import process_name
 
 _GIB = 2**30
 _LEAVE_OUT = "leave it out with CUDA_VISIBLE_DEVICES"

@@ -11,9 +11,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pytest_gpt_dist import __version__
-from pytest_gpt_dist.cluster.control_groups import memory_left_bytes
-from pytest_gpt_dist.cluster.cores import own_cores
-from pytest_gpt_dist.cluster.preconditions import (
+from pytest_gpt_dist.doctor.finding import Finding, State, looked
+from pytest_gpt_dist.doctor.hub import look_at_hub
+from pytest_gpt_dist.doctor.packages import look_at_packages
+from pytest_gpt_dist.host.cgroups import memory_left_bytes
+from pytest_gpt_dist.host.cores import own_cores
+from pytest_gpt_dist.host.preconditions import (
     LOOPBACK,
     Precondition,
     enough_memory,
@@ -22,9 +25,6 @@ from pytest_gpt_dist.cluster.preconditions import (
     open_files,
     processes,
 )
-from pytest_gpt_dist.doctor.finding import Finding, State, looked
-from pytest_gpt_dist.doctor.hub import look_at_hub
-from pytest_gpt_dist.doctor.packages import look_at_packages
 from pytest_gpt_dist.measure.processor import cpu_name
 
 _GIB = 2**30

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_gpt_dist.cluster.devices import KINDS, Link
 from pytest_gpt_dist.doctor.finding import Finding, State
+from pytest_gpt_dist.host.gpus import KINDS, Link
 
 _SHORT = dict(zip(KINDS, ("NV", "PIX", "PXB", "PHB", "NODE", "SYS", "?"), strict=True))
 """As nvidia-smi shortens them."""

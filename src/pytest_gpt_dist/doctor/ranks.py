@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroupError
-from pytest_gpt_dist.cluster.devices import driver_cuda
 from pytest_gpt_dist.cluster.messages import Raised
 from pytest_gpt_dist.doctor.finding import Finding
 from pytest_gpt_dist.errors import UsageError, first_line
-from pytest_gpt_dist.measure.fingerprint import nccl_version
+from pytest_gpt_dist.host.gpus import driver_cuda
+from pytest_gpt_dist.inference.fingerprint import nccl_version
 
 _TIMEOUT_S = 60.0
 _CPU_RANKS = 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from pytest_gpt_dist.cluster.devices import Gpu, hides_all, sound_value, visible_gpus
 from pytest_gpt_dist.doctor.finding import Finding
+from pytest_gpt_dist.host.gpus import Gpu, hides_all, sound_value, visible_gpus
 
 _NAME = "CUDA_VISIBLE_DEVICES"
 

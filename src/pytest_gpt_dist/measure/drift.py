@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from pytest_gpt_dist.measure.launches import require_times
+from pytest_gpt_dist.measure.statistics import require_times
 
 Drift = Literal["warming up", "slowing down"]
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_gpt_dist.holding import Hold, hold
-from pytest_gpt_dist.measure.fingerprint import SCHEMA
+from pytest_gpt_dist.host.holding import Hold, hold
+from pytest_gpt_dist.inference.fingerprint import SCHEMA
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.results import checked
 

@@ -9,14 +9,11 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from pytest_gpt_dist.measure.case import Case
-from pytest_gpt_dist.measure.drift import drift
-from pytest_gpt_dist.measure.fingerprint import SCHEMA, fingerprint
-from pytest_gpt_dist.measure.fractions import DeviceLimits, bandwidth_fraction, compute_fraction
-from pytest_gpt_dist.measure.job import RankReport
-from pytest_gpt_dist.measure.losses import lost, other
-from pytest_gpt_dist.measure.machine import Machine
-from pytest_gpt_dist.measure.metrics import (
+from pytest_gpt_dist.host.machine import Machine
+from pytest_gpt_dist.inference.case import Case
+from pytest_gpt_dist.inference.fingerprint import SCHEMA, fingerprint
+from pytest_gpt_dist.inference.messages import RankReport
+from pytest_gpt_dist.inference.metrics import (
     MOST_UNACCOUNTED,
     Speed,
     efficiency,
@@ -25,11 +22,14 @@ from pytest_gpt_dist.measure.metrics import (
     speedup,
     unaccounted,
 )
-from pytest_gpt_dist.measure.telemetry.disturbances import disturbance_marks
-from pytest_gpt_dist.measure.telemetry.observation import Observation
-from pytest_gpt_dist.measure.telemetry.summary import Telemetry, summarize
-from pytest_gpt_dist.measure.times import Round, Summary
-from pytest_gpt_dist.topology import Layout, Traffic, parameter_count
+from pytest_gpt_dist.inference.times import Round, Summary
+from pytest_gpt_dist.inference.utilization import DeviceLimits, bandwidth_fraction, compute_fraction
+from pytest_gpt_dist.measure.drift import drift
+from pytest_gpt_dist.measure.time_lost import lost, other
+from pytest_gpt_dist.parallel import Layout, Traffic, parameter_count
+from pytest_gpt_dist.telemetry.disturbances import disturbance_marks
+from pytest_gpt_dist.telemetry.observation import Observation
+from pytest_gpt_dist.telemetry.summary import Telemetry, summarize
 
 UNIT = "seconds per generated token"
 _TRAFFIC = ("all_reduce", "all_gather", "send", "recv")

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pytest_gpt_dist.bounds import MOST
 from pytest_gpt_dist.errors import UsageError, quoted
-from pytest_gpt_dist.topology import Dimensions
+from pytest_gpt_dist.parallel import Dimensions
 
 Architecture = Literal["gpt2", "llama", "qwen3"]
 Activation = Literal["gelu_tanh", "gelu", "silu"]

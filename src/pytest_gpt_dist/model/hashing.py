@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytest_gpt_dist.topology import Span
+from pytest_gpt_dist.parallel import Span
 
 _FMIX32 = ((16, 0x85EBCA6B), (13, 0xC2B2AE35))
 _UPPER = 0x9E3779B1

@@ -5,10 +5,10 @@ from itertools import groupby
 
 import torch
 
-from pytest_gpt_dist.model.kept import KeptWeights
 from pytest_gpt_dist.model.sharding import Piece, Share
+from pytest_gpt_dist.model.weight_cache import KeptWeights
 from pytest_gpt_dist.model.weights import Weights
-from pytest_gpt_dist.topology import Span
+from pytest_gpt_dist.parallel import Span
 
 
 def load(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pytest_gpt_dist.model.config import DecoderConfig, Llama3Scaling, Rotary
-from pytest_gpt_dist.topology import Dimensions
+from pytest_gpt_dist.parallel import Dimensions
 
 
 @dataclass(frozen=True, slots=True)

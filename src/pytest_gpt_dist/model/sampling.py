@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 
 from pytest_gpt_dist.model.communication import TensorGroup
-from pytest_gpt_dist.topology import Span
+from pytest_gpt_dist.parallel import Span
 
 
 def greedy(logits: torch.Tensor, vocabulary: Span, group: TensorGroup | None) -> torch.Tensor:

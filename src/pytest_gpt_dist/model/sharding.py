@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.model.tensors import HEAD_NAME, embedding_name
-from pytest_gpt_dist.topology import Coordinates, Dimensions, Layout, Span, kv_heads, split, stages
+from pytest_gpt_dist.parallel import Coordinates, Dimensions, Layout, Span, kv_heads, split, stages
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.model.hashing import Rectangle, hash_on_device, hash_on_host
 from pytest_gpt_dist.model.safetensors_header import Entry
 from pytest_gpt_dist.model.tensors import TensorSpec, checkpoint_tensors
-from pytest_gpt_dist.topology import Span
+from pytest_gpt_dist.parallel import Span
 
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_gpt_dist.errors import one_line
-from pytest_gpt_dist.measure.telemetry.alerts import Alert, worst
 from pytest_gpt_dist.results.checked import UNREADABLE
+from pytest_gpt_dist.telemetry.alerts import Alert, worst
 
 
 def alert_lines(saved: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_gpt_dist.report.chart_canvas import Theme
+from pytest_gpt_dist.report.charts.canvas import Theme
 
 HUES = 8
 _MARKERS = "osD^vP*X"

@@ -8,9 +8,9 @@ from dataclasses import replace
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pytest_gpt_dist.report.chart_canvas import Key, Theme
 from pytest_gpt_dist.report.chart_look import HUES, Look
-from pytest_gpt_dist.report.chart_rows import cut
+from pytest_gpt_dist.report.charts.canvas import Key, Theme
+from pytest_gpt_dist.report.charts.rows import cut
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Group
 from pytest_gpt_dist.report.series import Series, series_of

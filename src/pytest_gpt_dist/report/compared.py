@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_gpt_dist.compare.sides import Beside, describe_sides
+from pytest_gpt_dist.compare.ab import Beside, describe_sides
 from pytest_gpt_dist.errors import one_line
 from pytest_gpt_dist.results.checked import UNREADABLE, amount, count, entries, maybe, name, number, positive
 from pytest_gpt_dist.results.text import REVISION_DIGITS

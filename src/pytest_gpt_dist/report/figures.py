@@ -9,9 +9,8 @@ from statistics import fmean
 from typing import Any
 
 from pytest_gpt_dist.errors import LONGEST_PATH, one_line, quoted
-from pytest_gpt_dist.measure.fingerprint import SCHEMA
-from pytest_gpt_dist.measure.losses import MEASURED
-from pytest_gpt_dist.measure.telemetry.disturbances import disturbing
+from pytest_gpt_dist.inference.fingerprint import SCHEMA
+from pytest_gpt_dist.measure.time_lost import MEASURED
 from pytest_gpt_dist.report.alerts import told_alerts
 from pytest_gpt_dist.report.compared import CaseVerdict, OtherSide, read_other_side, read_verdicts
 from pytest_gpt_dist.report.machine import Machine, missing_of_machine, read_machine
@@ -33,6 +32,7 @@ from pytest_gpt_dist.results.checked import (
     positive,
 )
 from pytest_gpt_dist.results.saved import SavedCase, unusable
+from pytest_gpt_dist.telemetry.disturbances import disturbing
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, Chart
-from pytest_gpt_dist.report.chart_legend import swatches
-from pytest_gpt_dist.report.charts import charts
+from pytest_gpt_dist.report.charts.canvas import DARK, LIGHT, Chart
+from pytest_gpt_dist.report.charts.charts import charts
+from pytest_gpt_dist.report.charts.legend import swatches
 from pytest_gpt_dist.report.findings import Findings
 from pytest_gpt_dist.report.folder import File, replace_files
 from pytest_gpt_dist.report.markdown import markdown_report

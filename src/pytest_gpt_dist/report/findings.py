@@ -10,7 +10,6 @@ from statistics import fmean
 from typing import Any
 
 from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
-from pytest_gpt_dist.grouping import workload
 from pytest_gpt_dist.report.figures import CaseFigures, case_figures
 from pytest_gpt_dist.report.gaps import gaps
 from pytest_gpt_dist.report.missing import Figure
@@ -19,6 +18,7 @@ from pytest_gpt_dist.report.series import Series, series_of, with_variants
 from pytest_gpt_dist.results.checked import UNREADABLE
 from pytest_gpt_dist.results.saved import SavedCase, unusable
 from pytest_gpt_dist.results.text import first_of
+from pytest_gpt_dist.session.grouping import workload
 
 EFFICIENCY_TARGET = 0.8
 """Share of a linear speed-up that counts as good."""

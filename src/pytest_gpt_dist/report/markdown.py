@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
-from pytest_gpt_dist.report.chart_canvas import Chart
-from pytest_gpt_dist.report.columns import VERDICT_HEADERS
+from pytest_gpt_dist.report.charts.canvas import Chart
 from pytest_gpt_dist.report.glossary import GLOSSARY
 from pytest_gpt_dist.report.overview import Overview
 from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document, Section, Table
+from pytest_gpt_dist.report.tables import VERDICT_HEADERS
 from pytest_gpt_dist.results.table import table
 from pytest_gpt_dist.results.text import escape, escape_line
 

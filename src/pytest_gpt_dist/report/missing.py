@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from pytest_gpt_dist.errors import one_line
-from pytest_gpt_dist.measure.losses import MEASURED
+from pytest_gpt_dist.measure.time_lost import MEASURED
 
 FigureOfHost = Literal["rank_cores", "host_others", "host_memory", "host_power_w"]
 FigureOfGpus = Literal[

@@ -12,10 +12,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_gpt_dist.report.bars import HUES
-from pytest_gpt_dist.report.chart_canvas import DARK, LIGHT, Theme
-from pytest_gpt_dist.report.columns import VERDICT_HEADERS
+from pytest_gpt_dist.report.charts.canvas import DARK, LIGHT, Theme
 from pytest_gpt_dist.report.glossary import GLOSSARY
 from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document
+from pytest_gpt_dist.report.tables import VERDICT_HEADERS
 
 _HERE = Path(__file__).parent
 

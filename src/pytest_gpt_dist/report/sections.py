@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pytest_gpt_dist.report.answer import KeyFinding, at_a_glance, key_findings
-from pytest_gpt_dist.report.columns import (
+from pytest_gpt_dist.report.figures import CaseFigures
+from pytest_gpt_dist.report.findings import Findings, Group
+from pytest_gpt_dist.report.key_findings import KeyFinding, at_a_glance, key_findings
+from pytest_gpt_dist.report.overview import Overview, overview
+from pytest_gpt_dist.report.tables import (
     BESIDE,
     FIGURES,
     LATENCIES,
@@ -18,9 +21,6 @@ from pytest_gpt_dist.report.columns import (
     VerdictRow,
     verdict_rows,
 )
-from pytest_gpt_dist.report.figures import CaseFigures
-from pytest_gpt_dist.report.findings import Findings, Group
-from pytest_gpt_dist.report.overview import Overview, overview
 
 TITLE = "Performance of distributed GPT inference"
 GROUPS = "What does not compare stands in groups of its own"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from pytest_gpt_dist.compare.ab import Beside
 from pytest_gpt_dist.compare.paired import Change
-from pytest_gpt_dist.compare.sides import Beside
 from pytest_gpt_dist.results.table import Align, Style, table
 
 _MIB = 2**20

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import astuple
 
-from pytest_gpt_dist.report.columns import VERDICT_HEADERS
 from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document, Section, Table
+from pytest_gpt_dist.report.tables import VERDICT_HEADERS
 from pytest_gpt_dist.results.table import table
 
 

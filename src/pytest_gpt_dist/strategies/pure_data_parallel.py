@@ -1,7 +1,7 @@
 """Every device holds the whole model."""
 
+from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.strategies.factors import divisors
-from pytest_gpt_dist.topology import Layout
 
 
 class PureDataParallel:

@@ -1,7 +1,7 @@
 """Small tensor-parallel groups, replicated."""
 
+from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.strategies.factors import smallest_degree
-from pytest_gpt_dist.topology import Layout
 
 
 class TensorDataHybrid:

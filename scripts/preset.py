@@ -1,0 +1,17 @@
+"""The models that the scripts know by their names."""
+
+from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.parallel import Dimensions
+from pytest_gpt_dist.registry import Registry, builtin
+
+
+def preset_config(model: str) -> DecoderConfig:
+    """What a preset is; UsageError where there is none of that name."""
+    registry = Registry()
+    builtin(registry)
+    return registry.model(model).config
+
+
+def preset_dimensions(model: str) -> Dimensions:
+    """The sizes of a preset; UsageError where there is none of that name."""
+    return preset_config(model).dimensions

@@ -1,0 +1,1 @@
+"""Two sides on one machine, measured in turns."""

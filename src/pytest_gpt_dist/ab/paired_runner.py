@@ -1,0 +1,209 @@
+"""One case on two sides: launches in turns, screened, and confirmed where the sides seem to differ."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+from pytest_gpt_dist.ab.other_side import Against
+from pytest_gpt_dist.cluster import OWN, RankGroup, RankGroupError, Side
+from pytest_gpt_dist.compare.ab import gated, is_flagged, is_suspect
+from pytest_gpt_dist.compare.paired import Order, confirmation_order, screening_order
+from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.inference.case import Case
+from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
+from pytest_gpt_dist.inference.messages import Timing
+from pytest_gpt_dist.inference.metrics import seconds_per_token, speed
+from pytest_gpt_dist.measure.result import Launch, Result, marks
+from pytest_gpt_dist.measure.runner import CaseRunner, Checked
+from pytest_gpt_dist.measure.statistics import launch_datum
+from pytest_gpt_dist.telemetry.alerts import worst
+
+_SAVED_OF_THE_OTHER = (
+    *("tokens_per_s", "latency_s", "ttft_s", "tpot_s", "itl_s"),
+    *("peak_memory_bytes", "max_logit_error", "tokens_sha256", "marks", "launches"),
+)
+
+Figures = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class PairedRule:
+    """What counts as a difference: the smallest effect, what gates besides, and whether differences are controlled."""
+
+    min_effect: float
+    gates: tuple[str, ...]
+    null_control: bool
+
+
+class Sides(Protocol):
+    """Hands out groups of either side, one side alive at a time."""
+
+    def group(self, world_size: int) -> RankGroup:
+        """The live group of that many ranks, of the side last asked for."""
+        ...
+
+    def renew(self, side: Side = OWN) -> None:
+        """End all processes; the next group is of that side."""
+        ...
+
+
+_log = logging.getLogger(__name__)
+
+
+class _OtherSideError(Exception):
+    """The other side gave no launch."""
+
+
+class PairedCaseRunner:
+    """Runs cases on two sides; the result is this side's, with what was seen of the other in ``against``."""
+
+    def __init__(self, runner: CaseRunner, sides: Sides, against: Against) -> None:
+        self._runner = runner
+        self._sides = sides
+        self._against = against
+
+    def run(
+        self,
+        case: Case,
+        timing: Timing,
+        rule: PairedRule,
+        one_device: Callable[[], Case],
+        status: Callable[[str], None],
+    ) -> Result:
+        """Measure a case in pairs. A wrong or failing other side is told in ``against``; this side's raises.
+
+        What was measured before it failed counts as far as it is complete: a screening without its
+        confirmation is inconclusive.
+        """
+        if timing.launches > 1:
+            raise UsageError(
+                f"launches={timing.launches}: two sides are compared by a number of launches of its own"
+            )
+        self._sides.renew()
+        checked = self._runner.reference(case, status)
+        block = _Block(self, case, timing, checked, status)
+        metrics = gated(rule.gates)
+        problem = None
+        screening: list[dict[str, Figures]] = []
+        confirmation: list[dict[str, Figures]] = []
+        null_control: list[dict[str, Figures]] = []
+        try:
+            block.measure(screening_order(), "screening", screening)
+            if is_suspect(screening, metrics, rule.min_effect):
+                block.measure(confirmation_order(), "confirmation", confirmation)
+                if rule.null_control and is_flagged(confirmation, metrics, rule.min_effect):
+                    block.measure(confirmation_order(), "null control", null_control, alike=True)
+        except _OtherSideError as error:
+            problem = str(error)
+            confirmation.clear()
+            if len(screening) < len(screening_order()):
+                screening.clear()
+            if not block.after:
+                block.launch(OWN, "after", block.after)
+        finally:
+            self._sides.renew()
+        result = self._runner.result(case, timing, checked, block.after)
+        result = self._runner.scaled(case, result, timing, one_device, status)
+        for mark in marks(block.control):
+            result = result.marked(f"null control: {mark}")
+        named = self._against.named
+        entries: dict[str, Any] = {
+            "name": named.name,
+            "revision": named.revision,
+            "python": named.python,
+            "versions": self._against.versions,
+            "problem": problem,
+            "screening": screening,
+            "confirmation": confirmation,
+            "null_control": null_control,
+            "alerts": _alerts([*block.before, *block.control]),
+        }
+        other = self._runner.result(case, timing, checked, block.before).extra_info if block.before else {}
+        entries |= {key: other.get(key) for key in _SAVED_OF_THE_OTHER}
+        return replace(result, extra_info=result.extra_info | {"against": entries})
+
+    def launch(
+        self, side: Side, case: Case, timing: Timing, checked: Checked, status: Callable[[str], None]
+    ) -> Launch:
+        """One launch of either side. _OtherSideError where it is the other one and fails."""
+        self._sides.renew(side)
+        if side is OWN:
+            return self._runner.launch(case, timing, checked, status)
+        try:
+            launch = self._runner.launch(case, timing, checked, status)
+            group = self._sides.group(case.gpus)
+        except (UsageError, WrongResultError, RankGroupError) as error:
+            raise _OtherSideError(first_line(error)) from None
+        self._against.require_own_code(group, ran=True)
+        return launch
+
+    @property
+    def other(self) -> Side:
+        """The side that is compared with."""
+        return self._against.side
+
+
+class _Block:
+    """The launches of one case; all of them are kept, those that fail included in none."""
+
+    def __init__(
+        self,
+        runner: PairedCaseRunner,
+        case: Case,
+        timing: Timing,
+        checked: Checked,
+        status: Callable[[str], None],
+    ) -> None:
+        self._runner = runner
+        self._case = case
+        self._timing = timing
+        self._checked = checked
+        self._status = status
+        self.before: list[Launch] = []
+        self.after: list[Launch] = []
+        self.control: list[Launch] = []
+
+    def measure(
+        self, order: Order, stage: str, into: list[dict[str, Figures]], *, alike: bool = False
+    ) -> None:
+        """Measure pairs in that order; if they are to be ``alike``, both of this side, as control."""
+        for number, pair in enumerate(order, 1):
+            figures: dict[str, Figures] = {}
+            for name in pair:
+                other = name == "before" and not alike
+                side = self._runner.other if other else OWN
+                kept = self.control if alike else self.before if other else self.after
+                told = f"{stage} {number} of {len(order)}, {name}"
+                figures[name] = self._figures(self.launch(side, told, kept))
+            into.append(figures)
+
+    def launch(self, side: Side, told: str, kept: list[Launch]) -> Launch:
+        """One launch of a side, added to those that are ``kept``."""
+        _log.info("%s", told)
+        launch = self._runner.launch(
+            side, self._case, self._timing, self._checked, lambda text: self._status(f"{told}: {text}")
+        )
+        kept.append(launch)
+        return launch
+
+    def _figures(self, launch: Launch) -> Figures:
+        """One number of each metric a launch."""
+        found = speed(launch.rounds, self._case.requests, self._case.gpus)
+        peaks = [report.peak_memory_bytes for report in launch.reports]
+        return {
+            "seconds_per_token": launch_datum(
+                seconds_per_token([round.seconds for round in launch.rounds], self._case.requests)
+            ),
+            "ttft_s": float(found.ttft_s),
+            "itl_p95_s": None if found.itl_s is None else found.itl_s.p95,
+            "peak_memory_bytes": max((peak for peak in peaks if peak is not None), default=None),
+        }
+
+
+def _alerts(launches: Sequence[Launch]) -> list[dict[str, Any]]:
+    """The worst of each quantity and place, as they are saved."""
+    seen = [launch.observation for launch in launches if launch.observation is not None]
+    return [asdict(alert) for alert in worst(alert for each in seen for alert in each.alerts)]

@@ -1,0 +1,1 @@
+"""Ranks forked on this machine by a server of our own."""

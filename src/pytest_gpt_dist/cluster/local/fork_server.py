@@ -1,0 +1,193 @@
+"""What the server does: it forks, signals, reaps and buries ranks, in one thread and one loop."""
+
+import math
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import NoReturn
+
+from pytest_gpt_dist.cluster.deadline import Deadline
+from pytest_gpt_dist.cluster.messages import (
+    STACK_SIGNAL,
+    Buried,
+    Bury,
+    DumpStacks,
+    Exited,
+    Fork,
+    Forked,
+    RankSpec,
+    Refused,
+)
+from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, Frame
+from pytest_gpt_dist.host.linux import living_members, mapped_shared_memory, thread_names
+
+TERMINATE_S = 0.3
+"""How long a rank has between SIGTERM and SIGKILL."""
+LOOK_AGAIN_S = 0.01
+AT_THE_END_S = 1.2
+"""How long killed ranks get to be gone when the controller is."""
+
+Life = Callable[[RankSpec, int, tuple[int, ...]], NoReturn]
+"""What a forked process does: (what it is, the server's pid, the descriptors that came for it)."""
+
+
+class ForkServer:
+    """Serves one controller; each rank is a child of this process."""
+
+    def __init__(self, channel: Channel, life: Life) -> None:
+        self._channel = channel
+        self._life = life
+        self._selector = selectors.DefaultSelector()
+        # Every rank that is not buried, by pid, with its pidfd. One that ended stays a zombie until its
+        # burial, so that its pid and its process group name nobody else.
+        self._pidfds: dict[int, int] = {}
+        self._ended: set[int] = set()
+        self._death_s: dict[int, float] = {}
+        self._terminated, self._terminate = socket.socketpair()
+        self._terminate.setblocking(False)
+        signal.set_wakeup_fd(self._terminate.fileno())
+        signal.signal(signal.SIGTERM, _leave_it_to_the_loop)
+        self._selector.register(self._terminated, selectors.EVENT_READ)
+        self._selector.register(channel, selectors.EVENT_READ)
+
+    def serve(self) -> None:
+        """Serve until the controller goes away or SIGTERM comes, then bury every rank."""
+        try:
+            while self._serve_once():
+                pass
+        except ChannelClosed:
+            pass
+        finally:
+            # Nobody waits for what a driver still has to let go of.
+            self._bury(tuple(self._pidfds), AT_THE_END_S)
+
+    def _serve_once(self) -> bool:
+        for key, _ in self._selector.select():
+            if key.fileobj is self._terminated:
+                return False
+            if key.fileobj is self._channel:
+                for frame in self._channel.receive_ready():
+                    self._answer(frame)
+            elif key.data in self._pidfds:  # else buried since select() returned
+                self._report_end(key.data)
+        return True
+
+    def _answer(self, frame: Frame) -> None:
+        match frame.message:
+            case Fork(spec=spec):
+                self._channel.send(self._fork(spec, frame.fds), frame.request)
+            case DumpStacks(pids=pids):
+                for pid in self._known(pids):
+                    if pid not in self._ended:
+                        signal.pidfd_send_signal(self._pidfds[pid], STACK_SIGNAL)
+            case Bury(pids=pids):
+                left = self._bury(self._known(pids))
+                answer = Refused(f"processes {sorted(left)} do not die") if left else Buried()
+                self._channel.send(answer, frame.request)
+            case message:
+                self._channel.send(Refused(f"a server does not know {type(message).__name__}"), frame.request)
+
+    def _known(self, pids: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(pid for pid in pids if pid in self._pidfds)
+
+    def _fork(self, spec: RankSpec, fds: tuple[int, ...]) -> Forked | Refused:
+        try:
+            names = thread_names()
+            if len(names) > 1:
+                return Refused(
+                    f"importing torch and transformers started threads ({', '.join(sorted(names))}), and a "
+                    "process with threads cannot be forked safely: look in .pth files, sitecustomize and the "
+                    "environment for what starts them"
+                )
+            parent = os.getpid()
+            try:
+                pid = os.fork()
+            except OSError as error:
+                return Refused(f"no process could be forked: {error.strerror}")
+            if pid == 0:
+                try:
+                    self._forget()
+                    self._life(spec, parent, fds)
+                finally:
+                    os._exit(1)  # never into the server's own loop, whatever happened
+            # The child does the same: whoever is first, the group exists before anybody signals it.
+            with suppress(ProcessLookupError, PermissionError):
+                os.setpgid(pid, pid)
+            try:
+                pidfd = os.pidfd_open(pid)
+            except OSError as error:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                return Refused(f"no process could be watched: {error.strerror}")
+            self._pidfds[pid] = pidfd
+            self._death_s[pid] = spec.death_s
+            self._selector.register(pidfd, selectors.EVENT_READ, pid)
+            return Forked(pid)
+        finally:
+            for fd in fds:
+                os.close(fd)
+
+    def _forget(self) -> None:
+        """Let go, in a new rank, of what belongs to the server."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        self._terminated.close()
+        self._terminate.close()
+        self._selector.close()
+        self._channel.close()
+        for pidfd in self._pidfds.values():
+            os.close(pidfd)
+
+    def _report_end(self, pid: int) -> None:
+        pidfd = self._pidfds[pid]
+        self._selector.unregister(pidfd)
+        self._ended.add(pid)
+        result = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT)
+        assert result is not None
+        exited = result.si_code == os.CLD_EXITED
+        # What the rank had started may tidy up after it: Python's resource tracker removes shared memory.
+        os.killpg(pid, signal.SIGTERM)
+        self._channel.send(Exited(pid, result.si_status if exited else -result.si_status))
+
+    def _bury(self, pids: tuple[int, ...], most_s: float = math.inf) -> set[int]:
+        """End ranks and all that they started, remove their shared memory; return what does not die."""
+        shared_memory = {path for pid in pids for path in mapped_shared_memory(pid)}
+        death_s = min(most_s, max((self._death_s[pid] for pid in pids), default=0.0))
+        for signum, patience_s in ((signal.SIGTERM, TERMINATE_S), (signal.SIGKILL, death_s)):
+            for pid in pids:
+                os.killpg(pid, signum)
+            deadline = Deadline.after(patience_s)
+            while (left := self._left(pids)) and deadline.left_s():
+                time.sleep(LOOK_AGAIN_S)
+        for pid in pids:
+            if pid not in left:
+                self._reap(pid)
+        for path in shared_memory:
+            with suppress(FileNotFoundError):
+                os.unlink(path)
+        return left
+
+    def _left(self, pids: tuple[int, ...]) -> set[int]:
+        """What lives of ranks and what they started; a zombie counts as long as a thread of it is held by a driver."""
+        over = os.WEXITED | os.WNOWAIT | os.WNOHANG
+        held = {pid for pid in pids if os.waitid(os.P_PIDFD, self._pidfds[pid], over) is None}
+        return living_members(pids) | held
+
+    def _reap(self, pid: int) -> None:
+        pidfd = self._pidfds.pop(pid)
+        del self._death_s[pid]
+        if pid in self._ended:
+            self._ended.remove(pid)
+        else:
+            self._selector.unregister(pidfd)
+        os.waitpid(pid, 0)
+        os.close(pidfd)
+
+
+def _leave_it_to_the_loop(signum: int, frame: FrameType | None) -> None:
+    """Do nothing: the loop reads from the wake-up socket that the signal came."""

@@ -1,0 +1,1 @@
+"""Options, in sections: what may be given, read from pytest and checked."""

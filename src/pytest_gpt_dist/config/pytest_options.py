@@ -1,0 +1,69 @@
+"""The options as command-line flags and ini keys."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_gpt_dist.config.settings import IniType, Options, declarations, flag
+from pytest_gpt_dist.errors import UsageError, quoted, shortened
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Declare each option as a command-line flag and as a typed ini key."""
+    group = parser.getgroup("gpt-dist", "distributed GPT benchmarks")
+    for name, how in declarations():
+        if how.ini == "bool":
+            group.addoption(flag(name), action="store_true", default=None, help=how.help)
+        else:
+            metavar = "|".join(how.choices) or how.metavar
+            group.addoption(flag(name), metavar=metavar, default=None, help=how.help.replace("%", "%%"))
+        parser.addini(f"gpt_{name}", how.help, type=how.ini, default=None)
+
+
+def read_options(config: pytest.Config) -> Options:
+    """The options in force: the command line, else the ini file, else the default.
+
+    Raises UsageError, naming the flag or key, for a value that does not fit.
+    """
+    values: dict[str, Any] = {}
+    for name, how in declarations():
+        given = config.getoption(flag(name))
+        in_ini = given is None
+        source, base = flag(name), config.invocation_params.dir
+        try:
+            if in_ini:
+                inifile = config.inipath.name if config.inipath else "the ini file"
+                source, base = (
+                    f"gpt_{name} in {inifile}",
+                    config.inipath.parent if config.inipath else config.rootpath,
+                )
+                given = config.getini(f"gpt_{name}")
+            elif how.ini in ("int", "float"):
+                given = _number(given, how.ini)
+            if given is None:
+                continue
+            values[name] = how.check(given)
+        except (ValueError, TypeError, OverflowError, pytest.UsageError) as error:
+            got = "" if given is None else f", got {quoted(given)}"
+            raise UsageError(f"{source}: {shortened(str(error), 200)}{got}") from None
+        if name in ("prompts", "log_dir", "report") or (
+            name == "model" and in_ini and _is_folder(base, values[name])
+        ):
+            values[name] = str(Path(base, values[name]))
+    return Options(**values)
+
+
+def _is_folder(base: Path, model: str) -> bool:
+    """Whether a model is a folder's path; a mere name is a preset's."""
+    return os.sep in model and os.path.isdir(os.path.join(base, model))
+
+
+def _number(text: str, ini: IniType) -> int | float:
+    try:
+        return int(text) if ini == "int" else float(text)
+    except ValueError:
+        raise ValueError("expected a whole number" if ini == "int" else "expected a number") from None

@@ -1,0 +1,1 @@
+"""Calls of git: revisions and worktrees."""

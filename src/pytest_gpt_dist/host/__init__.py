@@ -1,0 +1,1 @@
+"""What this machine is: GPUs, cores, memory, and the limits that control groups set."""

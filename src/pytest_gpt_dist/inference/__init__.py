@@ -1,0 +1,1 @@
+"""Generation: workloads, engines, checks and figures of the first mode."""

@@ -1,0 +1,1 @@
+"""Whether what was generated is right: references, tolerances, and transformers' own word."""

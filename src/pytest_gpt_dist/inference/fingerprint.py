@@ -1,0 +1,69 @@
+"""What must agree before two numbers may be compared: the machine and the workload."""
+
+from __future__ import annotations
+
+import platform
+import re
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Any
+
+from pytest_gpt_dist.host.gpus import interconnect
+from pytest_gpt_dist.host.machine import Machine
+from pytest_gpt_dist.inference.case import Case
+from pytest_gpt_dist.measure.processor import cpu_name
+
+SCHEMA = 1
+
+
+def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
+    """Everything besides the code under test that changes a case's numbers, as it is saved."""
+    workload = case.workload
+    # Baselines saved before there was another way of batching have no entries of it.
+    in_order = workload.batching == "in-order"
+    batching = {} if in_order else {"batching": workload.batching, "token_budget": workload.token_budget}
+    return {
+        "schema": SCHEMA,
+        "device": machine.device,
+        "device_names": [gpu.name for gpu in machine.gpus[: case.gpus]],
+        "driver": machine.driver,
+        "cpu": cpu_name(),
+        "cores": machine.cores.usable,
+        "backend": machine.backend_of(case.gpus),
+        "nccl": nccl_version() if machine.backend_of(case.gpus) == "nccl" else None,
+        "interconnect": interconnect(machine.gpus[: case.gpus]),
+        "threads_per_rank": machine.threads_per_rank,
+        "attention": machine.attention,
+        "python": platform.python_version(),
+        "torch": version("torch"),
+        "transformers": version("transformers"),
+        "engine": case.engine,
+        "engine_version": case.engine_version,
+        "layout": case.layout.id,
+        "model": case.source.folder or case.model_name,
+        "weights": case.weights,
+        "dtype": workload.dtype,
+        "tokenizer": case.tokenizer,
+        "scaling": workload.scaling,
+        "batch_size": workload.batch_size,
+        **batching,
+        "microbatches": workload.microbatches,
+        "requests": len(case.requests),
+        "prompt_tokens": case.prompt_tokens,
+        "prompts_sha256": case.prompts_sha256,
+        "new_tokens": case.new_tokens,
+        "sampling": case.sampling,
+        "seed": workload.seed,
+    }
+
+
+@cache
+def nccl_version() -> str | None:
+    """Version of the NCCL that torch's wheel brings; None where torch was built with another. Gloo is part of torch."""
+    for requirement in requires("torch") or ():
+        if found := re.match(r"nvidia-nccl[\w-]*", requirement):
+            try:
+                return version(found[0])
+            except PackageNotFoundError:
+                return None
+    return None

@@ -1,0 +1,1 @@
+"""What a pytest session holds: groups, cases, gate, summary and report."""

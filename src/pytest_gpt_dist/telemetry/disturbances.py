@@ -1,0 +1,65 @@
+"""What disturbed the rounds of a case, as marks. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+
+from pytest_gpt_dist.telemetry.counters import growth
+from pytest_gpt_dist.telemetry.observation import Observation
+from pytest_gpt_dist.telemetry.others import others_on_owned
+
+MIN_SWAPPED_BYTES = 2**20
+"""Less than that, either way, a machine swaps at any time."""
+MOST_TAKEN = 0.1
+"""Of the time of the ranks' own cores; a quiet machine and this session's controller take some hundredths."""
+MOST_THROTTLED = 0.01
+"""Of the time of the rounds."""
+BY_DESIGN = ("power cap",)
+"""Keeps the clocks of a busy GPU down all the time, in every launch alike, so it makes no launch another one."""
+_THROTTLED, _SHARED, _SWAPPED = "throttled", "shared device", "swapped"
+
+
+def disturbance_marks(observations: Sequence[Observation]) -> list[str]:
+    """The marks of a case: ``throttled: …``, ``shared device: …``, ``swapped``; each once."""
+    gpus = [gpu for each in observations for reading in each.inside for gpu in reading.gpus]
+    marks = [
+        f"{_THROTTLED}: {reason}"
+        for gpu in gpus
+        for reason in gpu.throttling or ()
+        if reason not in BY_DESIGN
+    ]
+    long = [each for each in observations if not each.brief]
+    if any(_throttled(each) > MOST_THROTTLED for each in long):
+        marks.append(f"{_THROTTLED}: processor limit")
+    marks += [f"{_SHARED}: {stranger}" for gpu in gpus for stranger in gpu.strangers or ()]
+    if (taken := max(map(_taken, long), default=0.0)) > MOST_TAKEN:
+        marks.append(f"{_SHARED}: others took {taken:.0%}")
+    if any(_swapped_bytes(each) >= MIN_SWAPPED_BYTES for each in long):
+        marks.append(_SWAPPED)
+    return list(dict.fromkeys(marks))
+
+
+def disturbing(marks: Iterable[str]) -> tuple[str, ...]:
+    """Those of saved marks after which times do not compare."""
+    return tuple(mark for mark in marks if mark.partition(":")[0] in (_THROTTLED, _SHARED, _SWAPPED))
+
+
+def _throttled(observation: Observation) -> float:
+    """For what share of the rounds a limit kept threads from their cores, added up over cores."""
+    counted = observation.points(lambda reading: reading.host.throttled_s)
+    grown = growth(counted, observation.start_s, observation.end_s)
+    return grown / observation.span_s if grown and observation.span_s else 0.0
+
+
+def _taken(observation: Observation) -> float:
+    """The mean of ``others_on_owned``; 0 where that is not told."""
+    shares = others_on_owned(observation)
+    return fmean(shares) if shares else 0.0
+
+
+def _swapped_bytes(observation: Observation) -> float:
+    span = observation.start_s, observation.end_s
+    moved_in = growth(observation.points(lambda reading: reading.host.swapped_in_bytes), *span)
+    moved_out = growth(observation.points(lambda reading: reading.host.swapped_out_bytes), *span)
+    return max(moved_in or 0.0, moved_out or 0.0)

@@ -1,0 +1,27 @@
+"""What a session lets go of when it ends."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from pytest_gpt_dist.ab.other_side import Against, Named
+from pytest_gpt_dist.cluster import OWN
+from pytest_gpt_dist.config.settings import Options
+from pytest_gpt_dist.registry import Registry
+from pytest_gpt_dist.session.session import Bench
+
+
+def test_the_log_is_closed_though_the_other_side_cannot_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(_: Against) -> None:
+        raise OSError("the worktree is busy")
+
+    monkeypatch.setattr(Against, "close", busy)
+    bench = Bench(Options(device="cpu", log_dir=str(tmp_path)), Registry(), tmp_path, timed=False)
+    bench.open_log()
+    monkeypatch.setattr(bench, "_against", Against(Named("main"), OWN, {}, None))
+    with pytest.raises(OSError, match="busy"):
+        bench.close()
+    assert logging.getLogger("pytest_gpt_dist").handlers == []
