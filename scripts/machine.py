@@ -5,7 +5,7 @@ import os
 import platform
 from importlib.metadata import version
 
-from pytest_gpt_dist.measure.processor import cpu_name
+from pytest_gpt_dist.host.machine import cpu_name
 
 
 def describe_machine() -> dict[str, str | int]:

@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_gpt_dist.measure.processor import cpu_name
+from pytest_gpt_dist.host.machine import cpu_name
 
 REPOSITORY = Path(__file__).parents[1]
 DEADLINE_S = 1800

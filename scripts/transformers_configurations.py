@@ -15,9 +15,9 @@ import torch
 from tabulate import tabulate
 from transformers import CompileConfig, GenerationConfig
 
+from pytest_gpt_dist.host.machine import cpu_name
 from pytest_gpt_dist.inference.engines.hugging_face import load_whole_model
 from pytest_gpt_dist.inference.engines.protocol import ModelSource
-from pytest_gpt_dist.measure.processor import cpu_name
 from pytest_gpt_dist.registry import Registry, builtin
 
 

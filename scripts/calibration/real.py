@@ -41,7 +41,7 @@ from pytest_gpt_dist.compare.sessions import judge_stored
 from pytest_gpt_dist.compare.statistics import student_quantile
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.measure.drift import drift
+from pytest_gpt_dist.measure.statistics import drift
 
 FOLDER = Path(__file__).parent
 EARLIER_SESSIONS = 10

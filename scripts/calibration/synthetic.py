@@ -36,8 +36,8 @@ from pytest_gpt_dist.compare.paired import (
 )
 from pytest_gpt_dist.compare.sessions import judge_stored
 from pytest_gpt_dist.compare.verdict import Verdict
-from pytest_gpt_dist.measure.drift import drift
-from pytest_gpt_dist.measure.processor import cpu_name
+from pytest_gpt_dist.host.machine import cpu_name
+from pytest_gpt_dist.measure.statistics import drift
 
 Floats = NDArray[np.float64]
 

@@ -45,8 +45,16 @@ def server(frame: bytes) -> dict[str, str]:
             "finds no module pytest_gpt_dist.cluster.server",
             False,
         ),
-        (server(encode(UNASKED, b"", version=PROTOCOL_VERSION - 1)), f"speaks version {PROTOCOL_VERSION - 1}", False),
-        (server(encode(UNASKED, b"", version=PROTOCOL_VERSION + 1)), f"speaks version {PROTOCOL_VERSION + 1}", True),
+        (
+            server(encode(UNASKED, b"", version=PROTOCOL_VERSION - 1)),
+            f"speaks version {PROTOCOL_VERSION - 1}",
+            False,
+        ),
+        (
+            server(encode(UNASKED, b"", version=PROTOCOL_VERSION + 1)),
+            f"speaks version {PROTOCOL_VERSION + 1}",
+            True,
+        ),
         (server(encode(UNASKED, MOVED)), "cannot be read here: ModuleNotFoundError", False),
         (server(encode(UNASKED, pickle.dumps(("hello", 3)))), "greets with a tuple", False),
     ],

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.measure.drift import MIN_ROUNDS, drift
-from pytest_gpt_dist.measure.statistics import launch_datum, session_datum
+from pytest_gpt_dist.measure.statistics import MIN_ROUNDS, drift, launch_datum, session_datum
 
 TIMES = st.lists(st.floats(1e-6, 1e3), min_size=1, max_size=40)
 

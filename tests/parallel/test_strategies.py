@@ -4,8 +4,8 @@ import pytest
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.parallel.strategy import degenerate
 from pytest_gpt_dist.registry import Registry, builtin
-from pytest_gpt_dist.strategies import degenerate
 
 NAMES = ("pure_data_parallel", "tensor_data_hybrid", "pipeline_data_hybrid", "full_model_parallel")
 

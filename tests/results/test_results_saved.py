@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.compare.baselines import MeasuredCase, judge_session, read_baselines, read_cases
-from pytest_gpt_dist.compare.newest import describe_launches
+from pytest_gpt_dist.compare.welch import describe_launches
 from pytest_gpt_dist.report.findings import find
 from pytest_gpt_dist.report.verdicts import render_verdicts
 from pytest_gpt_dist.results.saved import is_ours, read_saved

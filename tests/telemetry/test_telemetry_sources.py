@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from pytest_gpt_dist.host.gpus import Gpu
 from pytest_gpt_dist.telemetry import host
+from pytest_gpt_dist.telemetry.energy import PackageEnergy
 from pytest_gpt_dist.telemetry.host import Host
 from pytest_gpt_dist.telemetry.nvml import Gpus, foreign
 from pytest_gpt_dist.telemetry.processes import Processes, process_name, session_pids
-from pytest_gpt_dist.telemetry.rapl import PackageEnergy
 from pytest_gpt_dist.telemetry.reading import GpuReading, HostReading, RankReading, Stranger
 from pytest_gpt_dist.telemetry.source import MachineSource
 

@@ -8,8 +8,8 @@ from argparse import Namespace
 from dataclasses import replace
 
 from pytest_gpt_dist.compare.baselines import judge_session, read_baselines, read_cases
-from pytest_gpt_dist.compare.newest import describe_launches
 from pytest_gpt_dist.compare.sessions import NO_SESSION
+from pytest_gpt_dist.compare.welch import describe_launches
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.report.launches import render_launches
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts

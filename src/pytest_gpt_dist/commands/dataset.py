@@ -15,8 +15,7 @@ from pytest_gpt_dist.datasets.faults import Fits, find_faults
 from pytest_gpt_dist.datasets.generate import FILES, LENGTHS, SHORTEST, Recipe, generate, graded
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.entry_points import tokenize
-from pytest_gpt_dist.inference.prompts import tokenize_bytes
-from pytest_gpt_dist.measure.tokenizers import find_tokenizer
+from pytest_gpt_dist.inference.prompts import find_tokenizer, tokenize_bytes
 from pytest_gpt_dist.model.catalog import resolve
 from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.terminal.eta import in_words

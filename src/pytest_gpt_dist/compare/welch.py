@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from math import expm1, log, sqrt
 from statistics import fmean
 
+from pytest_gpt_dist.compare.baselines import MeasuredCase
 from pytest_gpt_dist.compare.statistics import student_quantile, variance
 from pytest_gpt_dist.measure.statistics import require_times
 
@@ -50,3 +51,24 @@ def launch_difference(before: Sequence[float], after: Sequence[float]) -> Launch
         before_launches=len(before),
         after_launches=len(after),
     )
+
+
+def describe_launches(
+    current: Sequence[MeasuredCase], earlier: Sequence[MeasuredCase]
+) -> list[tuple[str, LaunchDifference]]:
+    """By case, what its launches differ by from those of the newest earlier session with the same fingerprint.
+
+    Cases that have fewer than eight launches on a side are left out.
+    """
+    newest: dict[Hashable, MeasuredCase] = {}
+    for saved in earlier:
+        known = newest.setdefault(saved.identity, saved)
+        if saved.saved_at > known.saved_at:
+            newest[saved.identity] = saved
+    described = []
+    for case in current:
+        last = newest.get(case.identity)
+        difference = None if last is None else launch_difference(last.launches, case.launches)
+        if difference is not None:
+            described.append((case.name, difference))
+    return described

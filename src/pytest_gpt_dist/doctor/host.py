@@ -16,6 +16,7 @@ from pytest_gpt_dist.doctor.hub import look_at_hub
 from pytest_gpt_dist.doctor.packages import look_at_packages
 from pytest_gpt_dist.host.cgroups import memory_left_bytes
 from pytest_gpt_dist.host.cores import own_cores
+from pytest_gpt_dist.host.machine import cpu_name
 from pytest_gpt_dist.host.preconditions import (
     LOOPBACK,
     Precondition,
@@ -25,7 +26,6 @@ from pytest_gpt_dist.host.preconditions import (
     open_files,
     processes,
 )
-from pytest_gpt_dist.measure.processor import cpu_name
 
 _GIB = 2**30
 _LEAST_DISK_BYTES = 5 * _GIB

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
@@ -16,7 +18,18 @@ from pytest_gpt_dist.host.gpus import (
     unusable,
     visible_gpus,
 )
-from pytest_gpt_dist.measure.processor import cpu_name
+
+_CPU_INFO = Path("/proc/cpuinfo")
+
+
+def cpu_name() -> str:
+    """The processor's model name, or its architecture where the kernel names no model."""
+    try:
+        lines = _CPU_INFO.read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.machine())
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Any
 
 from pytest_gpt_dist.host.gpus import interconnect
-from pytest_gpt_dist.host.machine import Machine
+from pytest_gpt_dist.host.machine import Machine, cpu_name
 from pytest_gpt_dist.inference.case import Case
-from pytest_gpt_dist.measure.processor import cpu_name
 
 SCHEMA = 1
 

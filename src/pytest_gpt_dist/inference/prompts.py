@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -26,6 +27,7 @@ LONGEST_LINE = 2**24
 MOST_NEW_TOKENS = 10**6
 BYTE_TOKENIZER = "bytes"
 Tokenize = Callable[[Sequence[str]], list[list[int]]]
+_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 @dataclass(frozen=True)
@@ -203,3 +205,21 @@ def _token_ids(value: Any, where: str) -> tuple[int, ...]:
 
 def _is_integer(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def find_tokenizer(name: str | None) -> str | None:
+    """The folder of a tokenizer: ``name`` itself, or where the hub's cache on this machine has it; None if nowhere.
+
+    The network is not asked, so that the same command makes the same tokens with and without it.
+    """
+    if name is None:
+        return None
+    if os.path.isdir(name):
+        return name
+    from huggingface_hub import try_to_load_from_cache  # noqa: PLC0415  slow to import, and seldom needed
+
+    for file in _FILES:
+        cached = try_to_load_from_cache(name, file)
+        if isinstance(cached, str):
+            return str(Path(cached).parent)
+    return None

@@ -24,7 +24,7 @@ from pytest_gpt_dist.inference.metrics import (
 )
 from pytest_gpt_dist.inference.times import Round, Summary
 from pytest_gpt_dist.inference.utilization import DeviceLimits, bandwidth_fraction, compute_fraction
-from pytest_gpt_dist.measure.drift import drift
+from pytest_gpt_dist.measure.statistics import drift
 from pytest_gpt_dist.measure.time_lost import lost, other
 from pytest_gpt_dist.parallel import Layout, Traffic, parameter_count
 from pytest_gpt_dist.telemetry.disturbances import disturbance_marks

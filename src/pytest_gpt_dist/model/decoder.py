@@ -6,20 +6,36 @@ each, and sum their parts twice a layer and once for the embedding. A run may be
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812  as everybody calls it
 
 from pytest_gpt_dist.model.attention import attend
 from pytest_gpt_dist.model.cache import KVCache, LayerCache, Window
-from pytest_gpt_dist.model.communication import TensorGroup
 from pytest_gpt_dist.model.config import Activation, DecoderConfig
 from pytest_gpt_dist.model.packing import linear, pack
 from pytest_gpt_dist.model.rotary import rotary_table, rotate
 from pytest_gpt_dist.model.sharding import Slices
 
+if TYPE_CHECKING:
+    import torch
+
+
 _MOST_SHAPES = 256
 _LINEAR = ("qkv.weight", "output.weight", "up.weight", "down.weight", "head")
+
+
+class TensorGroup(Protocol):
+    """The ranks that share one stage; a group of one communicates nothing."""
+
+    def all_reduce(self, x: "torch.Tensor") -> None:
+        """Replace ``x`` by its sum over the group, in place."""
+        ...
+
+    def all_gather(self, x: "torch.Tensor") -> "torch.Tensor":
+        """Return ``x`` of every rank, stacked in rank order: ``[ranks, *x.shape]``; shapes must be equal."""
+        ...
 
 
 class Norm:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from pytest_gpt_dist.model.communication import TensorGroup
+from pytest_gpt_dist.model.decoder import TensorGroup
 from pytest_gpt_dist.parallel import Span
 
 

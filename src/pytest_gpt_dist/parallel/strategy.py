@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Protocol
 
+from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.parallel import Layout
 
@@ -45,3 +46,70 @@ def degenerate(strategy: Strategy, gpus: int, others: Sequence[Strategy]) -> str
             if other.layout(gpus) == layout:
                 return other.name
     return None
+
+
+def divisors(gpus: int) -> tuple[int, ...]:
+    """Return the divisors of a device count, ascending.
+
+    Raises:
+        UsageError: when it is no number of devices.
+    """
+    device_count(gpus)
+    return tuple(divisor for divisor in range(1, gpus + 1) if gpus % divisor == 0)
+
+
+def smallest_degree(gpus: int) -> int:
+    """Return the smallest degree above 1 that divides the device count, or 1 for a single device."""
+    return divisors(gpus)[:2][-1]
+
+
+class FullModelParallel:
+    """A single replica, its devices arranged as nearly square as they go, tensor parallelism the larger side.
+
+    4 devices are ``pp2·tp2``, 8 are ``pp2·tp4``, 16 are ``pp4·tp4``; a prime count is tensor parallel alone.
+    """
+
+    name = "full_model_parallel"
+
+    def layout(self, gpus: int) -> Layout:
+        """Return ``tp`` = the smallest divisor whose square is at least ``gpus``, and ``pp`` = the rest."""
+        tp = next(divisor for divisor in divisors(gpus) if divisor * divisor >= gpus)
+        return Layout(pp=gpus // tp, tp=tp)
+
+
+class PipelineDataHybrid:
+    """Replicas whose layers are lined up over the fewest devices that divide the count.
+
+    That is two for an even count, three for 3 and 9, and all of them for a prime count.
+    """
+
+    name = "pipeline_data_hybrid"
+
+    def layout(self, gpus: int) -> Layout:
+        """Return ``pp`` = the smallest divisor of ``gpus`` above 1, and ``dp`` = the rest."""
+        pp = smallest_degree(gpus)
+        return Layout(dp=gpus // pp, pp=pp)
+
+
+class PureDataParallel:
+    """One replica a device; no communication while generating."""
+
+    name = "pure_data_parallel"
+
+    def layout(self, gpus: int) -> Layout:
+        """Return ``dp = gpus``."""
+        return Layout(dp=divisors(gpus)[-1])
+
+
+class TensorDataHybrid:
+    """Replicas whose layers are each cut over the fewest devices that divide the count.
+
+    That is two for an even count, three for 3 and 9, and all of them for a prime count.
+    """
+
+    name = "tensor_data_hybrid"
+
+    def layout(self, gpus: int) -> Layout:
+        """Return ``tp`` = the smallest divisor of ``gpus`` above 1, and ``dp`` = the rest."""
+        tp = smallest_degree(gpus)
+        return Layout(dp=gpus // tp, tp=tp)

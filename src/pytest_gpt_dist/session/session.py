@@ -32,6 +32,7 @@ from pytest_gpt_dist.inference.prompts import (
     BYTE_TOKENIZER,
     Prompt,
     Tokenize,
+    find_tokenizer,
     given_prompts,
     shipped_prompts,
     tokenize_bytes,
@@ -40,7 +41,6 @@ from pytest_gpt_dist.inference.workload import Workload, build_requests
 from pytest_gpt_dist.measure.journal import Identity, Journal, JournalError
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.measure.runner import CaseRunner, Outcome, Watching
-from pytest_gpt_dist.measure.tokenizers import find_tokenizer
 from pytest_gpt_dist.model.catalog import ResolvedModel, resolve
 from pytest_gpt_dist.parallel import Layout, stages
 from pytest_gpt_dist.parallel.strategy import degenerate

@@ -9,8 +9,8 @@ from pathlib import Path
 import psutil
 
 from pytest_gpt_dist.host.cgroups import throttled_s
+from pytest_gpt_dist.telemetry.energy import PackageEnergy
 from pytest_gpt_dist.telemetry.optional import told
-from pytest_gpt_dist.telemetry.rapl import PackageEnergy
 from pytest_gpt_dist.telemetry.reading import HostReading
 
 _STAT = Path("/proc/stat")

@@ -9,9 +9,9 @@ from typing import Any
 
 from pytest_gpt_dist.telemetry.alerts import Alert, worst
 from pytest_gpt_dist.telemetry.counters import growth, rates
+from pytest_gpt_dist.telemetry.disturbances import others, others_on_owned
 from pytest_gpt_dist.telemetry.energy import energy_j
 from pytest_gpt_dist.telemetry.observation import Figure, Observation
-from pytest_gpt_dist.telemetry.others import others, others_on_owned
 from pytest_gpt_dist.telemetry.reading import Reading
 
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 import pytest
 
 from pytest_gpt_dist.results.text import encodable
-from pytest_gpt_dist.watched import is_watched
+from pytest_gpt_dist.terminal.status_line import is_watched
 
 _INTERVAL_S = 0.1
 _SAVE, _RESTORE, _ERASE = "\x1b7", "\x1b8", "\x1b[K"

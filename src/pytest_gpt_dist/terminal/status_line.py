@@ -8,10 +8,13 @@ import time
 from types import TracebackType
 from typing import Self
 
-from pytest_gpt_dist.watched import is_watched
-
 _PATIENCE_S = 2.0
 _INTERVAL_S = 0.2
+
+
+def is_watched(is_terminal: bool) -> bool:
+    """Not so of one that cannot move its cursor, nor in CI: its logs are read later, whatever pretends a terminal."""
+    return is_terminal and os.environ.get("TERM") != "dumb" and not os.environ.get("CI")
 
 
 class StatusLine:

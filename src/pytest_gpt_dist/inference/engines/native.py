@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 
-from pytest_gpt_dist.cluster.arrival import Arrival
 from pytest_gpt_dist.inference.batching import check_requests
 from pytest_gpt_dist.inference.engines.decode_step import FixedStep, RecordedStep, Step
 from pytest_gpt_dist.inference.engines.protocol import (
@@ -17,7 +16,7 @@ from pytest_gpt_dist.inference.engines.protocol import (
     ModelSource,
     Stopwatch,
 )
-from pytest_gpt_dist.inference.mesh import Mesh
+from pytest_gpt_dist.inference.mesh import Arrival, Mesh
 from pytest_gpt_dist.model.attention import takes_masks
 from pytest_gpt_dist.model.cache import KVCache, Prompts, Window
 from pytest_gpt_dist.model.checkpoint import Checkpoint
