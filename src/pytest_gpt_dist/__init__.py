@@ -7,6 +7,8 @@ sessions that do not need it.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from pytest_gpt_dist.version import __version__
+
 if TYPE_CHECKING:
     from pytest_gpt_dist.cluster.failure import RankGroupError
     from pytest_gpt_dist.measure.result import Result
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
     from pytest_gpt_dist.registry import Registry
     from pytest_gpt_dist.session.fixtures import GptDist, ProcessGroup
 
-__version__ = "0.1.0"
-__all__ = ["GptDist", "Layout", "ProcessGroup", "RankGroupError", "Registry", "Result"]
+__all__ = ["GptDist", "Layout", "ProcessGroup", "RankGroupError", "Registry", "Result", "__version__"]
 
 _HOMES = {
     "GptDist": "session.fixtures",

@@ -13,12 +13,12 @@ from pathlib import Path
 from signal import SIGINT, SIGPIPE
 from typing import NoReturn
 
-from pytest_gpt_dist import __version__
 from pytest_gpt_dist.compare.verdict import MIN_EFFECT, require_min_effect
 from pytest_gpt_dist.config.settings import DEFAULT_COUNTS, parse_counts
 from pytest_gpt_dist.datasets.generate import DISTRIBUTIONS, FILES, LENGTHS, LONGEST, SHORTEST
 from pytest_gpt_dist.errors import UsageError, quoted, shortened
-from pytest_gpt_dist.results.text import STAND_INS
+from pytest_gpt_dist.terminal.encoding import STAND_INS
+from pytest_gpt_dist.version import __version__
 
 USAGE_ERROR = 4
 _LONGEST_MESSAGE = 400

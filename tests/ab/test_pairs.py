@@ -14,9 +14,10 @@ from pytest_gpt_dist.compare.ab import describe_sides, judge_sides
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
-from pytest_gpt_dist.inference.messages import RankReport, Timing
+from pytest_gpt_dist.inference.messages import RankReport
 from pytest_gpt_dist.inference.times import BatchTimes, Round
 from pytest_gpt_dist.measure.result import Launch, Result
+from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import Checked
 from pytest_gpt_dist.report.verdicts import render_verdicts
 from pytest_gpt_dist.telemetry.alerts import Alert

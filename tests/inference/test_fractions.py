@@ -6,11 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.engines.protocol import ModelSource, Request
-from pytest_gpt_dist.inference.metrics import Speed, summarize
-from pytest_gpt_dist.inference.utilization import DeviceLimits, bandwidth_fraction, compute_fraction
+from pytest_gpt_dist.inference.metrics import Speed
+from pytest_gpt_dist.inference.utilization import bandwidth_fraction, compute_fraction
 from pytest_gpt_dist.inference.workload import Workload
+from pytest_gpt_dist.measure.statistics import summarize
 from pytest_gpt_dist.model.presets import GPT2, LLAMA_3_2_1B
 from pytest_gpt_dist.parallel import (
     Coordinates,

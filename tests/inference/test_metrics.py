@@ -14,19 +14,19 @@ from pytest_benchmark.stats import Stats
 
 from pytest_gpt_dist.compare.statistics import student_quantile
 from pytest_gpt_dist.inference.engines.protocol import Request
-from pytest_gpt_dist.inference.messages import Timing
-from pytest_gpt_dist.inference.metrics import (
+from pytest_gpt_dist.inference.metrics import seconds_per_token, speed
+from pytest_gpt_dist.inference.times import BatchTimes, Round
+from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.measure.statistics import (
+    Summary,
     efficiency,
     enough_rounds,
     relative_half_width,
-    seconds_per_token,
-    speed,
     speedup,
     student_95,
     summarize,
     throughput,
 )
-from pytest_gpt_dist.inference.times import BatchTimes, Round, Summary
 from pytest_gpt_dist.session.virtual_clock import VirtualClock
 
 DURATIONS = st.floats(1e-6, 1e3)

@@ -14,8 +14,8 @@ from pytest_gpt_dist.host.cores import Cores
 from pytest_gpt_dist.host.machine import Machine
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
-from pytest_gpt_dist.inference.messages import Timing
 from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner
 from pytest_gpt_dist.measure.time_lost import lost
 from pytest_gpt_dist.parallel import Layout

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from pytest_gpt_dist.git.revision import source_revision
-from pytest_gpt_dist.inference.fingerprint import SCHEMA
 from pytest_gpt_dist.measure.journal import Identity, Journal, JournalError, entry_text
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.results.metrics import SCHEMA
 
 IDENTITY = Identity("test_x.py::test_x[1gpu]", {"torch": "2.13"}, {"rounds": 2}, "abc+1")
 INFO: dict[str, Any] = {

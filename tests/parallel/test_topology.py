@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.inference.dispatch import deal
 from pytest_gpt_dist.parallel import (
     Coordinates,
     Dimensions,
@@ -15,7 +16,6 @@ from pytest_gpt_dist.parallel import (
     Span,
     Traffic,
     balance,
-    deal,
     kv_heads,
     parameter_bytes,
     parameter_count,

@@ -19,8 +19,9 @@ from pytest_gpt_dist.report.job_summary import job_summary
 from pytest_gpt_dist.report.table import Row, render
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts
 from pytest_gpt_dist.results.table import table
-from pytest_gpt_dist.results.text import encodable, first_lines
+from pytest_gpt_dist.results.text import first_lines
 from pytest_gpt_dist.session.terminal_summary import write_lines
+from pytest_gpt_dist.terminal.encoding import encodable
 from saved_cases import INFO
 
 HOSTILE = "t.py::\x1b[31m\u202e|`<b>&\r\n| x | [a](http://b) **c** \x00\x9b2J"

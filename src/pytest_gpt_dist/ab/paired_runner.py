@@ -14,9 +14,9 @@ from pytest_gpt_dist.compare.paired import Order, confirmation_order, screening_
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
-from pytest_gpt_dist.inference.messages import Timing
 from pytest_gpt_dist.inference.metrics import seconds_per_token, speed
 from pytest_gpt_dist.measure.result import Launch, Result, marks
+from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner, Checked
 from pytest_gpt_dist.measure.statistics import launch_datum
 from pytest_gpt_dist.telemetry.alerts import worst

@@ -8,8 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from pytest_gpt_dist import __version__
 from pytest_gpt_dist.cluster.code_version import is_library
+from pytest_gpt_dist.version import __version__
 
 JOB_VERSION = 8
 """Of what controller and ranks tell each other about cases; raised when a class of theirs changes or moves."""

@@ -10,7 +10,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pytest_gpt_dist import __version__
 from pytest_gpt_dist.doctor.finding import Finding, State, looked
 from pytest_gpt_dist.doctor.hub import look_at_hub
 from pytest_gpt_dist.doctor.packages import look_at_packages
@@ -26,6 +25,7 @@ from pytest_gpt_dist.host.preconditions import (
     open_files,
     processes,
 )
+from pytest_gpt_dist.version import __version__
 
 _GIB = 2**30
 _LEAST_DISK_BYTES = 5 * _GIB

@@ -15,7 +15,7 @@ from pytest_gpt_dist.cluster.messages import Raised
 from pytest_gpt_dist.doctor.finding import Finding
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.host.gpus import driver_cuda
-from pytest_gpt_dist.inference.fingerprint import nccl_version
+from pytest_gpt_dist.host.machine import nccl_version
 
 _TIMEOUT_S = 60.0
 _CPU_RANKS = 2

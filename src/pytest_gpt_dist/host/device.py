@@ -54,3 +54,9 @@ def release_memory(device: torch.device) -> None:
 def _status_bytes(key: str) -> int | None:
     match = re.search(rf"^{key}:\s+(\d+) kB", _STATUS.read_text(), re.MULTILINE)
     return int(match[1]) * 1024 if match else None
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until a GPU has done all that it was given; a CPU has."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

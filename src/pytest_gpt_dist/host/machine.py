@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from pytest_gpt_dist.config.settings import Options
@@ -120,3 +123,23 @@ def _find_gpus(device: str) -> tuple[Gpu, ...]:
     if (why_not := unusable(visible, installed)) is not None:
         raise UsageError(why_not)
     return visible
+
+
+@dataclass(frozen=True)
+class DeviceLimits:
+    """What a rank's device, or its cores, can do beside the others: reading memory, multiplying matrices."""
+
+    read_bytes_per_s: float | None
+    flops_per_s: float | None
+
+
+@cache
+def nccl_version() -> str | None:
+    """Version of the NCCL that torch's wheel brings; None where torch was built with another. Gloo is part of torch."""
+    for requirement in requires("torch") or ():
+        if found := re.match(r"nvidia-nccl[\w-]*", requirement):
+            try:
+                return version(found[0])
+            except PackageNotFoundError:
+                return None
+    return None

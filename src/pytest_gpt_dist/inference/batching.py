@@ -6,8 +6,9 @@ from typing import Literal
 
 from pytest_gpt_dist.config.choices import Batching
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.inference.dispatch import deal
 from pytest_gpt_dist.inference.engines.protocol import Batch, Microbatch, Request
-from pytest_gpt_dist.parallel import Dimensions, Layout, deal, split
+from pytest_gpt_dist.parallel import Dimensions, Layout, split
 
 Scaling = Literal["weak", "strong"]
 

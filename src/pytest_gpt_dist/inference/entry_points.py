@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.inference.messages import (
     CaseJob,
     OracleJob,
@@ -12,7 +13,6 @@ from pytest_gpt_dist.inference.messages import (
     ReferenceJob,
     ReferenceReport,
 )
-from pytest_gpt_dist.inference.utilization import DeviceLimits
 
 
 def run_case(job: CaseJob) -> RankReport:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import platform
-import re
-from functools import cache
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import version
 from typing import Any
 
 from pytest_gpt_dist.host.gpus import interconnect
-from pytest_gpt_dist.host.machine import Machine, cpu_name
+from pytest_gpt_dist.host.machine import Machine, cpu_name, nccl_version
 from pytest_gpt_dist.inference.case import Case
-
-SCHEMA = 1
+from pytest_gpt_dist.results.metrics import SCHEMA
 
 
 def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
@@ -54,15 +51,3 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
         "sampling": case.sampling,
         "seed": workload.seed,
     }
-
-
-@cache
-def nccl_version() -> str | None:
-    """Version of the NCCL that torch's wheel brings; None where torch was built with another. Gloo is part of torch."""
-    for requirement in requires("torch") or ():
-        if found := re.match(r"nvidia-nccl[\w-]*", requirement):
-            try:
-                return version(found[0])
-            except PackageNotFoundError:
-                return None
-    return None

@@ -6,20 +6,9 @@ from dataclasses import dataclass, field
 
 from pytest_gpt_dist.inference.engines.protocol import Batch, ModelSource, Sampling
 from pytest_gpt_dist.inference.times import BatchTimes
+from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.parallel import Layout, Traffic
 from pytest_gpt_dist.parallel.comm_time import Spent
-
-
-@dataclass(frozen=True)
-class Timing:
-    """How many rounds a launch: ``warmup`` untimed ones, then a fixed count or until ``enough_rounds`` says so."""
-
-    warmup: int
-    rounds: int | None
-    min_rounds: int
-    max_time_s: float
-    launches: int = 1
-
 
 REFERENCE_FILES = ("logits.npy", "tokens.npy", "scale.npy")
 

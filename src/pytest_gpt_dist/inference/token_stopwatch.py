@@ -66,9 +66,3 @@ def _elapsed_s(start: Mark, end: Mark) -> float:
     assert isinstance(start, float)
     assert isinstance(end, float)
     return end - start
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until a GPU has done all that it was given; a CPU has."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

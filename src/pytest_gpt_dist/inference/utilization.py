@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.metrics import Speed
 from pytest_gpt_dist.model.dtypes import itemsize
 from pytest_gpt_dist.parallel import Coordinates, Passes, decode_bytes, prefill_flops
-
-
-@dataclass(frozen=True)
-class DeviceLimits:
-    """What a rank's device, or its cores, can do beside the others: reading memory, multiplying matrices."""
-
-    read_bytes_per_s: float | None
-    flops_per_s: float | None
 
 
 def bandwidth_fraction(case: Case, speed: Speed, limits: Sequence[DeviceLimits]) -> float | None:

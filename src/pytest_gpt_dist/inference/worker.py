@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
-from pytest_gpt_dist.host.device import PeakMemory, release_memory
+from pytest_gpt_dist.host.device import PeakMemory, release_memory, synchronize
 from pytest_gpt_dist.inference.engines.choosers import make_chooser
 from pytest_gpt_dist.inference.engines.protocol import (
     Batch,
@@ -26,10 +26,11 @@ from pytest_gpt_dist.inference.engines.protocol import (
 from pytest_gpt_dist.inference.exactness.teacher_forcing import Forced
 from pytest_gpt_dist.inference.exactness.tolerance import Exactness
 from pytest_gpt_dist.inference.mesh import Mesh
-from pytest_gpt_dist.inference.messages import CaseJob, Check, RankReport, RankRound, Timing
-from pytest_gpt_dist.inference.metrics import enough_rounds
+from pytest_gpt_dist.inference.messages import CaseJob, Check, RankReport, RankRound
 from pytest_gpt_dist.inference.times import BatchTimes
-from pytest_gpt_dist.inference.token_stopwatch import RoundStopwatch, synchronize
+from pytest_gpt_dist.inference.token_stopwatch import RoundStopwatch
+from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.measure.statistics import enough_rounds
 from pytest_gpt_dist.model.attention import attention_kernel
 from pytest_gpt_dist.parallel import Traffic, parameter_bytes, traffic
 from pytest_gpt_dist.parallel.comm_time import Spent

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.host.holding import Hold, hold
-from pytest_gpt_dist.inference.fingerprint import SCHEMA
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.results import checked
+from pytest_gpt_dist.results.metrics import SCHEMA
 
 _SESSION = re.compile(r"\d+-\d+")
 _LOCK = "lock"

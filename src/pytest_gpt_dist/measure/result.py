@@ -9,24 +9,23 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from pytest_gpt_dist.host.machine import Machine
+from pytest_gpt_dist.host.machine import DeviceLimits, Machine
 from pytest_gpt_dist.inference.case import Case
-from pytest_gpt_dist.inference.fingerprint import SCHEMA, fingerprint
+from pytest_gpt_dist.inference.fingerprint import fingerprint
 from pytest_gpt_dist.inference.messages import RankReport
 from pytest_gpt_dist.inference.metrics import (
     MOST_UNACCOUNTED,
     Speed,
-    efficiency,
     seconds_per_token,
     speed,
-    speedup,
     unaccounted,
 )
-from pytest_gpt_dist.inference.times import Round, Summary
-from pytest_gpt_dist.inference.utilization import DeviceLimits, bandwidth_fraction, compute_fraction
-from pytest_gpt_dist.measure.statistics import drift
+from pytest_gpt_dist.inference.times import Round
+from pytest_gpt_dist.inference.utilization import bandwidth_fraction, compute_fraction
+from pytest_gpt_dist.measure.statistics import Summary, drift, efficiency, speedup
 from pytest_gpt_dist.measure.time_lost import lost, other
 from pytest_gpt_dist.parallel import Layout, Traffic, parameter_count
+from pytest_gpt_dist.results.metrics import SCHEMA
 from pytest_gpt_dist.telemetry.disturbances import disturbance_marks
 from pytest_gpt_dist.telemetry.observation import Observation
 from pytest_gpt_dist.telemetry.summary import Telemetry, summarize

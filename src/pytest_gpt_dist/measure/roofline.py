@@ -9,9 +9,8 @@ import torch
 import torch.distributed as dist
 
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
-from pytest_gpt_dist.host.device import release_memory
-from pytest_gpt_dist.inference.token_stopwatch import synchronize
-from pytest_gpt_dist.inference.utilization import DeviceLimits
+from pytest_gpt_dist.host.device import release_memory, synchronize
+from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.model.packing import linear, pack
 
 _READ_BYTES = {"cpu": 2**28, "cuda": 2**32}

@@ -12,7 +12,7 @@ from typing import Protocol
 from pytest_gpt_dist.cluster import OWN, Progress, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.config.thresholds import DEFAULT_THRESHOLDS, Threshold
 from pytest_gpt_dist.errors import UsageError, first_line
-from pytest_gpt_dist.host.machine import Machine
+from pytest_gpt_dist.host.machine import DeviceLimits, Machine
 from pytest_gpt_dist.inference.batching import prompts_in_parts
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.entry_points import measure_limits, run_case
@@ -22,11 +22,11 @@ from pytest_gpt_dist.inference.exactness.reference_cache import (
     WrongResultError,
 )
 from pytest_gpt_dist.inference.exactness.tolerance import EXACT_TOKENS
-from pytest_gpt_dist.inference.messages import CaseJob, RankReport, Timing
+from pytest_gpt_dist.inference.messages import CaseJob, RankReport
 from pytest_gpt_dist.inference.times import Round
-from pytest_gpt_dist.inference.utilization import DeviceLimits
 from pytest_gpt_dist.inference.weight_cache_policy import Keeping
 from pytest_gpt_dist.measure.result import Launch, Result, make_result
+from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.time_lost import losses
 from pytest_gpt_dist.telemetry.disturbances import disturbing
 from pytest_gpt_dist.telemetry.sampler import Sampler

@@ -5,7 +5,6 @@ which requests a replica gets, and ``expectation`` what a rank that really does 
 communicate, and ``work`` what it has to read and to compute.
 """
 
-from pytest_gpt_dist.inference.dispatch import deal
 from pytest_gpt_dist.parallel.dimensions import Dimensions
 from pytest_gpt_dist.parallel.expected_traffic import (
     Traffic,
@@ -26,7 +25,6 @@ __all__ = [
     "Span",
     "Traffic",
     "balance",
-    "deal",
     "decode_bytes",
     "kv_heads",
     "parameter_bytes",

@@ -9,7 +9,6 @@ from statistics import fmean
 from typing import Any
 
 from pytest_gpt_dist.errors import LONGEST_PATH, one_line, quoted
-from pytest_gpt_dist.inference.fingerprint import SCHEMA
 from pytest_gpt_dist.measure.time_lost import MEASURED
 from pytest_gpt_dist.report.alerts import told_alerts
 from pytest_gpt_dist.report.compared import CaseVerdict, OtherSide, read_other_side, read_verdicts
@@ -31,6 +30,7 @@ from pytest_gpt_dist.results.checked import (
     number,
     positive,
 )
+from pytest_gpt_dist.results.metrics import SCHEMA
 from pytest_gpt_dist.results.saved import SavedCase, unusable
 from pytest_gpt_dist.telemetry.disturbances import disturbing
 

@@ -1,8 +1,11 @@
 """What a saved case holds: every entry of ``extra_info`` by name, with its unit and what it means in a line."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 _PERCENTILES = "; mean, p50, p95 and p99 over requests and rounds"
+SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)

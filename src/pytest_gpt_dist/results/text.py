@@ -1,8 +1,7 @@
-"""How texts come to where people read them: into Markdown, into a terminal's encoding, and many into a line."""
+"""How texts come to where people read them: into Markdown, and many into a line."""
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Sequence
 
@@ -14,13 +13,6 @@ _MOST_DIGITS = 4
 # Underscores inside a word are no emphasis, and brackets no link without an address: case names are full of both.
 _MARKUP = re.compile(r"[\\`*{}<>|#~&@$]|\](?=[(\[:])|(?<![^\W_])_|_(?![^\W_])|(?<=\w):(?=//)|\bwww(?=\.)")
 _BEGINNING = re.compile(r"^(\s*\d*)([-+=.)\[])")
-
-STAND_INS = "gpt_dist_stand_ins"
-"""Name of the handler of encoding errors that writes what an encoding lacks in ASCII, for people."""
-_IN_ASCII = {
-    "·": "-", "×": "x", "–": "-", "—": "-", "…": "...", "→": "->", "≥": ">=", "≤": "<=", "±": "+-", "−": "-",
-    "°": "deg ", "√": "sqrt", "÷": "/", "µ": "u", "‘": "'", "’": "'", "“": '"', "”": '"',
-}  # fmt: skip
 
 
 def first_of(names: Sequence[str], separator: str = ", ") -> str:
@@ -54,24 +46,5 @@ def escape_line(text: str) -> str:
     return _BEGINNING.sub(lambda found: found[1] + _entity(found[2]), escape(text))
 
 
-def encodable(text: str, encoding: str) -> str:
-    """Return a text with stand-ins for what an encoding lacks."""
-    return text.encode(encoding, STAND_INS).decode(encoding)
-
-
 def _entity(mark: str) -> str:
     return f"&#{ord(mark)};"
-
-
-def _stand_in(error: UnicodeError) -> tuple[str, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    lacking = error.object[error.start : error.end]
-    return "".join(_IN_ASCII.get(mark) or _escaped(mark) for mark in lacking), error.end
-
-
-def _escaped(mark: str) -> str:
-    return mark.encode("ascii", "backslashreplace").decode()
-
-
-codecs.register_error(STAND_INS, _stand_in)

@@ -16,8 +16,8 @@ from pytest_gpt_dist.config.settings import check_argument
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
-from pytest_gpt_dist.inference.messages import Timing
 from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.session.items import runs_cases
 from pytest_gpt_dist.session.session import ARGUMENTS, DEGREES, Bench
 from pytest_gpt_dist.session.virtual_clock import VirtualClock

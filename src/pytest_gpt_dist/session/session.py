@@ -26,7 +26,6 @@ from pytest_gpt_dist.inference.engines.protocol import ModelSource, Request, Tas
 from pytest_gpt_dist.inference.entry_points import tokenize
 from pytest_gpt_dist.inference.fingerprint import fingerprint
 from pytest_gpt_dist.inference.matrix import matrix
-from pytest_gpt_dist.inference.messages import Timing
 from pytest_gpt_dist.inference.prompt_files import PromptFiles
 from pytest_gpt_dist.inference.prompts import (
     BYTE_TOKENIZER,
@@ -40,6 +39,7 @@ from pytest_gpt_dist.inference.prompts import (
 from pytest_gpt_dist.inference.workload import Workload, build_requests
 from pytest_gpt_dist.measure.journal import Identity, Journal, JournalError
 from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner, Outcome, Watching
 from pytest_gpt_dist.model.catalog import ResolvedModel, resolve
 from pytest_gpt_dist.parallel import Layout, stages

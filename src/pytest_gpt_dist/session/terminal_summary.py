@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_gpt_dist.errors import LONGEST_PATH, first_line, one_line
-from pytest_gpt_dist.results.text import encodable
+from pytest_gpt_dist.terminal.encoding import encodable
 
 
 class Summary:

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
-from pytest_gpt_dist.results.text import encodable
+from pytest_gpt_dist.terminal.encoding import encodable
 from pytest_gpt_dist.terminal.status_line import is_watched
 
 _INTERVAL_S = 0.1
