@@ -9,7 +9,8 @@ def preset_config(model: str) -> DecoderConfig:
     """What a preset is; UsageError where there is none of that name."""
     registry = Registry()
     builtin(registry)
-    return registry.model(model).config
+    config: DecoderConfig = registry.model(model).config
+    return config
 
 
 def preset_dimensions(model: str) -> Dimensions:

@@ -21,7 +21,9 @@ from scripts.machine import describe_machine
 from pytest_gpt_dist.compare.paired import Pair, change
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.host.gpus import Gpu
+from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.metrics import seconds_per_token
+from pytest_gpt_dist.inference.mode import Checked, InferenceMode
 from pytest_gpt_dist.measure.runner import CaseRunner, Watching
 from pytest_gpt_dist.measure.statistics import launch_datum
 from pytest_gpt_dist.registry import Registry, builtin
@@ -36,15 +38,15 @@ def measure(options: Options, gpus: int, pairs: int) -> tuple[list[Pair], float,
     builtin(registry)
     with TemporaryDirectory() as folder:
         bench = Bench(options, registry, Path(folder), timed=True)
+        mode = InferenceMode(bench, bench.machine, lambda: Path(folder))
         runners = [
-            CaseRunner(bench, bench.machine, lambda: Path(folder), Watching(sampled=sampled))
-            for sampled in (False, True)
+            CaseRunner(mode, bench, bench.machine, Watching(sampled=sampled)) for sampled in (False, True)
         ]
         try:
             case, timing = bench.case({"strategy": "pure_data_parallel", "gpus": gpus})
-            checked = runners[0].reference(case, lambda status: None)
+            checked = mode.check(case, lambda status: None)
 
-            def datum_s(runner: CaseRunner) -> float:
+            def datum_s(runner: CaseRunner[Case, Checked]) -> float:
                 launch = runner.launch(case, timing, checked, lambda status: None)
                 return launch_datum(
                     seconds_per_token([each.seconds for each in launch.rounds], case.requests)

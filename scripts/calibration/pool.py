@@ -27,7 +27,7 @@ from pytest_gpt_dist.cluster import RankGroupError
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.host.machine import cpu_name
-from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
+from pytest_gpt_dist.measure.result import WrongResultError
 from pytest_gpt_dist.measure.statistics import launch_datum
 from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.session.session import Bench

@@ -11,7 +11,7 @@ from pytest_gpt_dist.version import __version__
 
 if TYPE_CHECKING:
     from pytest_gpt_dist.cluster.failure import RankGroupError
-    from pytest_gpt_dist.measure.result import Result
+    from pytest_gpt_dist.inference.result import GenerationResult as Result
     from pytest_gpt_dist.parallel import Layout
     from pytest_gpt_dist.registry import Registry
     from pytest_gpt_dist.session.fixtures import GptDist, ProcessGroup
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 __all__ = ["GptDist", "Layout", "ProcessGroup", "RankGroupError", "Registry", "Result", "__version__"]
 
 _HOMES = {
-    "GptDist": "session.fixtures",
-    "Layout": "parallel",
-    "ProcessGroup": "session.fixtures",
-    "RankGroupError": "cluster.failure",
-    "Registry": "registry",
-    "Result": "measure.result",
+    "GptDist": ("session.fixtures", "GptDist"),
+    "Layout": ("parallel", "Layout"),
+    "ProcessGroup": ("session.fixtures", "ProcessGroup"),
+    "RankGroupError": ("cluster.failure", "RankGroupError"),
+    "Registry": ("registry", "Registry"),
+    "Result": ("inference.result", "GenerationResult"),
 }
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    module, attribute = _HOMES[name]
+    return getattr(import_module(f"{__name__}.{module}"), attribute)

@@ -8,9 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 
 if TYPE_CHECKING:
-    from pytest_gpt_dist.inference.engines.capabilities import Limits
-    from pytest_gpt_dist.inference.engines.protocol import EngineFactory
-    from pytest_gpt_dist.model.presets import Preset
     from pytest_gpt_dist.parallel.strategy import Strategy
 
 
@@ -97,8 +94,8 @@ class Registry:
         """
         return self._path("engine", name)
 
-    def engine_limits(self, name: str) -> "Limits | None":
-        """Return what the engine of that name cannot do, None if nothing is beyond it.
+    def engine_limits(self, name: str) -> Any:
+        """Return the capabilities that the engine of that name was registered with, None if nothing is beyond it.
 
         Raises:
             UsageError: when there is no such engine, or the import path of its limits leads nowhere.
@@ -106,26 +103,23 @@ class Registry:
         self._path("engine", name)
         if name not in self._paths["limits"]:
             return None
-        found: Limits = load(self._path("limits", name), what=f"limits of engine {quoted(name)}")
-        return found
+        return load(self._path("limits", name), what=f"limits of engine {quoted(name)}")
 
-    def engine(self, name: str) -> "EngineFactory":
+    def engine(self, name: str) -> Any:
         """Return what makes the engine of that name; called on a rank, because it imports the engine.
 
         Raises:
             UsageError: when there is none, or its import path leads nowhere.
         """
-        made: EngineFactory = load(self._path("engine", name), what=f"engine {quoted(name)}")
-        return made
+        return load(self._path("engine", name), what=f"engine {quoted(name)}")
 
-    def model(self, name: str) -> "Preset":
+    def model(self, name: str) -> Any:
         """Return the model of that name.
 
         Raises:
             UsageError: when there is none, or its import path leads nowhere.
         """
-        preset: Preset = load(self._path("model", name), what=f"model {quoted(name)}")
-        return preset
+        return load(self._path("model", name), what=f"model {quoted(name)}")
 
     def _add(self, kind: str, name: str, path: str) -> None:
         if not isinstance(name, str) or not isinstance(path, str):

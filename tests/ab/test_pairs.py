@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +13,15 @@ from pytest_gpt_dist.ab.paired_runner import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.cluster import OWN, RankGroupError, Side
 from pytest_gpt_dist.compare.ab import describe_sides, judge_sides
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.host.cores import Cores
+from pytest_gpt_dist.host.machine import Machine
 from pytest_gpt_dist.inference.case import Case
-from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
 from pytest_gpt_dist.inference.messages import RankReport
+from pytest_gpt_dist.inference.mode import Checked, InferenceMode
+from pytest_gpt_dist.inference.result import GenerationResult
 from pytest_gpt_dist.inference.times import BatchTimes, Round
-from pytest_gpt_dist.measure.result import Launch, Result
+from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.measure.runner import Checked
 from pytest_gpt_dist.report.verdicts import render_verdicts
 from pytest_gpt_dist.telemetry.alerts import Alert
 from pytest_gpt_dist.telemetry.observation import Observation
@@ -30,6 +33,13 @@ TIMING = Timing(warmup=0, rounds=2, min_rounds=1, max_time_s=1.0)
 RULE = PairedRule(min_effect=0.02, gates=(), null_control=False)
 SCREENED = "AB BA AB BA"
 CONFIRMED = "BA AB AB BA BA AB AB BA BA AB AB BA"
+
+
+class Unchecked(InferenceMode):
+    """Generation without a reference."""
+
+    def check(self, case: Case, status: Callable[[str], None]) -> Checked:
+        return Checked(None, True)
 
 
 class Scripted:
@@ -46,8 +56,11 @@ class Scripted:
     def renew(self, side: Side = OWN) -> None:
         self.side = "A" if side is OTHER else "B"
 
-    def reference(self, case: Case, status: Callable[[str], None]) -> Checked:
-        return Checked(None, True)
+    @property
+    def mode(self) -> InferenceMode:
+        return Unchecked(
+            self, machine=Machine("cpu", (), None, "gloo", 1, False, Cores((0, 1))), scratch=Path
+        )
 
     def launch(self, case: Case, timing: Timing, checked: Checked, status: Callable[[str], None]) -> Launch:
         self.order.append(self.side)
@@ -61,7 +74,7 @@ class Scripted:
             "launches": samples, "tokens_per_s": 1 / samples[0][0], "peak_memory_bytes": [100],
             "max_logit_error": 0.0, "tokens_sha256": "same", "marks": [],
         }  # fmt: skip
-        return Result([[1, 2]], case.layout, info)
+        return GenerationResult(tokens=[[1, 2]], layout=case.layout, extra_info=info)
 
     def scaled(self, case: Case, result: Result, *_: Any) -> Result:
         return result

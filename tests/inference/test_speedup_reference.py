@@ -13,8 +13,7 @@ from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.host.cores import Cores
 from pytest_gpt_dist.host.machine import Machine
 from pytest_gpt_dist.inference.case import Case
-from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
-from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.measure.result import Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner
 from pytest_gpt_dist.measure.time_lost import lost
@@ -46,15 +45,15 @@ def timed(case: Case, *marks: str) -> Result:
         "engine": case.engine, "oversubscribed": False, "shared_gpu": False, "marks": list(marks),
         "lost": lost([], []),
     }  # fmt: skip
-    return Result([[1, 2]], case.layout, info, tokens_per_s=10.0 * case.gpus)
+    return Result(layout=case.layout, extra_info=info, samples=(1 / (10.0 * case.gpus),))
 
 
-class OnDemand(CaseRunner):
+class OnDemand(CaseRunner[Case, None]):
     """Whose one-device case comes to what it is told."""
 
     def __init__(self, folder: Path, alone: Callable[[], Result]) -> None:
-        groups: Any = None
-        super().__init__(groups, MACHINE, lambda: folder)
+        never: Any = None
+        super().__init__(never, never, MACHINE)
         self._comes_to = alone
 
     def _measure(self, case: Case, timing: Timing | None, status: Callable[[str], None]) -> Result:
@@ -99,5 +98,5 @@ def test_one_device_that_cannot_run_the_case_costs_only_the_speedup(tmp_path: Pa
         raise error
 
     found = OnDemand(tmp_path, fails).told(SPLIT, timed(SPLIT))
-    assert (found.tokens_per_s, found.speedup) == (20.0, None)
+    assert (found.throughput, found.speedup) == (20.0, None)
     assert found.extra_info["marks"] == ["no speed-up: on one device, too large"]

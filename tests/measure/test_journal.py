@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from pytest_gpt_dist.git.revision import source_revision
+from pytest_gpt_dist.inference.result import GenerationResult
 from pytest_gpt_dist.measure.journal import Identity, Journal, JournalError, entry_text
-from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.results.metrics import SCHEMA
 
@@ -33,21 +33,25 @@ INFO: dict[str, Any] = {
     "efficiency": None,
     "resumed": False,
 }
-RESULT = Result(tokens=[[1, 2]], layout=Layout(tp=2), extra_info=INFO)
+RESULT = GenerationResult(tokens=[[1, 2]], layout=Layout(tp=2), extra_info=INFO)
+
+
+def journal_in(folder: Path) -> Journal:
+    return Journal(folder, GenerationResult.from_saved)
 
 
 @pytest.fixture
 def killed(tmp_path: Path) -> Path:
     """A journal with one entry, of a session that has not come to its end."""
-    journal = Journal(tmp_path)
+    journal = journal_in(tmp_path)
     journal.write(IDENTITY, RESULT)
     journal.close()
     return tmp_path
 
 
 def test_a_killed_sessions_result_comes_back_as_it_was(killed: Path) -> None:
-    found = Journal(killed).find(IDENTITY)
-    assert isinstance(found, Result)
+    found = journal_in(killed).find(IDENTITY)
+    assert isinstance(found, GenerationResult)
     assert found.samples == (0.1, 0.2, 0.3)
     assert found.tokens == [[1, 2]]
     assert found.layout == Layout(tp=2)
@@ -66,18 +70,18 @@ def test_a_killed_sessions_result_comes_back_as_it_was(killed: Path) -> None:
     ],
 )
 def test_what_differs_is_measured_again_and_said(killed: Path, other: Identity, why: str) -> None:
-    assert Journal(killed).find(other) == why
+    assert journal_in(killed).find(other) == why
 
 
 def test_another_case_finds_nothing(killed: Path) -> None:
-    assert Journal(killed).find(replace(IDENTITY, case="test_x.py::test_x[2gpu]")) is None
+    assert journal_in(killed).find(replace(IDENTITY, case="test_x.py::test_x[2gpu]")) is None
 
 
 WRITE = """
 import sys
 from pathlib import Path
-from test_journal import IDENTITY, RESULT, Journal
-Journal(Path(sys.argv[1])).write(IDENTITY, RESULT)
+from test_journal import IDENTITY, RESULT, journal_in
+journal_in(Path(sys.argv[1])).write(IDENTITY, RESULT)
 print("written", flush=True)
 sys.stdin.read()
 """
@@ -94,25 +98,25 @@ def test_a_session_is_resumed_when_it_has_died_and_not_before(tmp_path: Path) ->
         assert session.stdout.readline() == b"written\n"
         (folder,) = tmp_path.glob("journal/*")
         folder.rename(folder.with_name("1-999999999"))
-        before = Journal(tmp_path).find(IDENTITY)
+        before = journal_in(tmp_path).find(IDENTITY)
         session.kill()
     assert before is None
-    assert isinstance(Journal(tmp_path).find(IDENTITY), Result)
+    assert isinstance(journal_in(tmp_path).find(IDENTITY), GenerationResult)
 
 
 def test_what_one_session_resumes_no_other_one_takes_too(killed: Path) -> None:
-    one, other = Journal(killed), Journal(killed)
-    assert isinstance(one.find(IDENTITY), Result)
-    assert isinstance(one.find(IDENTITY), Result)
+    one, other = journal_in(killed), journal_in(killed)
+    assert isinstance(one.find(IDENTITY), GenerationResult)
+    assert isinstance(one.find(IDENTITY), GenerationResult)
     assert other.find(IDENTITY) is None
     one.close()
-    assert isinstance(other.find(IDENTITY), Result)
+    assert isinstance(other.find(IDENTITY), GenerationResult)
 
 
 def test_what_a_session_looks_at_and_does_not_take_others_may(killed: Path) -> None:
-    one, other = Journal(killed), Journal(killed)
+    one, other = journal_in(killed), journal_in(killed)
     assert isinstance(one.find(replace(IDENTITY, revision="abd+1")), str)
-    assert isinstance(other.find(IDENTITY), Result)
+    assert isinstance(other.find(IDENTITY), GenerationResult)
 
 
 def test_a_disk_without_locks_is_said_and_nothing_is_taken(
@@ -122,14 +126,14 @@ def test_a_disk_without_locks_is_said_and_nothing_is_taken(
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr("fcntl.flock", unable)
-    Journal(killed).write(IDENTITY, RESULT)
-    found = Journal(killed).find(IDENTITY)
+    journal_in(killed).write(IDENTITY, RESULT)
+    found = journal_in(killed).find(IDENTITY)
     assert isinstance(found, str)
     assert "still runs (No locks available)" in found
 
 
 def test_a_completed_session_leaves_nothing_and_takes_what_it_resumed_along(killed: Path) -> None:
-    journal = Journal(killed)
+    journal = journal_in(killed)
     journal.find(IDENTITY)
     journal.write(IDENTITY, RESULT)
     journal.complete()
@@ -167,7 +171,7 @@ def test_a_damaged_entry_is_named_in_one_line(killed: Path, content: bytes, why:
     (entry,) = killed.glob("journal/*/*.json")
     assert content != GOOD
     entry.write_bytes(content)
-    found = Journal(killed).find(IDENTITY)
+    found = journal_in(killed).find(IDENTITY)
     assert isinstance(found, str)
     assert found.startswith(f"{entry} {why}")
     assert len(found.splitlines()) == 1
@@ -177,24 +181,24 @@ def test_a_folder_in_place_of_an_entry_is_said(killed: Path) -> None:
     (entry,) = killed.glob("journal/*/*.json")
     entry.unlink()
     entry.mkdir()
-    assert Journal(killed).find(IDENTITY) == f"{entry} cannot be read (Is a directory)"
+    assert journal_in(killed).find(IDENTITY) == f"{entry} cannot be read (Is a directory)"
 
 
 def test_a_byte_order_mark_damages_nothing(killed: Path) -> None:
     (entry,) = killed.glob("journal/*/*.json")
     entry.write_bytes(codecs.BOM_UTF8 + entry.read_bytes())
-    assert isinstance(Journal(killed).find(IDENTITY), Result)
+    assert isinstance(journal_in(killed).find(IDENTITY), GenerationResult)
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xff"], ids=["empty", "binary"])
 def test_a_damaged_entry_costs_itself_alone(killed: Path, damage: bytes) -> None:
-    newer = Journal(killed)
+    newer = journal_in(killed)
     newer.write(IDENTITY, replace(RESULT, tokens=[[3]]))
     newer.close()
     newest = max(killed.glob("journal/*/*.json"))
     newest.write_bytes(damage)
-    found = Journal(killed).find(IDENTITY)
-    assert isinstance(found, Result)
+    found = journal_in(killed).find(IDENTITY)
+    assert isinstance(found, GenerationResult)
     assert found.tokens == RESULT.tokens
 
 
@@ -202,31 +206,31 @@ def test_a_damaged_entry_costs_itself_alone(killed: Path, damage: bytes) -> None
 def test_a_file_in_place_of_a_folder_is_no_journal(tmp_path: Path, stray: str) -> None:
     (tmp_path / stray).parent.mkdir(exist_ok=True)
     (tmp_path / stray).touch()
-    assert Journal(tmp_path).find(IDENTITY) is None
+    assert journal_in(tmp_path).find(IDENTITY) is None
 
 
 def test_the_last_attempt_at_a_case_is_what_is_kept(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = journal_in(tmp_path)
     journal.write(IDENTITY, RESULT)
     journal.write(IDENTITY, replace(RESULT, tokens=[[3]]))
     (entry,) = tmp_path.glob("journal/*/*.json")
-    assert json.loads(entry.read_text())["tokens"] == [[3]]
+    assert json.loads(entry.read_text())["output"] == [[3]]
     journal.forget(IDENTITY.case)
     assert list(tmp_path.glob("journal/*/*.json")) == []
 
 
 def test_a_journal_that_is_removed_while_its_session_runs_is_made_anew(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = journal_in(tmp_path)
     journal.write(IDENTITY, RESULT)
     shutil.rmtree(tmp_path / "journal")
     journal.write(IDENTITY, RESULT)
-    assert Journal(tmp_path).find(IDENTITY) is None
+    assert journal_in(tmp_path).find(IDENTITY) is None
     journal.close()
-    assert isinstance(Journal(tmp_path).find(IDENTITY), Result)
+    assert isinstance(journal_in(tmp_path).find(IDENTITY), GenerationResult)
 
 
 def test_a_session_that_has_measured_nothing_leaves_nothing(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = journal_in(tmp_path)
     journal.open()
     assert len(list((tmp_path / "journal").iterdir())) == 1
     journal.close()
@@ -234,7 +238,7 @@ def test_a_session_that_has_measured_nothing_leaves_nothing(tmp_path: Path) -> N
 
 
 def test_nothing_half_written_has_the_entrys_name(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
+    journal = journal_in(tmp_path)
     with pytest.raises(ValueError, match="Out of range float"):
         journal.write(IDENTITY, replace(RESULT, extra_info=INFO | {"speedup": float("nan")}))
     assert list(tmp_path.glob("journal/*/*.json")) == []
@@ -243,7 +247,7 @@ def test_nothing_half_written_has_the_entrys_name(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file where the folder belongs")
     with pytest.raises(JournalError, match=r"cannot write .*; free some space or make it writable"):
-        Journal(tmp_path).open()
+        journal_in(tmp_path).open()
 
 
 def test_the_entry_is_json_with_the_raw_samples(killed: Path) -> None:

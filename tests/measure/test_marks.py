@@ -3,8 +3,9 @@
 from dataclasses import replace
 
 from pytest_gpt_dist.inference.messages import RankReport
+from pytest_gpt_dist.inference.result import marks
 from pytest_gpt_dist.inference.times import BatchTimes, Round
-from pytest_gpt_dist.measure.result import Launch, marks
+from pytest_gpt_dist.measure.result import Launch
 
 
 def launch(*rounds_s: float, noted: float = 1.0) -> Launch:
@@ -38,4 +39,4 @@ def test_latencies_that_leave_out_a_part_of_the_round_are_marked() -> None:
 
 
 def test_launches_with_different_tokens_are_marked() -> None:
-    assert marks([launch(1.0), replace(launch(1.0), tokens=[[2]])]) == ["tokens vary"]
+    assert marks([launch(1.0), replace(launch(1.0), output=[[2]])]) == ["tokens vary"]

@@ -12,8 +12,9 @@ from pytest_gpt_dist.host.machine import Machine
 from pytest_gpt_dist.inference.engines.protocol import Request
 from pytest_gpt_dist.inference.fingerprint import fingerprint
 from pytest_gpt_dist.inference.messages import RankReport
+from pytest_gpt_dist.inference.result import make_result
 from pytest_gpt_dist.inference.times import BatchTimes, Round
-from pytest_gpt_dist.measure.result import Launch, make_result
+from pytest_gpt_dist.measure.result import Launch
 from pytest_gpt_dist.telemetry.observation import INTERVAL_S, Observation
 from readings import on_gpu
 

@@ -5,26 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Generic
 
 from pytest_gpt_dist.ab.other_side import Against
-from pytest_gpt_dist.cluster import OWN, RankGroup, RankGroupError, Side
+from pytest_gpt_dist.cluster import OWN, RankGroupError, Side
 from pytest_gpt_dist.compare.ab import gated, is_flagged, is_suspect
 from pytest_gpt_dist.compare.paired import Order, confirmation_order, screening_order
 from pytest_gpt_dist.errors import UsageError, first_line
-from pytest_gpt_dist.inference.case import Case
-from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
-from pytest_gpt_dist.inference.metrics import seconds_per_token, speed
-from pytest_gpt_dist.measure.result import Launch, Result, marks
+from pytest_gpt_dist.measure.mode import CheckedT, Groups
+from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.measure.runner import CaseRunner, Checked
-from pytest_gpt_dist.measure.statistics import launch_datum
+from pytest_gpt_dist.measure.runner import CaseRunner, CaseT
 from pytest_gpt_dist.telemetry.alerts import worst
-
-_SAVED_OF_THE_OTHER = (
-    *("tokens_per_s", "latency_s", "ttft_s", "tpot_s", "itl_s"),
-    *("peak_memory_bytes", "max_logit_error", "tokens_sha256", "marks", "launches"),
-)
 
 Figures = Mapping[str, float | None]
 
@@ -38,18 +30,6 @@ class PairedRule:
     null_control: bool
 
 
-class Sides(Protocol):
-    """Hands out groups of either side, one side alive at a time."""
-
-    def group(self, world_size: int) -> RankGroup:
-        """The live group of that many ranks, of the side last asked for."""
-        ...
-
-    def renew(self, side: Side = OWN) -> None:
-        """End all processes; the next group is of that side."""
-        ...
-
-
 _log = logging.getLogger(__name__)
 
 
@@ -57,20 +37,20 @@ class _OtherSideError(Exception):
     """The other side gave no launch."""
 
 
-class PairedCaseRunner:
+class PairedCaseRunner(Generic[CaseT, CheckedT]):
     """Runs cases on two sides; the result is this side's, with what was seen of the other in ``against``."""
 
-    def __init__(self, runner: CaseRunner, sides: Sides, against: Against) -> None:
+    def __init__(self, runner: CaseRunner[CaseT, CheckedT], sides: Groups, against: Against) -> None:
         self._runner = runner
         self._sides = sides
         self._against = against
 
     def run(
         self,
-        case: Case,
+        case: CaseT,
         timing: Timing,
         rule: PairedRule,
-        one_device: Callable[[], Case],
+        one_device: Callable[[], CaseT],
         status: Callable[[str], None],
     ) -> Result:
         """Measure a case in pairs. A wrong or failing other side is told in ``against``; this side's raises.
@@ -83,7 +63,7 @@ class PairedCaseRunner:
                 f"launches={timing.launches}: two sides are compared by a number of launches of its own"
             )
         self._sides.renew()
-        checked = self._runner.reference(case, status)
+        checked = self._runner.mode.check(case, status)
         block = _Block(self, case, timing, checked, status)
         metrics = gated(rule.gates)
         problem = None
@@ -107,7 +87,7 @@ class PairedCaseRunner:
             self._sides.renew()
         result = self._runner.result(case, timing, checked, block.after)
         result = self._runner.scaled(case, result, timing, one_device, status)
-        for mark in marks(block.control):
+        for mark in self._runner.mode.marks(block.control):
             result = result.marked(f"null control: {mark}")
         named = self._against.named
         entries: dict[str, Any] = {
@@ -122,11 +102,11 @@ class PairedCaseRunner:
             "alerts": _alerts([*block.before, *block.control]),
         }
         other = self._runner.result(case, timing, checked, block.before).extra_info if block.before else {}
-        entries |= {key: other.get(key) for key in _SAVED_OF_THE_OTHER}
+        entries |= {key: other.get(key) for key in self._runner.mode.compared}
         return replace(result, extra_info=result.extra_info | {"against": entries})
 
     def launch(
-        self, side: Side, case: Case, timing: Timing, checked: Checked, status: Callable[[str], None]
+        self, side: Side, case: CaseT, timing: Timing, checked: CheckedT, status: Callable[[str], None]
     ) -> Launch:
         """One launch of either side. _OtherSideError where it is the other one and fails."""
         self._sides.renew(side)
@@ -140,21 +120,25 @@ class PairedCaseRunner:
         self._against.require_own_code(group, ran=True)
         return launch
 
+    def figures(self, case: CaseT, launch: Launch) -> Figures:
+        """One number of each metric a launch."""
+        return self._runner.mode.gated_figures(case, launch)
+
     @property
     def other(self) -> Side:
         """The side that is compared with."""
         return self._against.side
 
 
-class _Block:
+class _Block(Generic[CaseT, CheckedT]):
     """The launches of one case; all of them are kept, those that fail included in none."""
 
     def __init__(
         self,
-        runner: PairedCaseRunner,
-        case: Case,
+        runner: PairedCaseRunner[CaseT, CheckedT],
+        case: CaseT,
         timing: Timing,
-        checked: Checked,
+        checked: CheckedT,
         status: Callable[[str], None],
     ) -> None:
         self._runner = runner
@@ -177,7 +161,7 @@ class _Block:
                 side = self._runner.other if other else OWN
                 kept = self.control if alike else self.before if other else self.after
                 told = f"{stage} {number} of {len(order)}, {name}"
-                figures[name] = self._figures(self.launch(side, told, kept))
+                figures[name] = self._runner.figures(self._case, self.launch(side, told, kept))
             into.append(figures)
 
     def launch(self, side: Side, told: str, kept: list[Launch]) -> Launch:
@@ -188,19 +172,6 @@ class _Block:
         )
         kept.append(launch)
         return launch
-
-    def _figures(self, launch: Launch) -> Figures:
-        """One number of each metric a launch."""
-        found = speed(launch.rounds, self._case.requests, self._case.gpus)
-        peaks = [report.peak_memory_bytes for report in launch.reports]
-        return {
-            "seconds_per_token": launch_datum(
-                seconds_per_token([round.seconds for round in launch.rounds], self._case.requests)
-            ),
-            "ttft_s": float(found.ttft_s),
-            "itl_p95_s": None if found.itl_s is None else found.itl_s.p95,
-            "peak_memory_bytes": max((peak for peak in peaks if peak is not None), default=None),
-        }
 
 
 def _alerts(launches: Sequence[Launch]) -> list[dict[str, Any]]:

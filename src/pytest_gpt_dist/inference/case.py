@@ -40,6 +40,11 @@ class Case:
         """Devices of the world."""
         return self.layout.world_size
 
+    @property
+    def dtype(self) -> str:
+        """Number format of weights and cache."""
+        return self.workload.dtype
+
     @cached_property
     def batches(self) -> tuple[tuple[Batch, ...], ...]:
         """The batches of each replica, one after the other, split into microbatches."""

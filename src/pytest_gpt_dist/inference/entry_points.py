@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.inference.messages import (
     CaseJob,
     OracleJob,
@@ -20,13 +19,6 @@ def run_case(job: CaseJob) -> RankReport:
     from pytest_gpt_dist.inference import worker
 
     return worker.run_case(job)
-
-
-def measure_limits(dtype: str) -> DeviceLimits:
-    """Measure how fast the device can read and multiply; on every rank of a group at once."""
-    from pytest_gpt_dist.measure import roofline
-
-    return roofline.measure_limits(dtype)
 
 
 def compute_reference(job: ReferenceJob) -> ReferenceReport:

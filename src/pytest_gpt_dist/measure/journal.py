@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,9 @@ _SESSION = re.compile(r"\d+-\d+")
 _LOCK = "lock"
 
 _log = logging.getLogger(__name__)
+
+Restore = Callable[[dict[str, Any], Any], Result]
+"""Makes a result of its saved entries and output, marked as resumed. KeyError or TypeError where it is none."""
 
 
 class JournalError(Exception):
@@ -57,11 +60,12 @@ class Journal:
     """The journals of a project: one folder a session, one file a case; a completed session's is removed.
 
     A session holds its folder, and those from which it has taken a result, for as long as it lives.
-    ``folder`` is ``.gpt-dist`` below pytest's rootdir.
+    ``folder`` is ``.gpt-dist`` below pytest's rootdir; ``restore`` makes a result of its saved entries and output.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, restore: Restore) -> None:
         self._home = folder
+        self._restore = restore
         self._sessions = folder / "journal"
         self._own: Path | None = None
         self._holds: dict[Path, Hold | None] = {}
@@ -122,7 +126,7 @@ class Journal:
                 continue
             if held is None and not already:
                 continue
-            found = _read(path, identity)
+            found = _read(path, identity, self._restore)
             if isinstance(found, Result):
                 if held is not None:
                     self._holds[path.parent] = held
@@ -168,13 +172,13 @@ def entry_text(identity: Identity, result: Result) -> str:
         "timing": dict(identity.timing),
         "revision": identity.revision,
         "extra_info": result.extra_info,
-        "tokens": result.tokens,
+        "output": result.output,
     }
     text = json.dumps(entry, allow_nan=False)
     return json.dumps(json.loads(text) | {"sha256": _checksum(text)})
 
 
-def parse_entry(content: bytes) -> tuple[Identity, Result]:
+def parse_entry(content: bytes, restore: Restore) -> tuple[Identity, Result]:
     """What was written of a case. ValueError, in one line, where it is damaged or was written by another version."""
     try:
         entry = json.loads(content.decode("utf-8-sig"))
@@ -192,7 +196,7 @@ def parse_entry(content: bytes) -> tuple[Identity, Result]:
             checked.fingerprint(entry["timing"]),
             entry["revision"],
         )
-        result = Result.from_saved(entry["extra_info"], entry["tokens"])
+        result = restore(entry["extra_info"], entry["output"])
         checked.launches(entry["extra_info"]["launches"])
     except checked.UNREADABLE as error:
         raise ValueError(f"is of another version ({checked.reason(error)})") from None
@@ -201,10 +205,10 @@ def parse_entry(content: bytes) -> tuple[Identity, Result]:
     return identity, result
 
 
-def _read(path: Path, identity: Identity) -> Result | str:
+def _read(path: Path, identity: Identity, restore: Restore) -> Result | str:
     """The result in a file, if it is of this very case; else why it does not serve."""
     try:
-        found, result = parse_entry(path.read_bytes())
+        found, result = parse_entry(path.read_bytes(), restore)
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
     except ValueError as error:

@@ -15,8 +15,8 @@ from pytest_gpt_dist.cluster import RankGroupError
 from pytest_gpt_dist.config.settings import check_argument
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.inference.case import Case
-from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
-from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.inference.result import GenerationResult
+from pytest_gpt_dist.measure.result import Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.session.items import runs_cases
 from pytest_gpt_dist.session.session import ARGUMENTS, DEGREES, Bench
@@ -51,7 +51,9 @@ class GptDist:
         self._spent_s = item.config.stash.setdefault(_SPENT, [])
         self._forget_earlier_attempt()
 
-    def run(self, *, strategy: str | None = None, gpus: int | None = None, **workload: Any) -> Result:
+    def run(
+        self, *, strategy: str | None = None, gpus: int | None = None, **workload: Any
+    ) -> GenerationResult:
         """Check one case against its reference, time it, and return the result.
 
         What is left out comes from the test's ``gpt_dist`` marker, then from its parameters, then from the
@@ -88,6 +90,7 @@ class GptDist:
                 lost = bench.keep(self._item.nodeid, case, timing, self._min_effect, result)
                 if lost is not None:
                     self._note(lost)
+        assert isinstance(result, GenerationResult)
         return result
 
     @property
@@ -227,10 +230,10 @@ def _other_engines(item: pytest.Item) -> list[str]:
 
 
 def _outcome(result: Result) -> str:
-    if result.tokens_per_s is None:
+    if result.throughput is None:
         return "checked, not timed"
     origin = ["taken from the journal"] if result.extra_info["resumed"] else []
-    return ", ".join([f"{result.tokens_per_s:,.1f} tokens/s", *origin, *result.extra_info["marks"]])
+    return ", ".join([f"{result.throughput:,.1f} tokens/s", *origin, *result.extra_info["marks"]])
 
 
 def _merge(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from pytest_gpt_dist.inference.engines.protocol import ModelSource, Request, Tas
 from pytest_gpt_dist.inference.entry_points import tokenize
 from pytest_gpt_dist.inference.fingerprint import fingerprint
 from pytest_gpt_dist.inference.matrix import matrix
+from pytest_gpt_dist.inference.mode import Checked, InferenceMode
 from pytest_gpt_dist.inference.prompt_files import PromptFiles
 from pytest_gpt_dist.inference.prompts import (
     BYTE_TOKENIZER,
@@ -36,6 +37,7 @@ from pytest_gpt_dist.inference.prompts import (
     shipped_prompts,
     tokenize_bytes,
 )
+from pytest_gpt_dist.inference.result import GenerationResult
 from pytest_gpt_dist.inference.workload import Workload, build_requests
 from pytest_gpt_dist.measure.journal import Identity, Journal, JournalError
 from pytest_gpt_dist.measure.result import Result
@@ -67,7 +69,7 @@ class Bench:
         self.timed = timed
         self.cases = 1
         self._rootdir = rootdir
-        self._journal = Journal(rootdir / ".gpt-dist")
+        self._journal = Journal(rootdir / ".gpt-dist", GenerationResult.from_saved)
         self._journals = timed
         self._cluster: Cluster | None = None
         self._scratch = Scratch()
@@ -134,7 +136,10 @@ class Bench:
             return lack
         sampling, machine = case.workload.sampling, self.machine
         staged = machine.staged(case.gpus)
-        return limits.lacks(Task(case.source, case.layout, case.batches, sampling, machine.device, staged))
+        lacks: str | None = limits.lacks(
+            Task(case.source, case.layout, case.batches, sampling, machine.device, staged)
+        )
+        return lacks
 
     def run_in_pairs(
         self, case: Case, timing: Timing, min_effect: float | None, status: Callable[[str], None]
@@ -301,16 +306,16 @@ class Bench:
         return source_revision(self._rootdir)
 
     @cached_property
-    def _runner(self) -> CaseRunner:
+    def _runner(self) -> CaseRunner[Case, Checked]:
         watching = Watching(self.options.alert, keep_series=self.options.report is not None)
-        return CaseRunner(
+        mode = InferenceMode(
             self,
             self.machine,
             lambda: self._scratch.folder,
-            watching,
             cases=self.cases,
             paired=self.options.against is not None,
         )
+        return CaseRunner(mode, self, self.machine, watching)
 
     def _alone(self, case: Case) -> Case:
         return self._resolve(case.workload, "pure_data_parallel", Layout(), None, case.engine)

@@ -19,10 +19,7 @@ from pytest_gpt_dist.inference.messages import (
     ReferenceRow,
 )
 from pytest_gpt_dist.inference.weight_cache_policy import Keeping
-
-
-class WrongResultError(Exception):
-    """A result that differs from its reference, or was not computed the way its layout says: no number."""
+from pytest_gpt_dist.measure.result import WrongResultError
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,12 @@
+"""What the core calls on ranks. It does without torch, so each function imports its own when it runs there."""
+
+from __future__ import annotations
+
+from pytest_gpt_dist.host.machine import DeviceLimits
+
+
+def measure_limits(dtype: str) -> DeviceLimits:
+    """Measure how fast the device can read and multiply; on every rank of a group at once."""
+    from pytest_gpt_dist.measure import roofline
+
+    return roofline.measure_limits(dtype)

@@ -1,0 +1,87 @@
+"""The rooms of the house: no import runs upwards, types and imports inside functions included."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest_gpt_dist
+
+PACKAGE = Path(pytest_gpt_dist.__file__).parent
+NAME = "pytest_gpt_dist"
+# From the ground up; the rooms of one line are neighbours, of which none imports another.
+LEVELS = (
+    ("version", "errors"),
+    ("bounds", "strict_json"),
+    ("terminal", "config", "git"),
+    ("results",),
+    ("host",),
+    ("telemetry", "cluster"),
+    ("parallel",),
+    ("registry",),
+    ("model",),
+    ("measure",),
+    ("inference", "compare"),
+    ("ab", "report"),
+    ("session",),
+    ("hookspecs",),
+    ("plugin", "datasets", "doctor"),
+    ("commands",),
+    ("cli",),
+    ("engines", "grouping"),  # old names of what lies below
+    ("",),
+)
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+
+
+def room_of(module: str) -> str:
+    """The room that a module is in; a file beside the rooms is one of its own."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else ""
+
+
+def imports_in(source: ast.Module) -> Iterator[tuple[int, str]]:
+    """Modules that a source imports, wherever in it, with their lines."""
+    for node in ast.walk(source):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield node.lineno, whole if is_module(whole) else node.module
+
+
+def is_module(name: str) -> bool:
+    path = PACKAGE.joinpath(*name.split(".")[1:])
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def upward() -> list[str]:
+    found = []
+    for path in sorted(set(PACKAGE.rglob("*.py")) - set(PACKAGE.glob("templates/**/*.py"))):
+        own = ".".join((NAME, *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+        for line, imported in imports_in(ast.parse(path.read_text(encoding="utf-8"))):
+            if imported.split(".")[0] != NAME:
+                continue
+            mine, its = room_of(own), room_of(imported)
+            if mine != its and LEVEL[its] >= LEVEL[mine]:
+                found.append(f"{path.relative_to(PACKAGE)}:{line} imports {imported}")
+    return found
+
+
+def test_no_import_runs_upwards() -> None:
+    assert upward() == []
+
+
+def test_every_room_has_its_place() -> None:
+    rooms = {
+        path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
+    assert rooms - {"__init__"} | {""} == LEVEL.keys()
+
+
+def test_an_import_that_runs_upwards_would_be_found() -> None:
+    source = ast.parse("def f():\n    from pytest_gpt_dist.session import session")
+    assert [name for _, name in imports_in(source)] == ["pytest_gpt_dist.session.session"]
+    assert LEVEL["session"] > LEVEL["measure"]
