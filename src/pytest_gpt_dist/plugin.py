@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -120,6 +121,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize tests marked ``gpt_dist_matrix``."""
     if metafunc.definition.get_closest_marker("gpt_dist_matrix") is None:
         return
+    marker = metafunc.definition.get_closest_marker("gpt_dist") or pytest.mark.gpt_dist.mark
     metafunc.parametrize(
         ("gpus", "strategy", "engine"),
         [
@@ -128,9 +130,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 case.strategy,
                 case.engine,
                 id=case.id,
-                marks=pytest.mark.gpt_dist(gpus=case.gpus, strategy=case.strategy, engine=case.engine),
+                # Next to the test it hides markers of its class and module, so it says what they say.
+                marks=pytest.mark.gpt_dist.with_args(
+                    *marker.args,
+                    **{**marker.kwargs, "gpus": case.gpus, "strategy": case.strategy, "engine": case.engine},
+                ),
             )
-            for case in _matrix(metafunc.config)
+            for case in _matrix(metafunc.config, marker, _own_arguments(metafunc))
         ],
     )
 
@@ -171,8 +177,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             _bench(config).cases = sum(map(runs_cases, session.items))
         if needed and not config.option.collectonly:
             _bench(config).open_log()
-        if in_matrix and not config.option.collectonly:
-            _bench(config).check_options()
+        if in_matrix:
+            _bench(config).check_options(collect_only=config.option.collectonly)
         if needed and not config.option.collectonly:
             _ = _bench(config).against
         if _is_timed(config) and not config.option.collectonly and any(map(runs_cases, session.items)):
@@ -236,12 +242,21 @@ def _tell(config: pytest.Config, warning: str | None) -> None:
         reporter.write_line(f"gpt-dist: {warning}", yellow=True)
 
 
-def _matrix(config: pytest.Config) -> list[MatrixCase]:
-    from pytest_gpt_dist.inference.matrix import MatrixCase, matrix
+def _own_arguments(metafunc: pytest.Metafunc) -> set[str]:
+    """Return the names of what the test gets from elsewhere than the matrix, and pytest puts into its id."""
+    own = set(signature(metafunc.function).parameters)
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        own |= {name.strip() for name in names.split(",")} if isinstance(names, str) else {*names}
+    return own
+
+
+def _matrix(config: pytest.Config, marker: pytest.Mark, own: set[str]) -> list[MatrixCase]:
+    from pytest_gpt_dist.inference.matrix import MatrixCase
 
     try:
-        bench = _bench(config)
-        return matrix(bench.options, bench.workload, bench.machine.device, bench.registry.strategies)
+        arguments = {name: value for name, value in marker.kwargs.items() if name != "min_effect"}
+        return _bench(config).matrix(arguments, own)
     except UsageError as error:
         # Collection would turn it into a traceback; it is raised when collection ends, or by the one case.
         config.stash[_WRONG] = error
