@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gpt_dist.config.pytest_options import add_options, read_options
-from pytest_gpt_dist.config.settings import Options, check_batching, flag
+from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.session import benchmark_storage
 from pytest_gpt_dist.session.items import runs_cases
@@ -66,8 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if options.log_dir is not None and _starts_workers(config):
             from pytest_gpt_dist.session.session_log import check_writable
 
-            check_writable(Path(options.log_dir))
-        check_batching(options.batching, options.token_budget)
+            check_writable(Path(options.log_dir), options.written("log_dir", options.log_dir))
+        options.check_batching()
         if timed and (options.baseline or options.require_baseline or options.against is not None):
             from pytest_gpt_dist.session.verdict_gate import Gate
 
@@ -77,7 +77,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if timed and options.report is not None:
             from pytest_gpt_dist.session.report_hook import Reporter
 
-            config.pluginmanager.register(Reporter(config, Path(options.report), gate), "gpt_dist_report")
+            config.pluginmanager.register(
+                Reporter(config, Path(options.report), gate, options.source("report")), "gpt_dist_report"
+            )
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -276,7 +278,9 @@ def _refuse_untimed(config: pytest.Config) -> None:
     options = config.stash[_OPTIONS]
     for name in ("against", "require_baseline", "report"):
         if getattr(options, name):
-            raise UsageError(f"{flag(name)} needs times, and there are none: {_why_untimed(config)}")
+            raise UsageError(
+                f"{options.source(name)} needs times, and there are none: {_why_untimed(config)}"
+            )
 
 
 def _why_untimed(config: pytest.Config) -> str:

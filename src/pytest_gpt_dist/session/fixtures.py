@@ -12,14 +12,14 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster import RankGroupError
-from pytest_gpt_dist.config.settings import check_argument
+from pytest_gpt_dist.config.settings import DEGREES, check_argument
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.exactness.reference_cache import WrongResultError
 from pytest_gpt_dist.inference.messages import Timing
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.session.items import runs_cases
-from pytest_gpt_dist.session.session import ARGUMENTS, DEGREES, MATRIX, Bench
+from pytest_gpt_dist.session.session import ARGUMENTS, MATRIX, Bench
 from pytest_gpt_dist.session.virtual_clock import VirtualClock
 from pytest_gpt_dist.terminal.eta import Standing
 from pytest_gpt_dist.terminal.live_line import LiveLine

@@ -16,7 +16,7 @@ from pytest_gpt_dist.ab.paired_runner import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.cluster.config import Backend
-from pytest_gpt_dist.config.settings import Options, check_argument
+from pytest_gpt_dist.config.settings import DEGREES, Options, check_argument
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.git.revision import source_revision
 from pytest_gpt_dist.host.machine import Machine, find_machine
@@ -48,7 +48,6 @@ from pytest_gpt_dist.registry import Registry, unknown
 from pytest_gpt_dist.session.session_log import SessionLog
 
 _WORKLOAD = tuple(field.name for field in dataclasses.fields(Workload))
-DEGREES = ("data_parallel", "pipeline_parallel", "tensor_parallel")
 _TIMING = ("warmup", "rounds", "min_rounds", "max_time", "launches")
 _CHECKED = {*DEGREES, *_WORKLOAD, *_TIMING} - {"prompts"}
 MATRIX = ("strategy", "gpus", "engine")
@@ -166,7 +165,7 @@ class Bench:
             self._journal.open()
         except JournalError as error:
             if self.options.resume:
-                raise UsageError(f"--gpt-resume: {error}") from None
+                raise UsageError(f"{self.options.source('resume')}: {error}") from None
             self._journals = False
             return f"this session cannot be resumed if it is killed: {error}"
         return None
@@ -219,7 +218,8 @@ class Bench:
         """Write down what the session does where ``--gpt-log-dir`` says; UsageError where that is impossible."""
         if self.options.log_dir is not None:
             worker = os.environ.get("PYTEST_XDIST_WORKER")
-            self._log = SessionLog(Path(self.options.log_dir), self.options.log_level, worker)
+            option = self.options.written("log_dir", self.options.log_dir)
+            self._log = SessionLog(Path(self.options.log_dir), self.options.log_level, worker, option)
 
     def matrix(self, arguments: Mapping[str, Any], own: Collection[str] = ()) -> list[MatrixCase]:
         """Return the matrix of a test that gives ``arguments`` itself, and ``own`` ones in another part of its id.
@@ -280,7 +280,9 @@ class Bench:
         if self.options.against is None:
             return None
         if self._against is None:
-            named = find_against(self.options.against, self._rootdir, Path.cwd())
+            named = find_against(
+                self.options.against, self._rootdir, Path.cwd(), self.options.written("against")
+            )
             self._against = self._opened(named)
         elif not self._against.is_there:
             self._against.close()
@@ -297,7 +299,7 @@ class Bench:
         try:
             return open_against(named, self._scratch.folder, one_rank)
         except RankGroupError as error:
-            raise UsageError(f"--gpt-against={named.name}: {first_line(error)}") from None
+            raise UsageError(f"{named.what}: {first_line(error)}") from None
         finally:
             self.renew()
 
