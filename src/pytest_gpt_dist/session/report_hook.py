@@ -28,8 +28,8 @@ RESULTS = "results.json"
 class Reporter:
     """Collects what the cases saved, and writes the report after pytest-benchmark has written its own files.
 
-    ``gate`` gives the verdicts, if there is one. UsageError, which begins with the ``option``, where the report could not
-    be written.
+    ``gate`` gives the verdicts, if there is one. UsageError, which begins with the ``option``, where the report could
+    not be written.
     """
 
     def __init__(self, config: pytest.Config, folder: Path, gate: Gate | None, option: str) -> None:
