@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_gpt_dist.config.pytest_options import add_options, read_options
-from pytest_gpt_dist.config.settings import Options, check_batching, flag
+from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.session import benchmark_storage
 from pytest_gpt_dist.session.items import runs_cases
@@ -65,8 +66,8 @@ def pytest_configure(config: pytest.Config) -> None:
         if options.log_dir is not None and _starts_workers(config):
             from pytest_gpt_dist.session.session_log import check_writable
 
-            check_writable(Path(options.log_dir))
-        check_batching(options.batching, options.token_budget)
+            check_writable(Path(options.log_dir), options.written("log_dir", options.log_dir))
+        options.check_batching()
         if timed and (options.baseline or options.require_baseline or options.against is not None):
             from pytest_gpt_dist.session.verdict_gate import Gate
 
@@ -76,7 +77,9 @@ def pytest_configure(config: pytest.Config) -> None:
         if timed and options.report is not None:
             from pytest_gpt_dist.session.report_hook import Reporter
 
-            config.pluginmanager.register(Reporter(config, Path(options.report), gate), "gpt_dist_report")
+            config.pluginmanager.register(
+                Reporter(config, Path(options.report), gate, options.source("report")), "gpt_dist_report"
+            )
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -120,6 +123,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Parametrize tests marked ``gpt_dist_matrix``."""
     if metafunc.definition.get_closest_marker("gpt_dist_matrix") is None:
         return
+    marker = metafunc.definition.get_closest_marker("gpt_dist") or pytest.mark.gpt_dist.mark
     metafunc.parametrize(
         ("gpus", "strategy", "engine"),
         [
@@ -128,9 +132,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 case.strategy,
                 case.engine,
                 id=case.id,
-                marks=pytest.mark.gpt_dist(gpus=case.gpus, strategy=case.strategy, engine=case.engine),
+                # Next to the test it hides markers of its class and module, so it says what they say.
+                marks=pytest.mark.gpt_dist.with_args(
+                    *marker.args,
+                    **{**marker.kwargs, "gpus": case.gpus, "strategy": case.strategy, "engine": case.engine},
+                ),
             )
-            for case in _matrix(metafunc.config)
+            for case in _matrix(metafunc.config, marker, _own_arguments(metafunc))
         ],
     )
 
@@ -171,8 +179,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             _bench(config).cases = sum(map(runs_cases, session.items))
         if needed and not config.option.collectonly:
             _bench(config).open_log()
-        if in_matrix and not config.option.collectonly:
-            _bench(config).check_options()
+        if in_matrix:
+            _bench(config).check_options(collect_only=config.option.collectonly)
         if needed and not config.option.collectonly:
             _ = _bench(config).against
         if _is_timed(config) and not config.option.collectonly and any(map(runs_cases, session.items)):
@@ -236,12 +244,21 @@ def _tell(config: pytest.Config, warning: str | None) -> None:
         reporter.write_line(f"gpt-dist: {warning}", yellow=True)
 
 
-def _matrix(config: pytest.Config) -> list[MatrixCase]:
-    from pytest_gpt_dist.inference.matrix import MatrixCase, matrix
+def _own_arguments(metafunc: pytest.Metafunc) -> set[str]:
+    """Return the names of what the test gets from elsewhere than the matrix, and pytest puts into its id."""
+    own = set(signature(metafunc.function).parameters)
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        names = mark.args[0] if mark.args else mark.kwargs.get("argnames", ())
+        own |= {name.strip() for name in names.split(",")} if isinstance(names, str) else {*names}
+    return own
+
+
+def _matrix(config: pytest.Config, marker: pytest.Mark, own: set[str]) -> list[MatrixCase]:
+    from pytest_gpt_dist.inference.matrix import MatrixCase
 
     try:
-        bench = _bench(config)
-        return matrix(bench.options, bench.workload, bench.machine.device, bench.registry.strategies)
+        arguments = {name: value for name, value in marker.kwargs.items() if name != "min_effect"}
+        return _bench(config).matrix(arguments, own)
     except UsageError as error:
         # Collection would turn it into a traceback; it is raised when collection ends, or by the one case.
         config.stash[_WRONG] = error
@@ -261,7 +278,9 @@ def _refuse_untimed(config: pytest.Config) -> None:
     options = config.stash[_OPTIONS]
     for name in ("against", "require_baseline", "report"):
         if getattr(options, name):
-            raise UsageError(f"{flag(name)} needs times, and there are none: {_why_untimed(config)}")
+            raise UsageError(
+                f"{options.source(name)} needs times, and there are none: {_why_untimed(config)}"
+            )
 
 
 def _why_untimed(config: pytest.Config) -> str:

@@ -1,7 +1,6 @@
 """Options: where they are read from, what they must be, and how a wrong one is said."""
 
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +131,7 @@ def test_without_a_word_every_option_has_its_default(pytester: pytest.Pytester) 
 
 
 def test_every_option_is_tried() -> None:
-    assert list(WRITTEN) == [name for name, _ in declarations()] == [field.name for field in fields(Options)]
+    assert list(WRITTEN) == [name for name, _ in declarations()]
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -383,3 +382,91 @@ def test_no_number_is_negative_infinite_or_none(name: str, how: Declaration) -> 
     for wrong in ("-1",) if how.ini == "int" else ("-1.0", "nan", "inf", "-inf"):
         with pytest.raises(ValueError, match="expected"):
             how.check(int(wrong) if how.ini == "int" else float(wrong))
+
+
+@pytest.mark.parametrize(
+    ("ini", "flags", "left"),
+    [
+        (
+            "gpus = 1,2",
+            ["tensor-parallel=2", "pipeline-parallel=2"],
+            Options(tensor_parallel=2, pipeline_parallel=2),
+        ),
+        ("tensor_parallel = 4", ["gpus=1,2"], Options(gpus=(1, 2))),
+        ("tensor_parallel = 4", ["gpus=4"], Options(gpus=(4,), tensor_parallel=4)),
+        (
+            "pipeline_parallel = 2\ngpt_gpus = 1",
+            ["tensor-parallel=2"],
+            Options(pipeline_parallel=2, tensor_parallel=2),
+        ),
+        ("baseline = true", ["against=HEAD"], Options(against="HEAD")),
+        ("against = HEAD\ngpt_null_control = true", ["baseline"], Options(baseline=True)),
+        ("against = HEAD", ["launches=5"], Options(launches=5)),
+        ("launches = 5", ["against=HEAD"], Options(against="HEAD")),
+        (
+            "batching = token-budget\ngpt_token_budget = 9",
+            ["batching=by-length"],
+            Options(batching="by-length"),
+        ),
+        ("share_gpu = true", ["device=cpu"], Options(device="cpu")),
+        ("batch_size = 3", ["gpus=1"], Options(batch_size=3, gpus=(1,))),
+    ],
+)
+def test_the_command_line_wins_over_an_ini_key_that_excludes_it(
+    pytester: pytest.Pytester, ini: str, flags: list[str], left: Options
+) -> None:
+    pytester.makeini(f"[pytest]\ngpt_{ini}")
+    options = read_options(pytester.parseconfig(*(f"--gpt-{each}" for each in flags)))
+    assert options == left
+    assert options.counts
+    options.check_comparison()
+    options.check_batching()
+
+
+@pytest.mark.parametrize(
+    ("ini", "args", "said"),
+    [
+        (
+            "gpus = 1,2\ngpt_tensor_parallel = 4",
+            [],
+            "gpt_tensor_parallel=4 in tox.ini = 4 devices, but gpt_gpus=1,2 in tox.ini; leave out gpt_gpus in tox.ini,",
+        ),
+        (
+            "seed = 1",
+            ["--gpt-gpus=1,2", "--gpt-tensor-parallel=4"],
+            "--gpt-tensor-parallel=4 = 4 devices, but --gpt-gpus=1,2; leave out --gpt-gpus,",
+        ),
+        (
+            "gpus = 8",
+            ["-o", "gpt_gpus=1,2", "--gpt-tensor-parallel=4"],
+            "--gpt-tensor-parallel=4 = 4 devices, but -o gpt_gpus=1,2; leave out -o gpt_gpus,",
+        ),
+        ("gate = ttft", [], "gpt_gate in tox.ini needs --gpt-against"),
+        ("null_control = true", [], "gpt_null_control in tox.ini needs --gpt-against"),
+        (
+            "baseline = true\ngpt_against = HEAD",
+            [],
+            "gpt_baseline in tox.ini compares with saved sessions, gpt_against in tox.ini with launches",
+        ),
+        (
+            "launches = 5\ngpt_against = HEAD",
+            [],
+            "gpt_launches=5 in tox.ini: gpt_against in tox.ini measures",
+        ),
+        ("token_budget = 9", [], "gpt_token_budget=9 in tox.ini: a token budget of 9 needs"),
+        ("report = tox.ini", [], "gpt_report in tox.ini: "),
+        (
+            "require_baseline = true",
+            ["--benchmark-storage=x://y"],
+            "gpt_require_baseline in tox.ini reads folders",
+        ),
+    ],
+)
+def test_a_message_names_what_was_given_where_it_was_given(
+    pytester: pytest.Pytester, ini: str, args: list[str], said: str
+) -> None:
+    pytester.makeini(f"[pytest]\ngpt_{ini}")
+    result = pytester.runpytest_inprocess(*args)
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    (line,) = filter(None, result.errlines)
+    assert line.startswith(f"ERROR: {said}")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.prompts import Prompt, given_prompts, tokenize_bytes
-from pytest_gpt_dist.inference.workload import Workload, build_requests
+from pytest_gpt_dist.inference.workload import PathNames, Workload, build_requests
 from pytest_gpt_dist.parallel import Dimensions
 
 DEFAULT = Workload.of(Options(), "cpu")
@@ -190,3 +190,22 @@ def test_sampling_is_on_only_when_a_sampling_option_is_given() -> None:
     assert not Workload.of(Options(repetition_penalty=1.2, seed=4), "cpu").sampling.on
     assert Workload.of(Options(temperature=1.0), "cpu").sampling.on
     assert Workload.of(Options(top_p=1.0), "cpu").sampling.on
+
+
+def test_what_the_test_gives_itself_is_not_in_the_label() -> None:
+    options = Options(new_tokens=24, batch_size=8, batching="token-budget", token_budget=99, seed=3)
+    asked = Workload.of(options, "cpu")
+    assert asked.without(["new_tokens", "gpt_dist"], "cpu").label("cpu") == "b8.budget99.seed3"
+    assert asked.without(["token_budget", "seed"], "cpu").label("cpu") == "b8.n24"
+
+
+def test_prompts_given_in_code_are_in_the_label_by_their_content() -> None:
+    labels = {replace(PLAIN, prompts=given_prompts([text])).label("cpu") for text in ("one", "two", "one")}
+    assert len(labels) == 2
+    assert all(label.startswith("prompts-") for label in labels)
+
+
+def test_files_are_in_the_label_by_the_names_they_are_given() -> None:
+    names = PathNames("my model-12ab34", "chat-56cd78")
+    options = Options(model="/models/my model", prompts="/data/chat.jsonl")
+    assert Workload.of(options, "cpu").label("cpu", names) == "my_model-12ab34.chat-56cd78"

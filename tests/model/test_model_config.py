@@ -385,7 +385,7 @@ def test_itemsizes() -> None:
 def test_the_controllers_side_needs_no_torch() -> None:
     code = (
         "import sys\n"
-        "import pytest_gpt_dist.parallel, pytest_gpt_dist.inference.engines, pytest_gpt_dist.strategies\n"
+        "import pytest_gpt_dist.parallel, pytest_gpt_dist.inference.engines, pytest_gpt_dist.parallel.strategy\n"
         "import pytest_gpt_dist.model.checkpoint, pytest_gpt_dist.model.sharding, pytest_gpt_dist.model.dtypes\n"
         "from pytest_gpt_dist.model.catalog import resolve\n"
         "from pytest_gpt_dist.registry import Registry, builtin\n"

@@ -23,6 +23,8 @@ def test_tokens(gpt_dist, layout):
     result = gpt_dist.run(strategy=layout, prompts=EXPECTED["prompts"])
     assert result.tokens == EXPECTED["tokens"]
     assert result.extra_info["weights"] == "pretrained"
+    assert result.extra_info["model"].startswith("my-gpt2-")
+    assert EXPECTED["folder"] not in json.dumps(result.extra_info)
 
 def test_random_weights_of_its_shape(gpt_dist):
     result = gpt_dist.run(weights="random", prompts=EXPECTED["prompts"])
@@ -51,9 +53,10 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[list[
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory, expected: tuple[Path, list[list[int]]]) -> Session:
     checkpoint, tokens = expected
+    expected_json = {"prompts": PROMPTS, "tokens": tokens, "folder": str(checkpoint.parent)}
     return run_session(
         tmp_path_factory.mktemp("checkpoint"),
-        {"test_tokens.py": TEST, "expected.json": json.dumps({"prompts": PROMPTS, "tokens": tokens})},
+        {"test_tokens.py": TEST, "expected.json": json.dumps(expected_json)},
         f"--gpt-model={checkpoint}",
         f"--gpt-new-tokens={NEW_TOKENS}",
         "--gpt-device=cpu",

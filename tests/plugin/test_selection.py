@@ -89,9 +89,7 @@ def test_degrees_that_agree_with_the_count_are_no_error(folder: pytest.Pytester)
 
 def test_degrees_that_disagree_with_the_count_end_the_session(folder: pytest.Pytester) -> None:
     line = error_line(folder.runpytest_inprocess("--gpt-gpus=2", "--gpt-tensor-parallel=4"))
-    assert line.startswith(
-        "--gpt-data-parallel=1 × --gpt-pipeline-parallel=1 × --gpt-tensor-parallel=4 = 4 devices"
-    )
+    assert line.startswith("--gpt-tensor-parallel=4 = 4 devices, but --gpt-gpus=2; leave out --gpt-gpus,")
 
 
 def test_what_differs_from_the_default_workload_is_in_the_id(folder: pytest.Pytester) -> None:
@@ -185,3 +183,106 @@ def test_the_markers_and_fixtures_are_documented(pytester: pytest.Pytester) -> N
     fixtures = pytester.runpytest_inprocess("--fixtures").stdout
     for name in ("gpt_dist", "gpt_process_group"):  # pytest sorts them by the text of their place
         fixtures.fnmatch_lines([f"{name} -- *"])
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--gpt-model=gpt2-mega"],
+        ["--gpt-model=./nowhere"],
+        ["--gpt-model=bert"],
+        ["--gpt-engine=nativ"],
+        ["--gpt-prompts=none.jsonl"],
+        ["--gpt-model=nobody/nothing", "--gpt-offline"],
+    ],
+    ids=["unknown", "missing", "broken", "engine", "prompts", "offline"],
+)
+def test_a_wrong_model_is_found_when_tests_are_only_collected(
+    folder: pytest.Pytester, flags: list[str]
+) -> None:
+    (folder.mkdir("bert") / "config.json").write_text('{"model_type": "bert"}')
+    if flags == ["--gpt-model=bert"]:
+        flags = ["--gpt-model=./bert"]
+    assert error_line(folder.runpytest_inprocess("--collect-only", *flags))
+
+
+def test_a_model_of_the_hub_is_not_asked_for_when_tests_are_only_collected(
+    folder: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(*_: object, **__: object) -> None:
+        raise AssertionError("the hub was asked")
+
+    monkeypatch.setattr("pytest_gpt_dist.model.catalog._download", ask)
+    ids = selected(folder, "--gpt-model=owner/mine", "--gpt-gpus=1")
+    assert ids == ["1gpu-pure_data_parallel-mine"]
+
+
+OWN = """
+import pytest
+
+@pytest.mark.gpt_dist_matrix
+@pytest.mark.parametrize("new_tokens", [4, 8])
+def test_parameter(gpt_dist, gpus, strategy, engine, new_tokens): pass
+
+@pytest.mark.gpt_dist_matrix
+@pytest.mark.gpt_dist(new_tokens=4)
+def test_marker(gpt_dist, gpus, strategy, engine): pass
+
+@pytest.mark.gpt_dist_matrix
+@pytest.mark.gpt_dist(new_tokens=None, seed=3)
+def test_none(gpt_dist, gpus, strategy, engine): pass
+
+@pytest.mark.gpt_dist_matrix
+@pytest.mark.gpt_dist(new_tokens="many")
+def test_wrong(gpt_dist, gpus, strategy, engine): pass
+
+@pytest.mark.gpt_dist(new_tokens=4)
+class TestClass:
+    @pytest.mark.gpt_dist_matrix
+    def test_marker(self, gpt_dist, gpus, strategy, engine): pass
+"""
+
+
+def test_an_id_says_what_the_test_runs_and_not_what_the_options_say(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\ngpt_device = cpu\ngpt_gpus = 1\ngpt_new_tokens = 24\ngpt_batch_size = 8")
+    pytester.makepyfile(OWN)
+    case = "1gpu-pure_data_parallel"
+    found = items(pytester)
+    assert [item.name for item in found] == [
+        f"test_parameter[{case}-b8-4]",
+        f"test_parameter[{case}-b8-8]",
+        f"test_marker[{case}-b8.n4]",
+        f"test_none[{case}-b8.n24.seed3]",
+        f"test_wrong[{case}-b8.n24]",
+        f"test_marker[{case}-b8.n4]",
+    ]
+    closest = found[-1].get_closest_marker("gpt_dist")
+    assert closest is not None
+    assert closest.kwargs == {
+        "new_tokens": 4,
+        "gpus": 1,
+        "strategy": "pure_data_parallel",
+        "engine": "native",
+    }
+
+
+def test_two_prompt_files_of_one_name_have_two_ids(folder: pytest.Pytester) -> None:
+    ids: list[str] = []
+    for number in (1, 2, 2):
+        where = folder.path / f"{number}{len(ids)}"
+        where.mkdir()
+        (where / "chat.jsonl").write_text(f'{{"input_ids": [{number}]}}\n')
+        ids += selected(folder, "--gpt-gpus=1", f"--gpt-prompts={where / 'chat.jsonl'}")
+    assert ids[0] != ids[1] == ids[2]
+    assert all(name.startswith("1gpu-pure_data_parallel-chat-") for name in ids)
+
+
+def test_two_folders_of_one_name_have_two_ids(folder: pytest.Pytester) -> None:
+    ids: list[str] = []
+    for layers in (1, 2):
+        where = folder.path / str(layers) / "mine"
+        where.mkdir(parents=True)
+        (where / "config.json").write_text(f'{{"model_type": "gpt2", "n_layer": {layers}}}')
+        ids += selected(folder, "--gpt-gpus=1", "--gpt-weights=random", f"--gpt-model={where}")
+    assert ids[0] != ids[1]
+    assert all(name.startswith("1gpu-pure_data_parallel-mine-") for name in ids)

@@ -28,6 +28,12 @@ class Named:
     python: str | None = None
     repository: Path | None = None
     revision: str | None = None
+    option: str | None = None
+
+    @property
+    def what(self) -> str:
+        """How the user wrote it, for messages."""
+        return self.option or f"--gpt-against={self.name}"
 
     @property
     def identity(self) -> str:
@@ -35,20 +41,24 @@ class Named:
         return self.revision or self.python or self.name
 
 
-def find_against(name: str, rootdir: Path, cwd: Path) -> Named:
-    """What ``name`` means: an executable file, else a revision. UsageError if it is neither."""
+def find_against(name: str, rootdir: Path, cwd: Path, option: str | None = None) -> Named:
+    """What ``name`` means: an executable file, else a revision. UsageError if it is neither.
+
+    Messages name it by ``option``, as it was written.
+    """
     # Of os.path, whose functions take any text, also one that no file can have for a name.
     path = os.path.abspath(os.path.join(cwd, os.path.expanduser(name)))
     revision = None
     if name.isprintable() and not (os.sep in name and os.path.isfile(path)):
         revision = find_revision(rootdir, name[:_LONGEST_NAME])
     if revision is not None:
-        return Named(name, repository=revision[0], revision=revision[1])
+        return Named(name, repository=revision[0], revision=revision[1], option=option)
     if os.path.isfile(path) and os.access(path, os.X_OK):
-        return Named(name, python=path, repository=rootdir.resolve())
+        return Named(name, python=path, repository=rootdir.resolve(), option=option)
+    what = shortened(Named(name, option=option).what)
     raise UsageError(
-        f"--gpt-against={shortened(name)}: neither a revision of the git repository at {rootdir} nor a Python"
-        " interpreter; a shallow clone has to fetch it first"
+        f"{what}: neither a revision of the git repository at {rootdir} nor a Python interpreter; a shallow clone has"
+        " to fetch it first"
     )
 
 
@@ -73,7 +83,7 @@ class Against:
         """
         if self.worktree is None:
             return
-        what = f"--gpt-against={self.named.name}"
+        what = self.named.what
         tree = str(self.worktree.folder.resolve())
         repository = self.worktree.repository
         allowed = [tree, *map(str, environments_in(repository))]
@@ -127,7 +137,7 @@ def open_against(named: Named, folder: Path, one_rank: Callable[[Side], RankGrou
 
 def _versions(named: Named, side: Side, one_rank: Callable[[Side], RankGroup]) -> dict[str, Any]:
     """What the side says it runs; learnt from its server's greeting, before anything of a case is sent to it."""
-    what = f"--gpt-against={named.name}"
+    what = named.what
     try:
         versions = dict(one_rank(side).about)
     except RankGroupError as error:

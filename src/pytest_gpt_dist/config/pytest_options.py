@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_gpt_dist.config.given import Given
+from pytest_gpt_dist.config.precedence import settled
 from pytest_gpt_dist.config.settings import IniType, Options, declarations, flag
 from pytest_gpt_dist.errors import UsageError, quoted, shortened
 
@@ -27,34 +30,49 @@ def add_options(parser: pytest.Parser) -> None:
 def read_options(config: pytest.Config) -> Options:
     """The options in force: the command line, else the ini file, else the default.
 
+    The command line wins over a key that its own options exclude, too.
+
     Raises UsageError, naming the flag or key, for a value that does not fit.
     """
     values: dict[str, Any] = {}
-    for name, how in declarations():
+    sources: dict[str, Given] = {}
+    for name, declared in declarations():
         given = config.getoption(flag(name))
         in_ini = given is None
-        source, base = flag(name), config.invocation_params.dir
+        how, base = Given(flag(name)), config.invocation_params.dir
         try:
             if in_ini:
-                inifile = config.inipath.name if config.inipath else "the ini file"
-                source, base = (
-                    f"gpt_{name} in {inifile}",
-                    config.inipath.parent if config.inipath else config.rootpath,
-                )
+                how = _ini_key(config, name)
+                base = config.inipath.parent if config.inipath else config.rootpath
                 given = config.getini(f"gpt_{name}")
-            elif how.ini in ("int", "float"):
-                given = _number(given, how.ini)
+            elif declared.ini in ("int", "float"):
+                given = _number(given, declared.ini)
             if given is None:
                 continue
-            values[name] = how.check(given)
+            value = None if given is True and not in_ini else _text(given)
+            sources[name] = replace(how, value=value)
+            values[name] = declared.check(given)
         except (ValueError, TypeError, OverflowError, pytest.UsageError) as error:
             got = "" if given is None else f", got {quoted(given)}"
-            raise UsageError(f"{source}: {shortened(str(error), 200)}{got}") from None
+            raise UsageError(f"{how.source}: {shortened(str(error), 200)}{got}") from None
         if name in ("prompts", "log_dir", "report") or (
             name == "model" and in_ini and _is_folder(base, values[name])
         ):
             values[name] = str(Path(base, values[name]))
-    return Options(**values)
+    return settled(Options(**values, given=sources))
+
+
+def _ini_key(config: pytest.Config, name: str) -> Given:
+    """Return how an ini key is given: in the file, or in its place by ``-o`` on the command line."""
+    key = f"gpt_{name}"
+    overridden = config.getoption("override_ini") or ()
+    if any(entry.partition("=")[0].strip() == key for entry in overridden):
+        return Given(f"-o {key}")
+    return Given(key, file=config.inipath.name if config.inipath else "the ini file")
+
+
+def _text(given: object) -> str:
+    return str(given).lower() if isinstance(given, bool) else str(given)
 
 
 def _is_folder(base: Path, model: str) -> bool:

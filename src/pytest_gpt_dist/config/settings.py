@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite, prod
 from typing import Any, Literal, get_args
 
 from pytest_gpt_dist.bounds import MOST_DEVICES, device_count
 from pytest_gpt_dist.config.choices import Batching, LogLevel
+from pytest_gpt_dist.config.given import Given
 from pytest_gpt_dist.config.thresholds import DEFAULT_THRESHOLDS, Threshold, parse_thresholds
 from pytest_gpt_dist.errors import UsageError, quoted
 
 _LARGEST_SIZE = 2**50
 _LARGEST_INTEGER = 10**6
 DEFAULT_COUNTS = (1, 2, 4)
+DEGREES = ("data_parallel", "pipeline_parallel", "tensor_parallel")
 IniType = Literal["string", "bool", "int", "float"]
 _UNITS = {
     "": 1,
@@ -333,21 +335,49 @@ class Options:
         None, "keep the output of each rank, and session.log, in this folder", "running", metavar="DIR"
     )
 
+    given: Mapping[str, Given] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    """How each option was given that was; what is made in code has none."""
+
+    def source(self, name: str) -> str:
+        """Return what a message names that is about an option: its flag, or the ini key that gave it."""
+        return self._how(name).source
+
+    def written(self, name: str, value: object = None) -> str:
+        """Return the same with the value: ``value`` where it is not the text that was given."""
+        how = self._how(name)
+        if value is not None:
+            return how.of(value)
+        return how.written if how.value is not None else how.of(_text(getattr(self, name)))
+
+    def _how(self, name: str) -> Given:
+        return self.given.get(name) or Given(flag(name))
+
+    def check_batching(self) -> None:
+        """Raise UsageError where batching and the token budget do not go together."""
+        try:
+            check_batching(self.batching, self.token_budget)
+        except UsageError as error:
+            name = "batching" if self.token_budget is None else "token_budget"
+            raise UsageError(f"{self.written(name)}: {error}") from None
+
     def check_comparison(self) -> None:
         """Raise UsageError where the options of comparing do not go together."""
         if self.against is None:
             for name in ("gate", "null_control"):
                 if getattr(self, name):
-                    raise UsageError(f"{flag(name)} needs --gpt-against: other comparisons do not use it")
+                    raise UsageError(
+                        f"{self.source(name)} needs --gpt-against: other comparisons do not use it"
+                    )
             return
         if self.baseline:
             raise UsageError(
-                "--gpt-baseline compares with saved sessions, --gpt-against with launches of this one: choose one"
+                f"{self.source('baseline')} compares with saved sessions, {self.source('against')} with launches of"
+                " this one: choose one"
             )
         if self.launches > 1:
             raise UsageError(
-                f"--gpt-launches={self.launches}: --gpt-against measures 4 pairs of launches, and 12 more of suspects;"
-                " leave out one of the two"
+                f"{self.written('launches')}: {self.source('against')} measures 4 pairs of launches, and 12 more of"
+                " suspects; leave out one of the two"
             )
 
     @property
@@ -360,10 +390,10 @@ class Options:
             return self.gpus or DEFAULT_COUNTS
         count = device_count(prod(self.degrees), "the degrees' product, ")
         if self.gpus is not None and self.gpus != (count,):
-            dp, pp, tp = self.degrees
+            degrees = [self.written(name) for name in DEGREES if getattr(self, name) is not None]
             raise UsageError(
-                f"--gpt-data-parallel={dp} × --gpt-pipeline-parallel={pp} × --gpt-tensor-parallel={tp} = {count}"
-                f" devices, but --gpt-gpus={','.join(map(str, self.gpus))}; leave out --gpt-gpus, or make them agree"
+                f"{' × '.join(degrees)} = {count} devices, but {self.written('gpus')};"
+                f" leave out {self.source('gpus')}, or make them agree"
             )
         return (count,)
 
@@ -380,7 +410,8 @@ class Options:
 def declarations() -> Iterator[tuple[str, Declaration]]:
     """Field name and declaration of every option, in the order of the documentation."""
     for field in dataclasses.fields(Options):
-        yield field.name, field.metadata["declaration"]
+        if "declaration" in field.metadata:
+            yield field.name, field.metadata["declaration"]
 
 
 def check_argument(name: str, value: Any) -> None:
@@ -409,6 +440,13 @@ def check_batching(batching: str, token_budget: int | None) -> None:
         raise UsageError(
             f"a token budget of {token_budget} needs --gpt-batching=token-budget: {batching} does not use it"
         )
+
+
+def _text(value: Any) -> str | None:
+    """Return a value as it is written on the command line; None of what is switched on."""
+    if value is True:
+        return None
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def flag(name: str) -> str:

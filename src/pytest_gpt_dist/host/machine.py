@@ -92,9 +92,9 @@ def find_machine(options: Options) -> Machine:
     Raises UsageError where GPUs are asked for, or are to be shared, and there are none, or CUDA_VISIBLE_DEVICES
     names none of those that exist.
     """
-    gpus = _find_gpus(options.device)
+    gpus = _find_gpus(options.device, options.written("device"))
     if options.share_gpu and not gpus:
-        raise UsageError("--gpt-share-gpu: there is no GPU to share; leave it out on the CPU")
+        raise UsageError(f"{options.source('share_gpu')}: there is no GPU to share; leave it out on the CPU")
     return Machine(
         device="cuda" if gpus else "cpu",
         gpus=gpus,
@@ -107,7 +107,7 @@ def find_machine(options: Options) -> Machine:
     )
 
 
-def _find_gpus(device: str) -> tuple[Gpu, ...]:
+def _find_gpus(device: str, option: str) -> tuple[Gpu, ...]:
     if device == "cpu":
         return ()
     installed = installed_gpus()
@@ -119,7 +119,7 @@ def _find_gpus(device: str) -> tuple[Gpu, ...]:
     if not visible and device == "cuda":
         hidden = f"CUDA_VISIBLE_DEVICES is {(asked or '').strip() or 'empty'}"
         why = hidden if installed else "NVML finds no NVIDIA GPU"
-        raise UsageError(f"--gpt-device=cuda: {why}; use --gpt-device=cpu, or auto")
+        raise UsageError(f"{option}: {why}; use --gpt-device=cpu, or auto")
     if (why_not := unusable(visible, installed)) is not None:
         raise UsageError(why_not)
     return visible

@@ -19,8 +19,8 @@ class Case:
     """Strategy × device count × workload × engine.
 
     ``strategy`` is a name, or the layout's id where degrees were given outright; ``degenerate`` names the
-    strategy that has the same layout; ``model_name`` is as it is saved; ``engine_path`` is the engine's
-    import path, resolved on the ranks.
+    strategy that has the same layout; ``model_name`` is as it is saved, and ``model_content`` the hash of its files
+    where it has any; ``engine_path`` is the engine's import path, resolved on the ranks.
     """
 
     strategy: str
@@ -34,6 +34,7 @@ class Case:
     tokenizer: str
     requests: tuple[Request, ...]
     engine_version: str | None = None
+    model_content: str | None = None
 
     @property
     def gpus(self) -> int:
@@ -59,6 +60,11 @@ class Case:
     def padding_fraction_in_order(self) -> float:
         """The share that it would be if requests were worked on in their order."""
         return padding_fraction(self._batches("in-order"))
+
+    @property
+    def model_identity(self) -> str:
+        """What is the same for the same model, wherever its files are and whatever they are called."""
+        return self.model_content or self.model_name
 
     @property
     def weights(self) -> str:

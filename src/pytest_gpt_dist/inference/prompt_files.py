@@ -1,4 +1,4 @@
-"""The prompt files of a session, each parsed once."""
+"""The prompt files of a session, each parsed once, and called by what is in it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_gpt_dist.inference.prompts import Prompt, read_prompts
+from pytest_gpt_dist.model.content_hash import hash_file, named_by_content
 
 
 class PromptFiles:
@@ -13,6 +14,7 @@ class PromptFiles:
 
     def __init__(self) -> None:
         self._parsed: dict[Path, tuple[tuple[int, ...], Sequence[Prompt]]] = {}
+        self._names: dict[Path, str] = {}
 
     def read(self, path: Path) -> Sequence[Prompt]:
         """Return what ``read_prompts`` makes of the file as it is now; UsageError as there."""
@@ -25,3 +27,9 @@ class PromptFiles:
         if known is None or known[0] != version:
             known = self._parsed[path] = (version, read_prompts(path))
         return known[1]
+
+    def name(self, path: Path) -> str:
+        """Return what the file is called in ids, whatever its folder; UsageError where it cannot be read."""
+        if path not in self._names:
+            self._names[path] = named_by_content(path.stem, hash_file(path))
+        return self._names[path]

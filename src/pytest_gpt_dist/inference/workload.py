@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from pytest_gpt_dist.config.settings import Options, check_batching
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.engines.protocol import Request, Sampling
 from pytest_gpt_dist.inference.prompts import Prompt, Tokenize, encode, fit
+from pytest_gpt_dist.model.content_hash import named_by_content
 from pytest_gpt_dist.parallel import Dimensions
 
 DEFAULT_NEW_TOKENS = 64
@@ -36,6 +38,20 @@ CUDA_DEFAULTS = DeviceDefaults("gpt2-xl", "bfloat16", 256)
 def device_defaults(device: str) -> DeviceDefaults:
     """The defaults of ``cpu`` or ``cuda``."""
     return CUDA_DEFAULTS if device == "cuda" else CPU_DEFAULTS
+
+
+@dataclass(frozen=True)
+class PathNames:
+    """What a model and a prompt file are called that are given by a path.
+
+    The path's last part alone does not tell two of one name apart. It is all there is where this is None.
+    """
+
+    model: str | None = None
+    prompts: str | None = None
+
+
+BY_THEIR_PATHS = PathNames()
 
 
 @dataclass(frozen=True)
@@ -78,12 +94,22 @@ class Workload:
         """How the next token is chosen."""
         return Sampling(self.temperature, self.top_p, self.repetition_penalty, self.seed)
 
-    def label(self, device: str) -> str:
-        """What differs from the device's default workload, as it stands in a case's id; empty if nothing."""
+    def without(self, names: Collection[str], device: str) -> Workload:
+        """Return it with the device's defaults for what ``names`` say, as a case's id is silent of those."""
+        default = Workload.of(_DEFAULTS, device)
+        if {"batching", "token_budget"} & {*names}:
+            names = {*names, "batching", "token_budget"}  # neither goes without the other
+        if "prompts" in names and isinstance(self.prompts, str) and self.prompt_tokens is None:
+            names = {*names, "prompt_tokens"}
+        given = {field.name: getattr(default, field.name) for field in dataclasses.fields(self)}
+        return dataclasses.replace(self, **{name: given[name] for name in names if name in given})
+
+    def label(self, device: str, names: PathNames = BY_THEIR_PATHS) -> str:
+        """Return what differs from the device's default workload, as it stands in a case's id; empty if nothing."""
         defaults = device_defaults(device)
         parts = []
         if self.model != defaults.model:
-            parts.append(_slug(Path(self.model).name or self.model))
+            parts.append(_slug(names.model or Path(self.model).name or self.model))
         if self.weights is not None:
             parts.append(self.weights)
         if self.dtype != defaults.dtype:
@@ -93,8 +119,10 @@ class Workload:
         if self.batching == "by-length":
             parts.append(self.batching)
         if isinstance(self.prompts, str):
-            parts.append(_slug(Path(self.prompts).stem))
-        default_prompt_tokens = None if isinstance(self.prompts, str) else defaults.prompt_tokens
+            parts.append(_slug(names.prompts or Path(self.prompts).stem))
+        elif self.prompts is not None:
+            parts.append(named_by_content("prompts", self._prompts_sha256))
+        default_prompt_tokens = defaults.prompt_tokens if self.prompts is None else None
         numbers: tuple[tuple[str, Any, Any], ...] = (
             ("b", self.batch_size, _DEFAULTS.batch_size),
             ("budget", self.token_budget, None),
@@ -113,6 +141,14 @@ class Workload:
             if value is not None and value != default
         ]
         return ".".join(parts)
+
+    @property
+    def _prompts_sha256(self) -> str:
+        """Stands for prompts that are given in code."""
+        given = [
+            prompt.text or prompt.token_ids for prompt in self.prompts or () if isinstance(prompt, Prompt)
+        ]
+        return hashlib.sha256(repr(given).encode()).hexdigest()
 
 
 def build_requests(

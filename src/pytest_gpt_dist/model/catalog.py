@@ -8,6 +8,7 @@ from typing import Literal
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.model.checkpoint import Checkpoint
 from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.model.content_hash import hash_model, named_by_content
 from pytest_gpt_dist.model.files import is_there, read_json
 from pytest_gpt_dist.model.presets import Preset
 from pytest_gpt_dist.registry import Registry, unknown
@@ -37,12 +38,23 @@ class ResolvedModel:
             weights.
         tokenizer: the folder or hub repository of its tokenizer, which may not be reachable; None if it has
             none.
+        content: the hash of its files; None where the name alone says what it is.
+        path: the folder that ``name`` is a path of; None for a preset and a hub repository.
     """
 
     name: str
     config: DecoderConfig
     folder: str | None
     tokenizer: str | None
+    content: str | None = None
+    path: Path | None = None
+
+    @property
+    def saved_name(self) -> str:
+        """What it is called in ids and saved results: by no path, which would mean nothing on another machine."""
+        if self.path is None or self.content is None:
+            return self.name
+        return named_by_content(self.path.name, self.content)
 
     @property
     def weights(self) -> WeightsKind:
@@ -80,23 +92,41 @@ def resolve(
                 f"model {quoted(name)}: no trained weights of this shape exist; use random weights"
             )
         return _from_folder(name, _download(preset.hub, offline=offline), weights)
-    try:
-        path = Path(name).expanduser()
-        exists = bool(name) and path.exists()
-    except OSError as error:
-        raise UsageError(f"model {quoted(name)}: cannot be looked at: {error.strerror}") from None
-    except (RuntimeError, ValueError) as error:
-        raise UsageError(f"model {quoted(name)}: is no name of a folder ({first_line(error)})") from None
-    if exists:
-        return _from_folder(name, path.resolve(), weights)
-    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1 or name.endswith("/"):
+    if (path := _path(name)) is not None:
+        return _from_folder(name, path.resolve(), weights, path)
+    if not _may_be_on_hub(name):
         if "/" in name:
             raise UsageError(f"model {quoted(name)}: there is no such folder")
         raise unknown("model", name, registry.models, hint="; or give a folder, or a hub name as owner/name")
     return _from_folder(name, _download(name, offline=offline), weights)
 
 
-def _from_folder(name: str, folder: Path, weights: WeightsKind | None) -> ResolvedModel:
+def needs_hub(name: str, registry: Registry, weights: WeightsKind | None = None) -> bool:
+    """Return whether the hub has to be asked for a model; UsageError where nobody can look for its folder."""
+    if name in registry.models:
+        preset = registry.model(name)
+        return weights == "pretrained" and isinstance(preset, Preset) and preset.pretrained
+    return _path(name) is None and _may_be_on_hub(name)
+
+
+def _path(name: str) -> Path | None:
+    """Return what is there of that name; its last part is what the user called it, also where it is a link."""
+    try:
+        path = Path(name).expanduser()
+        return Path(os.path.abspath(path)) if name and path.exists() else None
+    except OSError as error:
+        raise UsageError(f"model {quoted(name)}: cannot be looked at: {error.strerror}") from None
+    except (RuntimeError, ValueError) as error:
+        raise UsageError(f"model {quoted(name)}: is no name of a folder ({first_line(error)})") from None
+
+
+def _may_be_on_hub(name: str) -> bool:
+    return not name.startswith(("/", ".", "~")) and name.count("/") == 1 and not name.endswith("/")
+
+
+def _from_folder(
+    name: str, folder: Path, weights: WeightsKind | None, path: Path | None = None
+) -> ResolvedModel:
     file = folder / "config.json"
     if not is_there(file):
         raise UsageError(f"model {quoted(name)}: {folder} is no model folder, it has no config.json")
@@ -106,9 +136,10 @@ def _from_folder(name: str, folder: Path, weights: WeightsKind | None) -> Resolv
     config = DecoderConfig.from_hf(values, str(file))
     tokenizer = str(folder) if any(os.path.isfile(folder / part) for part in _TOKENIZER_FILES) else None
     if weights == "random":
-        return ResolvedModel(name, config, None, tokenizer)
-    Checkpoint.open(folder, config)
-    return ResolvedModel(name, config, str(folder), tokenizer)
+        content = None if path is None else hash_model(file, ())
+        return ResolvedModel(name, config, None, tokenizer, content, path)
+    files = {entry.file for entry in Checkpoint.open(folder, config).entries.values()}
+    return ResolvedModel(name, config, str(folder), tokenizer, hash_model(file, files), path)
 
 
 def _download(repository: str, *, offline: bool) -> Path:

@@ -43,7 +43,7 @@ KEYS = (
     Key("machines", "machines", "number of them"),
     Key("threads_per_rank", "threads", "cores and threads of a rank on the CPU"),
     Key("attention", "", "the attention kernel that was asked for"),
-    Key("model", "", "preset, folder or hub name"),
+    Key("model", "", "preset or hub name; a folder's last part, with the beginning of its content's hash"),
     Key("parameters", "parameters", "of the whole model, a tied head counted once"),
     Key("weights", "", "random or pretrained"),
     Key("tokenizer", "", "the model's own, or bytes where that is not on the machine"),

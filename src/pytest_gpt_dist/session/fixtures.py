@@ -12,14 +12,14 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster import RankGroupError
-from pytest_gpt_dist.config.settings import check_argument
+from pytest_gpt_dist.config.settings import DEGREES, check_argument
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.result import GenerationResult
 from pytest_gpt_dist.measure.result import Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.session.items import runs_cases
-from pytest_gpt_dist.session.session import ARGUMENTS, DEGREES, Bench
+from pytest_gpt_dist.session.session import ARGUMENTS, MATRIX, Bench
 from pytest_gpt_dist.session.virtual_clock import VirtualClock
 from pytest_gpt_dist.terminal.eta import Standing
 from pytest_gpt_dist.terminal.live_line import LiveLine
@@ -244,7 +244,10 @@ def _merge(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:
     parameters = (
         {name: value for name, value in callspec.params.items() if name in ARGUMENTS} if callspec else {}
     )
-    merged = parameters | (dict(marker.kwargs) if marker else {}) | given
+    # The matrix has said in the test's id which case it is.
+    in_matrix = item.get_closest_marker("gpt_dist_matrix") is not None
+    chosen = {name: parameters[name] for name in MATRIX if in_matrix and name in parameters}
+    merged = parameters | (dict(marker.kwargs) if marker else {}) | chosen | given
     if (min_effect := merged.pop("min_effect", None)) is not None:
         check_argument("min_effect", min_effect)
         item.stash[MIN_EFFECT] = min_effect

@@ -28,17 +28,18 @@ RESULTS = "results.json"
 class Reporter:
     """Collects what the cases saved, and writes the report after pytest-benchmark has written its own files.
 
-    ``gate`` gives the verdicts, if there is one. UsageError where the report could not be written.
+    ``gate`` gives the verdicts, if there is one. UsageError, which begins with the ``option``, where the report could
+    not be written.
     """
 
-    def __init__(self, config: pytest.Config, folder: Path, gate: Gate | None) -> None:
-        require_libraries("--gpt-report")
+    def __init__(self, config: pytest.Config, folder: Path, gate: Gate | None, option: str) -> None:
+        require_libraries(option)
         if os.path.isfile(folder):
-            raise UsageError(f"--gpt-report={folder} is a file: give a folder")
+            raise UsageError(f"{option}: {folder} is a file: give a folder")
         try:
             check_writable(folder)
         except UsageError as error:
-            raise UsageError(f"--gpt-report: {error}") from None
+            raise UsageError(f"{option}: {error}") from None
         self._config = config
         self._folder = folder
         self._gate = gate

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from pytest_gpt_dist.ab.paired_runner import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.cluster.config import Backend
-from pytest_gpt_dist.config.settings import Options, check_argument
+from pytest_gpt_dist.config.settings import DEGREES, Options, check_argument
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.git.revision import source_revision
 from pytest_gpt_dist.host.machine import Machine, find_machine
@@ -25,7 +25,7 @@ from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.engines.protocol import ModelSource, Request, Task
 from pytest_gpt_dist.inference.entry_points import tokenize
 from pytest_gpt_dist.inference.fingerprint import fingerprint
-from pytest_gpt_dist.inference.matrix import matrix
+from pytest_gpt_dist.inference.matrix import MatrixCase, matrix
 from pytest_gpt_dist.inference.mode import Checked, InferenceMode
 from pytest_gpt_dist.inference.prompt_files import PromptFiles
 from pytest_gpt_dist.inference.prompts import (
@@ -38,22 +38,22 @@ from pytest_gpt_dist.inference.prompts import (
     tokenize_bytes,
 )
 from pytest_gpt_dist.inference.result import GenerationResult
-from pytest_gpt_dist.inference.workload import Workload, build_requests
+from pytest_gpt_dist.inference.workload import PathNames, Workload, build_requests
 from pytest_gpt_dist.measure.journal import Identity, Journal, JournalError
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner, Outcome, Watching
-from pytest_gpt_dist.model.catalog import ResolvedModel, resolve
+from pytest_gpt_dist.model.catalog import ResolvedModel, needs_hub, resolve
 from pytest_gpt_dist.parallel import Layout, stages
 from pytest_gpt_dist.parallel.strategy import degenerate
 from pytest_gpt_dist.registry import Registry, unknown
 from pytest_gpt_dist.session.session_log import SessionLog
 
 _WORKLOAD = tuple(field.name for field in dataclasses.fields(Workload))
-DEGREES = ("data_parallel", "pipeline_parallel", "tensor_parallel")
 _TIMING = ("warmup", "rounds", "min_rounds", "max_time", "launches")
 _CHECKED = {*DEGREES, *_WORKLOAD, *_TIMING} - {"prompts"}
-ARGUMENTS = ("strategy", "gpus", "engine", *DEGREES, *_WORKLOAD, *_TIMING)
+MATRIX = ("strategy", "gpus", "engine")
+ARGUMENTS = (*MATRIX, *DEGREES, *_WORKLOAD, *_TIMING)
 
 
 class Bench:
@@ -170,7 +170,7 @@ class Bench:
             self._journal.open()
         except JournalError as error:
             if self.options.resume:
-                raise UsageError(f"--gpt-resume: {error}") from None
+                raise UsageError(f"{self.options.source('resume')}: {error}") from None
             self._journals = False
             return f"this session cannot be resumed if it is killed: {error}"
         return None
@@ -200,11 +200,7 @@ class Bench:
 
         Raises UsageError, in one line, for anything wrong in them.
         """
-        for name in arguments:
-            if name not in ARGUMENTS:
-                raise unknown("argument", name, ARGUMENTS)
-            if name in _CHECKED and arguments[name] is not None:
-                check_argument(name, arguments[name])
+        self._check(arguments)
         workload = self._workload_of(arguments)
         strategy, layout, equals = self._layout(arguments)
         engine = arguments.get("engine")
@@ -216,21 +212,63 @@ class Bench:
         _ = case.batches  # UsageError where a request is larger than what the token budget leaves its batch
         return case, self._timing(arguments)
 
+    def _check(self, arguments: Mapping[str, Any]) -> None:
+        for name in arguments:
+            if name not in ARGUMENTS:
+                raise unknown("argument", name, ARGUMENTS)
+            if name in _CHECKED and arguments[name] is not None:
+                check_argument(name, arguments[name])
+
     def open_log(self) -> None:
         """Write down what the session does where ``--gpt-log-dir`` says; UsageError where that is impossible."""
         if self.options.log_dir is not None:
             worker = os.environ.get("PYTEST_XDIST_WORKER")
-            self._log = SessionLog(Path(self.options.log_dir), self.options.log_level, worker)
+            option = self.options.written("log_dir", self.options.log_dir)
+            self._log = SessionLog(Path(self.options.log_dir), self.options.log_level, worker, option)
 
-    def check_options(self) -> None:
-        """Find what is wrong with the options before anything starts; UsageError in one line."""
+    def matrix(self, arguments: Mapping[str, Any], own: Collection[str] = ()) -> list[MatrixCase]:
+        """Return the matrix of a test that gives ``arguments`` itself, and ``own`` ones in another part of its id.
+
+        What is wrong with them is said by the test when it runs, in one line.
+        """
+        try:
+            self._check(arguments)
+            workload = self._workload_of(arguments)
+        except UsageError:
+            workload = self.workload
+        device = self.machine.device
+        workload = workload.without([name for name in own if name not in arguments], device)
+        return matrix(self.options, workload, device, self.registry.strategies, self._path_names(workload))
+
+    def _path_names(self, workload: Workload) -> PathNames:
+        """Of what cannot be read there is none; the session says so before its first case."""
+        model = prompts = None
+        with suppress(UsageError):
+            if not needs_hub(workload.model, self.registry, workload.weights):
+                resolved = self._model(workload)
+                model = None if resolved.path is None else resolved.saved_name
+        with suppress(UsageError):
+            if isinstance(workload.prompts, str):
+                prompts = self._files.name(Path(workload.prompts))
+        return PathNames(model, prompts)
+
+    def check_options(self, *, collect_only: bool = False) -> None:
+        """Find what is wrong with the options before anything starts; UsageError in one line.
+
+        Where the session is to ``collect_only``, neither the hub nor a tokenizer is asked.
+        """
         for engine in self.options.engine:
             self.registry.engine_path(engine)
         workload = self.workload
+        asks_hub = not self.options.offline and needs_hub(workload.model, self.registry, workload.weights)
+        if collect_only and asks_hub:
+            return
         model = self._model(workload)
         if self.options.degrees is not None:
             stages(model.config.dimensions, Layout(*self.options.degrees).pp)
         prompts = self._prompts(workload)
+        if collect_only:
+            return
         if self._tokenizer(model)[0] == BYTE_TOKENIZER or all(prompt.text is None for prompt in prompts):
             self._requests(workload, model, max(self.options.counts))
             if workload.token_budget is not None:  # what it leaves a batch depends on the layout
@@ -247,7 +285,9 @@ class Bench:
         if self.options.against is None:
             return None
         if self._against is None:
-            named = find_against(self.options.against, self._rootdir, Path.cwd())
+            named = find_against(
+                self.options.against, self._rootdir, Path.cwd(), self.options.written("against")
+            )
             self._against = self._opened(named)
         elif not self._against.is_there:
             self._against.close()
@@ -264,7 +304,7 @@ class Bench:
         try:
             return open_against(named, self._scratch.folder, one_rank)
         except RankGroupError as error:
-            raise UsageError(f"--gpt-against={named.name}: {first_line(error)}") from None
+            raise UsageError(f"{named.what}: {first_line(error)}") from None
         finally:
             self.renew()
 
@@ -332,11 +372,12 @@ class Bench:
             engine=engine,
             engine_path=self.registry.engine_path(engine),
             workload=workload,
-            model_name=workload.model,
+            model_name=model.saved_name,
             source=ModelSource(model.config, model.folder, workload.seed, workload.dtype),
             tokenizer=self._tokenizer(model)[0],
             requests=self._requests(workload, model, layout.world_size),
             engine_version=limits.version if limits is not None else None,
+            model_content=model.content,
         )
 
     def _workload_of(self, arguments: Mapping[str, Any]) -> Workload:
@@ -418,7 +459,7 @@ class Bench:
         folder = find_tokenizer(model.tokenizer)
         if folder is None:
             return BYTE_TOKENIZER, tokenize_bytes
-        return model.name, lambda texts: self._tokenize(folder, tuple(texts))
+        return model.saved_name, lambda texts: self._tokenize(folder, tuple(texts))
 
     def _tokenize(self, folder: str, texts: tuple[str, ...]) -> list[list[int]]:
         """Token ids by a tokenizer that only ranks can load; cases share their prompts, so each is asked once."""

@@ -25,9 +25,10 @@ def make_judge(config: pytest.Config, options: Options) -> Judge:
     """Who judges, by the options. UsageError where pytest-benchmark's storage is not a folder."""
     if options.against is not None:
         return ByOtherSide(options.gate)
+    needed = "baseline" if options.baseline else "require_baseline"
     storage = str(config.getoption("benchmark_storage"))
     if "://" in storage and not storage.startswith(_FILES):
-        raise UsageError(f"--gpt-baseline reads folders; --benchmark-storage={storage} is none")
+        raise UsageError(f"{options.source(needed)} reads folders; --benchmark-storage={storage} is none")
     return BySavedSessions(Path(storage.removeprefix(_FILES)))
 
 

@@ -116,7 +116,7 @@ def _not_divided_by_transformers(task: Task) -> str | None:
     if tuple(map(int, re.findall(r"\d+", found)[:2])) < _DIVIDES_FROM:
         return "transformers divides models here from {}.{} on, and this is {}".format(*_DIVIDES_FROM, found)
     if task.staged:
-        return "transformers divides models over GPUs with NCCL alone: leave out --gpt-share-gpu and --gpt-backend"
+        return "transformers divides models over GPUs with NCCL alone, which shared GPUs and gloo rule out"
     return _dealt_otherwise_by_transformers(task.source.config.dimensions, layout.tp)
 
 
