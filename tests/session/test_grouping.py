@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from pytest_gpt_dist.session.grouping import group_by_workload, workload
+from pytest_gpt_dist.results.headings import workload
+from pytest_gpt_dist.session.grouping import group_by_workload
 
 INFO: dict[str, Any] = {
     "model": "gpt2",

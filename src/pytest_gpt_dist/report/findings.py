@@ -16,9 +16,9 @@ from pytest_gpt_dist.report.missing import Figure
 from pytest_gpt_dist.report.names import shortened
 from pytest_gpt_dist.report.series import Series, series_of, with_variants
 from pytest_gpt_dist.results.checked import UNREADABLE
+from pytest_gpt_dist.results.headings import workload
 from pytest_gpt_dist.results.saved import SavedCase, unusable
 from pytest_gpt_dist.results.text import first_of
-from pytest_gpt_dist.session.grouping import workload
 
 EFFICIENCY_TARGET = 0.8
 """Share of a linear speed-up that counts as good."""
