@@ -45,7 +45,7 @@ def commands_page() -> str:
     return _page(
         "Commands",
         "`gpt-dist` comes with the package. Wrong usage is one line and exit status 4, as in pytest.",
-        *(part for about, parser in _parsers(build_parser()) for part in _command(parser, about)),
+        *(part for about, parser in parsers(build_parser()) for part in _command(parser, about)),
     )
 
 
@@ -93,7 +93,7 @@ def _default(name: str) -> str:
     return "" if default in (None, ()) else str(default)
 
 
-def _parsers(
+def parsers(
     parser: argparse.ArgumentParser, about: str = ""
 ) -> Iterator[tuple[str, argparse.ArgumentParser]]:
     """What each command is about, and its parser; of a command that has actions, those of the actions."""
@@ -102,7 +102,7 @@ def _parsers(
         yield about, parser
     for group in groups:
         for listed in group._choices_actions:
-            yield from _parsers(group.choices[listed.dest], listed.help or "")
+            yield from parsers(group.choices[listed.dest], listed.help or "")
 
 
 def _command(parser: argparse.ArgumentParser, about: str) -> Iterator[str]:

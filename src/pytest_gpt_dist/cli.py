@@ -17,6 +17,7 @@ from pytest_gpt_dist.compare.verdict import MIN_EFFECT, require_min_effect
 from pytest_gpt_dist.config.settings import DEFAULT_COUNTS, parse_counts
 from pytest_gpt_dist.datasets.generate import DISTRIBUTIONS, FILES, LENGTHS, LONGEST, SHORTEST
 from pytest_gpt_dist.errors import UsageError, quoted, shortened
+from pytest_gpt_dist.results.trackers import FIGURES, FORMATS
 from pytest_gpt_dist.terminal.encoding import STAND_INS
 from pytest_gpt_dist.version import __version__
 
@@ -63,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     given = build_parser().parse_args(arguments)
+    if given.asked is not None:
+        given.asked.print_help()
+        return 0
     try:
         # Each command imports what it needs, some of it slow, and no command needs that of another.
         status: int = import_module(f"pytest_gpt_dist.commands.{given.command}").run(given)
@@ -87,15 +91,15 @@ def build_parser() -> argparse.ArgumentParser:
     """What may be typed, as argparse reads it."""
     parser = _Parser(prog="gpt-dist", description="Tools around pytest-gpt-dist.")
     parser.add_argument("--version", action="version", version=f"pytest-gpt-dist {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
+    commands = _actions(parser, "command")
 
-    plan = commands.add_parser("plan", help="how each strategy would divide a model, without running it")
+    plan = _add(commands, "plan", "how each strategy would divide a model, without running it")
     plan.add_argument("--model", default="gpt2-xl", metavar="NAME", help="preset, folder or hub name")
     plan.add_argument("--gpus", default=DEFAULT_COUNTS, type=_counts, metavar="N,N", help="device counts")
     plan.add_argument("--dtype", default="bfloat16", help="number format of the weights")
     plan.add_argument("--offline", action="store_true", help="never ask the model hub")
 
-    compare = commands.add_parser("compare", help="verdicts on a saved session against earlier ones")
+    compare = _add(commands, "compare", "verdicts on a saved session against earlier ones")
     compare.add_argument(
         "base", nargs="+", type=Path, metavar="BASE", help="file or folder of earlier sessions"
     )
@@ -110,11 +114,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("--markdown", action="store_true", help="print tables that GitHub renders")
 
-    init = commands.add_parser(
+    init = _add(
+        commands,
         "init",
-        help="write benchmarks and a workflow for a GPU runner into a repository",
-        description="Write benchmarks/ and a workflow for a GPU runner. A file that is there is never changed;"
-        " the exit status is 1 if one of them differs from what would have been written.",
+        "write benchmarks and a workflow for a GPU runner into a repository",
+        "Write benchmarks/, a conftest.py and a workflow for a GPU runner, and say what is left to do. A file that is"
+        " there is never changed; the exit status is 1 if one of them differs from what would have been written.",
     )
     init.add_argument(
         "--path",
@@ -123,24 +128,53 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="folder of the repository (default: this one)",
     )
+    init.add_argument(
+        "--install-from",
+        metavar="PLACE",
+        help="address or folder that the workflow installs pytest-gpt-dist from, such as git+https://…@COMMIT"
+        " (default: where this installation came from)",
+    )
     _add_dataset(commands)
     _add_report(commands)
-    doctor = commands.add_parser(
+    _add_export(commands)
+    doctor = _add(
+        commands,
         "doctor",
-        help="what this machine is ready for",
-        description="Look at GPUs, packages, disks, the hub and real ranks; the exit status is 1 if there is a fault.",
+        "what this machine is ready for",
+        "Look at GPUs, packages, disks, the hub and real ranks; the exit status is 1 if there is a fault.",
     )
     doctor.add_argument("--json", action="store_true", help="print the findings as JSON")
     return parser
 
 
-def _add_dataset(commands: argparse._SubParsersAction[_Parser]) -> None:
-    dataset = commands.add_parser("dataset", help="make files of prompts, and search them for faults")
-    actions = dataset.add_subparsers(dest="action", required=True, metavar="ACTION", parser_class=_Parser)
+def _actions(parser: _Parser, dest: str) -> argparse._SubParsersAction[_Parser]:
+    """Let a parser have actions; where none is asked for, its help is what is asked for."""
+    parser.set_defaults(asked=parser)
+    return parser.add_subparsers(dest=dest, metavar=dest.upper(), parser_class=_Parser)
 
-    generate = actions.add_parser("generate", help="make a file of prompts from a seed")
+
+def _add(
+    actions: argparse._SubParsersAction[_Parser], name: str, about: str, description: str | None = None
+) -> _Parser:
+    """Add an action that says what it does in the list of all, and in its own help, there at more length."""
+    parser = actions.add_parser(
+        name, help=about, description=description or f"{about[0].upper()}{about[1:]}."
+    )
+    parser.set_defaults(asked=None)
+    return parser
+
+
+def _add_dataset(commands: argparse._SubParsersAction[_Parser]) -> None:
+    dataset = _add(commands, "dataset", "make files of prompts, and search them for faults")
+    actions = _actions(dataset, "action")
+
+    generate = _add(actions, "generate", "make a file of prompts from a seed")
     generate.add_argument(
-        "--output", required=True, type=Path, metavar="PATH", help="file; with --benchmark, folder"
+        "--output",
+        required=True,
+        type=Path,
+        metavar="PATH",
+        help="file, or - for the standard output; with --benchmark, folder",
     )
     generate.add_argument(
         "--samples", default=100, type=int, metavar="N", help="prompts a file (default: 100)"
@@ -181,18 +215,25 @@ def _add_dataset(commands: argparse._SubParsersAction[_Parser]) -> None:
         help=f"with --benchmark: files of the family (default: {FILES})",
     )
 
-    validate = actions.add_parser(
+    validate = _add(
+        actions,
         "validate",
-        help="name every fault of files of prompts",
-        description="Name every fault, with file and line; the exit status is 1 if there is one.",
+        "name every fault of files of prompts",
+        "Name every fault, with file and line; the exit status is 1 if there is one.",
     )
-    validate.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSON Lines file of prompts")
+    validate.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="JSON Lines file of prompts, or - for the standard input",
+    )
     validate.add_argument("--model", metavar="NAME", help="say what does not fit this model, too")
     validate.add_argument("--offline", action="store_true", help="with --model: never ask the model hub")
 
 
 def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
-    report = commands.add_parser("report", help="charts, tables and a page of saved sessions")
+    report = _add(commands, "report", "charts, tables and a page of saved sessions")
     report.add_argument(
         "files",
         nargs="+",
@@ -201,6 +242,38 @@ def _add_report(commands: argparse._SubParsersAction[_Parser]) -> None:
         help="file, or folder of files, that pytest-benchmark saved",
     )
     report.add_argument("--output", required=True, type=Path, metavar="DIR", help="folder for the files")
+
+
+def _add_export(commands: argparse._SubParsersAction[_Parser]) -> None:
+    export = _add(
+        commands,
+        "export",
+        "saved sessions for github-action-benchmark or Bencher",
+        "Write the newest result of each series as JSON for a tracker. github-action-benchmark reads one figure a file:"
+        " tokens_per_s as its tool customBiggerIsBetter, ttft_s and latency_s as customSmallerIsBetter. Bencher's"
+        " adapter json reads throughput (tokens/s) and latencies (ns) at once. The name of a series tells workload"
+        " and machine apart.",
+    )
+    export.add_argument(
+        "files",
+        nargs="+",
+        type=Path,
+        metavar="FILE",
+        help="file, or folder of files, that pytest-benchmark saved",
+    )
+    export.add_argument("--format", required=True, choices=FORMATS, help="what reads it")
+    export.add_argument(
+        "--figure",
+        choices=FIGURES,
+        help="with github-action-benchmark: the figure of each entry (default: tokens_per_s)",
+    )
+    export.add_argument(
+        "--output",
+        default=Path("-"),
+        type=Path,
+        metavar="FILE",
+        help="file to write, or - for the standard output (default: -)",
+    )
 
 
 def _share(text: str) -> float:

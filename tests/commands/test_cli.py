@@ -69,7 +69,6 @@ def test_plan_shows_how_each_strategy_divides_a_model(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "required"),
         (["plan", "--gpus", "two"], "expected device counts"),
         (["plan", "--gpus", str(10**30)], "expected device counts such as 1,2,4, none above 4,096"),
         (["x" * 10**5], "invalid choice: 'xxx"),
@@ -104,6 +103,14 @@ def test_wrong_usage_is_one_line_and_exit_status_4(arguments: list[str], said: s
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert len(done.stderr) < 1000
+
+
+@pytest.mark.parametrize("group", [[], ["dataset"]])
+def test_a_command_without_an_action_prints_its_help(
+    group: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(group) == 0
+    assert capsys.readouterr().out.startswith(" ".join(["usage: gpt-dist", *group]))
 
 
 def test_a_session_compared_with_itself_is_said_and_exit_status_4(

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_gpt_dist.cli import main
 from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
+from pytest_gpt_dist.installation import install_extra
 from pytest_gpt_dist.report import libraries
 from pytest_gpt_dist.report.findings import find
 from pytest_gpt_dist.results.saved import read_saved, revision_of
@@ -216,4 +217,4 @@ def test_a_missing_library_is_the_command_that_installs_it(
     monkeypatch.setattr(libraries, "NEEDED", ("no_such_library",))
     assert main(["report", str(tmp_path), "--output", str(tmp_path)]) == 4
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("needs no_such_library: pip install 'pytest-gpt-dist[report]'")
+    assert line.endswith(f"needs no_such_library: {install_extra('report')}")

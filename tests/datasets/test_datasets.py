@@ -274,3 +274,15 @@ def test_a_file_that_cannot_be_read_is_a_fault_and_does_not_hide_the_others(
         f"cannot read prompts from {tmp_path}: it is not a regular file",
         f"{file}:1: prompt is a text, got int",
     ]
+
+
+def test_a_pipe_carries_prompts_from_one_command_to_the_next() -> None:
+    command = f"{sys.executable} -c 'from pytest_gpt_dist.cli import main; raise SystemExit(main())' dataset"
+    piped = f"{command} generate --output - --samples 3 | sed '2s/prompt/text/' | {command} validate -"
+    done = subprocess.run(["sh", "-c", piped], capture_output=True, text=True, timeout=HANG_S, check=False)
+    assert (done.returncode, done.stdout) == (1, "<stdin>:2: expected prompt or input_ids, found 'text'\n")
+
+
+def test_a_family_of_files_is_no_output_of_one_stream(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["dataset", "generate", "--output", "-", "--benchmark"]) == 4
+    assert "give a folder" in capsys.readouterr().err

@@ -3,9 +3,10 @@
 import re
 
 import pytest
-from docs.generate import PAGES, REFERENCE
+from docs.generate import PAGES, REFERENCE, parsers
 
 from plugin.test_timed_session import KEYS as SAVED
+from pytest_gpt_dist.cli import build_parser
 from pytest_gpt_dist.config.settings import declarations, flag
 from pytest_gpt_dist.results.metrics import KEYS
 
@@ -23,6 +24,11 @@ def test_every_option_is_in_one_row() -> None:
 def test_every_command_is_shown() -> None:
     shown = re.findall(r"^## gpt-dist (.+)$", PAGES["commands.md"](), re.MULTILINE)
     assert {"plan", "compare", "init", "dataset generate", "dataset validate", "doctor"} <= set(shown)
+
+
+def test_every_action_says_what_it_does_in_its_own_help() -> None:
+    silent = [parser.prog for about, parser in parsers(build_parser()) if not (about and parser.description)]
+    assert silent == []
 
 
 def test_the_declared_keys_are_those_of_a_timed_case() -> None:

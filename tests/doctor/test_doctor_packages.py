@@ -8,6 +8,7 @@ from packaging.requirements import Requirement
 
 from pytest_gpt_dist.doctor import packages
 from pytest_gpt_dist.doctor.packages import judge, look_at_packages
+from pytest_gpt_dist.installation import install_extra
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 
@@ -36,7 +37,7 @@ def test_an_extra_that_is_missing_is_a_warning_that_says_what_there_is_not() -> 
         "warning",
         "not installed: cases of the engine llama_cpp are skipped",
     )
-    assert finding.remedy == "pip install 'pytest-gpt-dist[llama-cpp]'"
+    assert finding.remedy == install_extra("llama-cpp")
 
 
 def test_every_package_that_this_one_needs_is_looked_at_once() -> None:

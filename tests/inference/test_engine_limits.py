@@ -284,8 +284,8 @@ def test_compiling_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_missing_library_comes_first_and_says_how_to_install_it() -> None:
-    missing = Limits("no_such_library", "pip install pytest-gpt-dist[none]", lambda _: "never asked")
-    assert missing.lacks(task()) == "no_such_library is not installed: pip install pytest-gpt-dist[none]"
+    missing = Limits("no_such_library", "pip install no-such-library", lambda _: "never asked")
+    assert missing.lacks(task()) == "no_such_library is not installed: pip install no-such-library"
 
 
 def test_what_an_engine_imports_besides_its_library_must_be_there_too() -> None:

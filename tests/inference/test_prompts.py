@@ -69,8 +69,9 @@ def test_any_text_survives_the_file(tmp_path_factory: pytest.TempPathFactory, te
             "a JSON array; give one object a line, without brackets and commas around them",
         ),
         ("3", "expected a JSON object with prompt or input_ids"),
-        ("{}", "expected prompt or input_ids, found neither"),
-        ('{"text": "Hello"}', "expected prompt or input_ids, found neither"),
+        ("{}", "expected prompt or input_ids, found no key"),
+        ('{"text": "Hello"}', "expected prompt or input_ids, found 'text'"),
+        ('{"a": 1, "b": 2, "c": 3, "d": 4}', "expected prompt or input_ids, found 'a', 'b', 'c', and 1 more"),
         ('{"prompt": "Hello", "input_ids": [1]}', "prompt and input_ids in one object; give one of them"),
         ('{"prompt": "a", "prompt": "b"}', "not JSON that can be read (key 'prompt' is there twice)"),
         ('{"prompt": "a", "x": {"y": 1, "y": 1}}', "not JSON that can be read (key 'y' is there twice)"),
@@ -290,7 +291,7 @@ def test_a_line_without_end_takes_little_memory_and_hides_no_later_line(
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     long = "longer than 1,000 characters, the most that a line may have"
-    empty = "expected prompt or input_ids, found neither"
+    empty = "expected prompt or input_ids, found no key"
     assert count == 2
     assert faults == [f"{file}:2: {long}", f"{file}:3: {long}", f"{file}:5: {long}", f"{file}:6: {empty}"]
     assert peak < 10**5

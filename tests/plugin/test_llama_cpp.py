@@ -6,6 +6,7 @@ import pytest
 
 from plugin.peers import TINY_LLAMA, name, run_beside_native
 from plugin.sessions import Session
+from pytest_gpt_dist.installation import install_extra
 
 TINY_GPT2 = """
 GPT2 = {"model_type": "gpt2", "n_embd": 24, "n_head": 3, "n_layer": 2, "n_positions": 64, "vocab_size": 307}
@@ -46,7 +47,7 @@ def test_16_bits(gpt_dist, model, dtype):
 def test_gpt2_in_float32(gpt_dist):
     gpt_dist.run(engine="llama_cpp", model="tiny-gpt2")
 """
-MISSING = "is not installed: pip install 'pytest-gpt-dist[llama-cpp]'"
+MISSING = f"is not installed: {install_extra('llama-cpp')}"
 HERE = find_spec("llama_cpp") is not None and find_spec("gguf") is not None
 NEEDS_LLAMA_CPP = pytest.mark.skipif(not HERE, reason="llama-cpp-python or gguf is not installed")
 ALONE, REPLICAS = "1gpu-pure_data_parallel", "2gpu-pure_data_parallel"

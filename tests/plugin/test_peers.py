@@ -6,6 +6,7 @@ import pytest
 
 from plugin.peers import name, run_beside_native
 from plugin.sessions import Session
+from pytest_gpt_dist.installation import install_extra
 
 CONFTEST = """
 def pytest_gpt_dist_register(registry):
@@ -73,7 +74,7 @@ def test_whole_and_secretive(gpt_dist):
 def test_divided_and_secretive(gpt_dist):
     gpt_dist.run(engine="secretive", strategy="dp1pp1tp2")
 """
-MISSING = "ctranslate2 is not installed: pip install 'pytest-gpt-dist[ctranslate2]'"
+MISSING = f"ctranslate2 is not installed: {install_extra('ctranslate2')}"
 HERE = find_spec("ctranslate2") is not None
 PEERS = [
     "transformers-eager",

@@ -9,6 +9,7 @@ import pytest
 
 from plugin.sessions import TINY, Session, error_line, run_python, run_session
 from pytest_gpt_dist.cli import main
+from pytest_gpt_dist.installation import install_extra
 from pytest_gpt_dist.report import libraries
 from saved_cases import saved_case
 
@@ -145,7 +146,7 @@ def test_a_missing_library_is_said_before_the_session_begins(
     monkeypatch.setattr(libraries, "NEEDED", ("no_such_library",))
     pytester.makepyfile(CASE)
     line = error_line(pytester.runpytest_inprocess("--gpt-report=out"))
-    assert line == "--gpt-report needs no_such_library: pip install 'pytest-gpt-dist[report]'"
+    assert line == f"--gpt-report needs no_such_library: {install_extra('report')}"
 
 
 def test_a_file_where_the_folder_should_be_is_said_before_the_session_begins(

@@ -1,6 +1,7 @@
 """Tests that are run again, as by pytest-rerunfailures: their last attempt is what is recorded, everywhere."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -74,6 +75,13 @@ def test_the_last_attempt_alone_is_in_the_table_and_judged(rerun: Session) -> No
     assert [line.split()[0] for line in table.splitlines() if line.startswith("test_")] == ["test_again"]
     (verdict,) = rerun.saved["gpt_dist"]["verdicts"]
     assert verdict["case"] == "test_cases.py::test_again"
+
+
+def test_an_attempt_has_no_properties_of_the_one_before(rerun: Session) -> None:
+    cases = ElementTree.parse(rerun.folder / "junit.xml").iter("testcase")
+    *_, last = [case for case in cases if case.get("name") == "test_again"]
+    (series,) = [each.get("value") for each in last.iter("property") if each.get("name") == "series"]
+    assert " + 5 tokens " in str(series)
 
 
 def test_the_journal_forgets_an_attempt_when_the_next_one_begins(rerun: Session) -> None:

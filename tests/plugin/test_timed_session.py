@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -11,6 +12,7 @@ KEYS = [
     "schema",
     "unit",
     "fingerprint",
+    "series",
     "engine",
     "engine_configuration",
     "strategy",
@@ -341,3 +343,25 @@ def test_case(gpt_dist, gpus):
     assert "oversubscribed" in session.row("test_case[2]")
     assert session.row("test_case[2]").split()[4] == "-"
     assert "oversubscribed" not in session.row("test_case[1]")
+
+
+def test_a_case_is_known_to_trackers_by_test_workload_and_machine(timed: Session) -> None:
+    for name in NAMES:
+        assert timed.info(name)["series"].startswith(f"{timed.benchmarks[name]['fullname']} · native · dp")
+        assert timed.info(name)["device_name"] in timed.info(name)["series"]
+
+
+def test_junit_has_the_figures_of_each_case_as_properties(timed: Session) -> None:
+    cases = ElementTree.parse(timed.folder / "junit.xml").iter("testcase")
+    shown = {str(case.get("name")): properties_of(case) for case in cases}
+    assert {name for name, properties in shown.items() if properties} == set(NAMES)
+    for name in NAMES:
+        info = timed.info(name)
+        assert shown[name]["strategy"] == info["strategy"]
+        assert float(shown[name]["tokens_per_s"]) == info["tokens_per_s"]
+        assert float(shown[name]["ttft_s"]) == info["ttft_s"]["mean"]
+        assert ("tpot_s" in shown[name]) == (info["tpot_s"] is not None)
+
+
+def properties_of(case: ElementTree.Element) -> dict[str, str]:
+    return {str(each.get("name")): str(each.get("value")) for each in case.iter("property")}

@@ -10,22 +10,29 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
+from typing import TextIO
 
 from pytest_gpt_dist.datasets.faults import Fits, find_faults
 from pytest_gpt_dist.datasets.generate import FILES, LENGTHS, SHORTEST, Recipe, generate, graded
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.entry_points import tokenize
-from pytest_gpt_dist.inference.prompts import find_tokenizer, tokenize_bytes
+from pytest_gpt_dist.inference.prompts import find_tokenizer, open_prompts, tokenize_bytes
 from pytest_gpt_dist.model.catalog import resolve
 from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.terminal.eta import in_words
 from pytest_gpt_dist.terminal.status_line import StatusLine
+
+STANDARD_STREAM = Path("-")
 
 
 def run(given: Namespace) -> int:
     """Do what is asked for; 1 if a file that was searched has a fault, else 0."""
     if given.action == "generate":
         files = _planned(given)
+        if given.output == STANDARD_STREAM:
+            for line in generate(files[given.output]):
+                print(line)
+            return 0
         for path in files:
             _refuse_existing(path)
         for path, recipe in files.items():
@@ -42,6 +49,8 @@ def _planned(given: Namespace) -> dict[Path, Recipe]:
         raise UsageError("--num-configs has no effect without --benchmark")
     if given.distribution is not None and given.benchmark:
         raise UsageError("--distribution has no effect with --benchmark: each of its files has one length")
+    if given.benchmark and given.output == STANDARD_STREAM:
+        raise UsageError("--output - is one file, and --benchmark makes several: give a folder")
     fixed = given.distribution == "fixed"
     if given.min_words is not None and fixed:
         raise UsageError("--min-words has no effect on fixed lengths: all of them are --max-words")
@@ -93,8 +102,10 @@ def _validate(files: Sequence[Path], model: str | None, *, offline: bool) -> int
     found = False
     with StatusLine() as status:
         fits = None if model is None else _fits(model, status, offline=offline)
-        for path in files:
-            prompts, faults = find_faults(path, fits, status.count)
+        for file in files:
+            piped = file == STANDARD_STREAM
+            path = Path("<stdin>") if piped else file
+            prompts, faults = find_faults(path, fits, status.count, _standard_input() if piped else None)
             status.clear()
             for fault in faults:
                 print(fault)
@@ -102,6 +113,12 @@ def _validate(files: Sequence[Path], model: str | None, *, offline: bool) -> int
             if not faults:
                 print(f"{path}: {prompts} prompts, no faults", file=sys.stderr)
     return int(found)
+
+
+def _standard_input() -> TextIO:
+    if sys.stdin is None:
+        raise UsageError("there is no standard input: give a file")
+    return open_prompts(sys.stdin.fileno(), closefd=False)
 
 
 def _fits(name: str, status: StatusLine, *, offline: bool) -> Fits:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
+from typing import TextIO
 
 from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
 from pytest_gpt_dist.inference.prompts import Prompt, Tokenize, parse_line, read_lines
@@ -33,17 +34,18 @@ class Fits:
 
 
 def find_faults(
-    path: Path, fits: Fits | None = None, watch: Watch = lambda text: None
+    path: Path, fits: Fits | None = None, watch: Watch = lambda text: None, file: TextIO | None = None
 ) -> tuple[int, list[str]]:
     """The number of prompts in a JSON Lines file, and a line with file and place for each fault.
 
-    ``watch`` is told how far it is. A file that cannot be read has that fault.
+    ``watch`` is told how far it is. A file that cannot be read has that fault. ``file`` is one that is open already,
+    which ``path`` then is the name of.
     """
     prompts: dict[int, Prompt] = {}
     faults: list[_Fault] = []
     number = 0
     try:
-        for number, (where, line) in enumerate(read_lines(path), 1):
+        for number, (where, line) in enumerate(read_lines(path, file), 1):
             watch(f"{number:,} lines read: {path}")
             try:
                 prompts[number] = parse_line(line, where)

@@ -9,8 +9,9 @@ from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
 from pytest_gpt_dist.doctor.finding import Finding
+from pytest_gpt_dist.installation import NAME, install_extra, install_itself
 
-_OWN = "pytest-gpt-dist"
+_OWN = NAME
 _WITHOUT = {
     "ctranslate2": "cases of the engine ctranslate2 are skipped",
     "llama-cpp": "cases of the engine llama_cpp are skipped",
@@ -24,7 +25,7 @@ def look_at_packages() -> Iterator[Finding]:
     try:
         needed = [Requirement(text) for text in requires(_OWN) or ()]
     except PackageNotFoundError:
-        yield Finding(_OWN, "warning", "not installed, so what it needs is not known", f"pip install {_OWN}")
+        yield Finding(_OWN, "warning", "not installed, so what it needs is not known", install_itself())
         return
     for requirement in needed:
         if _for(requirement, ""):
@@ -46,9 +47,7 @@ def judge(requirement: Requirement, found: str | None, extra: str | None = None)
     else:
         return Finding(requirement.name, "ok", found)
     if extra is not None:
-        return Finding(
-            requirement.name, "warning", f"{seen}: {_WITHOUT[extra]}", f"pip install '{_OWN}[{extra}]'"
-        )
+        return Finding(requirement.name, "warning", f"{seen}: {_WITHOUT[extra]}", install_extra(extra))
     return Finding(
         requirement.name, "fault", seen, f"pip install '{requirement.name}{requirement.specifier}'"
     )

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from pytest_gpt_dist import strict_json
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
+from pytest_gpt_dist.results.text import first_of
 
 _KEYS = ("prompt", "input_ids", "max_length")
 # What other tools call the number of tokens to generate, without capitals and signs.
@@ -50,18 +51,24 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
     return tuple(parse_line(line, where) for where, line in read_lines(path))
 
 
-def read_lines(path: Path) -> Iterator[tuple[str, str]]:
-    """The lines of a prompt file that are not blank, each with its place, as they are read.
+def open_prompts(path: Path | int, *, closefd: bool = True) -> TextIO:
+    """Open a prompt file, or a descriptor of one."""
+    # What is not UTF-8 comes through as half surrogates, so that its line can be named.
+    return open(path, encoding="utf-8-sig", errors="surrogateescape", closefd=closefd)
 
-    UsageError where the file cannot be read, or has no such line.
+
+def read_lines(path: Path, opened: TextIO | None = None) -> Iterator[tuple[str, str]]:
+    """Yield the lines of a prompt file that are not blank, each with its place, as they are read.
+
+    Of a file that is ``opened`` already, ``path`` is the name. UsageError where the file cannot be read, or has no such
+    line.
     """
     found = False
     try:
         # A pipe would block, and a device such as /dev/zero never ends.
-        if path.exists() and not path.is_file():
+        if opened is None and path.exists() and not path.is_file():
             raise UsageError(f"cannot read prompts from {path}: it is not a regular file")
-        # What is not UTF-8 comes through as half surrogates, so that its line can be named.
-        with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
+        with opened or open_prompts(path) as file:
             for number, line in enumerate(_bounded_lines(file), start=1):
                 if line.strip() or len(line) > LONGEST_LINE:
                     found = True
@@ -165,10 +172,14 @@ def parse_line(line: str, where: str) -> Prompt:
     if "prompt" in entry and "input_ids" in entry:
         raise UsageError(f"{where}: prompt and input_ids in one object; give one of them")
     if "prompt" not in entry and "input_ids" not in entry:
-        raise UsageError(f"{where}: expected prompt or input_ids, found neither")
+        raise UsageError(f"{where}: expected prompt or input_ids, found {_listed(entry)}")
     if "prompt" in entry:
         return Prompt(where, text=_text(entry["prompt"], where), new_tokens=new_tokens)
     return Prompt(where, token_ids=_token_ids(entry["input_ids"], where), new_tokens=new_tokens)
+
+
+def _listed(entry: dict[str, Any]) -> str:
+    return first_of([quoted(key) for key in entry]) or "no key"
 
 
 def _meant(key: str) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.installation import install_extra
 
 NEEDED = ("matplotlib", "PIL", "jinja2")
 
@@ -13,4 +14,4 @@ def require_libraries(needed_for: str) -> None:
     """UsageError, with the command that helps, where a library is not installed. Imports none of them."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        raise UsageError(f"{needed_for} needs {' and '.join(missing)}: pip install 'pytest-gpt-dist[report]'")
+        raise UsageError(f"{needed_for} needs {' and '.join(missing)}: {install_extra('report')}")

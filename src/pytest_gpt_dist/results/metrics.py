@@ -29,6 +29,7 @@ KEYS = (
     Key("schema", "", "version of this list"),
     Key("unit", "", "what a sample is: seconds per generated token"),
     Key("fingerprint", "", "all that changes a number besides the code under test; others do not compare"),
+    Key("series", "", "what trackers know the case by: test, engine, layout, workload and machine"),
     Key("engine", "", "what generated the tokens"),
     Key("engine_configuration", "", "what was chosen among the engine's own ways of working"),
     Key("strategy", "", "the rule that gave the layout, or the layout itself where degrees were given"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.result import GenerationResult
 from pytest_gpt_dist.measure.result import Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.results.heading import series
+from pytest_gpt_dist.results.properties import Properties, properties
 from pytest_gpt_dist.session.items import runs_cases
 from pytest_gpt_dist.session.session import ARGUMENTS, MATRIX, Bench
 from pytest_gpt_dist.session.virtual_clock import VirtualClock
@@ -28,6 +31,7 @@ CLOCK = pytest.StashKey[VirtualClock]()
 MIN_EFFECT = pytest.StashKey[float]()
 NOTES = pytest.StashKey[list[str]]()
 SAVED = pytest.StashKey[dict[str, Any]]()
+_PROPERTIES = pytest.StashKey[Properties]()
 _SPENT = pytest.StashKey[list[float]]()
 
 _log = logging.getLogger(__name__)
@@ -82,6 +86,8 @@ class GptDist:
             raise failed(error) from None
         finally:
             self._live.clear()
+        named = {"series": series(self._item.nodeid, result.extra_info)}
+        result = replace(result, extra_info=result.extra_info | named)
         _log.info("%s: %s", self._item.nodeid, _outcome(result))
         if not self._ran:
             self._ran = True
@@ -137,7 +143,9 @@ class GptDist:
     def _forget_earlier_attempt(self) -> None:
         """What is recorded of a test that is run again, as by pytest-rerunfailures, is its last attempt."""
         item = self._item
-        left: tuple[pytest.StashKey[Any], ...] = (SAVED, NOTES, MIN_EFFECT)
+        stale: Properties = item.stash.get(_PROPERTIES, [])
+        item.user_properties[:] = [shown for shown in item.user_properties if shown not in stale]
+        left: tuple[pytest.StashKey[Any], ...] = (SAVED, NOTES, MIN_EFFECT, _PROPERTIES)
         for key in left:
             if key in item.stash:
                 del item.stash[key]
@@ -155,6 +163,8 @@ class GptDist:
 
     def _record(self, result: Result) -> None:
         self._item.stash[SAVED] = result.extra_info
+        shown = self._item.stash[_PROPERTIES] = properties(result.extra_info)
+        self._item.user_properties.extend(shown)
         if self._benchmark.disabled or not result.samples:
             return
         clock = self._item.stash[CLOCK]

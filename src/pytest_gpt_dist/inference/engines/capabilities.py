@@ -7,11 +7,13 @@ import shutil
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from pytest_gpt_dist.inference.engines.protocol import ModelSource, Task
+from pytest_gpt_dist.installation import install_extra, install_needed
 from pytest_gpt_dist.parallel import Dimensions
 
 _COMPARABLE = "pure_data_parallel is what it can be compared in"
@@ -28,14 +30,14 @@ class Limits:
 
     Attributes:
         library: what it imports, also the name under which that is installed if ``package`` is None.
-        install: the command that installs it.
+        install: the command that installs it, or a function that tells it.
         refuse: says why a task is beyond the engine, or None.
         package: the name under which the library is installed.
         besides: what else the engine imports that is no part of this package's own requirements.
     """
 
     library: str
-    install: str
+    install: str | Callable[[], str]
     refuse: Callable[[Task], str | None]
     package: str | None = None
     besides: tuple[str, ...] = ()
@@ -52,7 +54,8 @@ class Limits:
         """Return why the engine cannot do a task on this machine, in one line, or None."""
         for library in (self.library, *self.besides):
             if find_spec(library) is None:
-                return f"{library} is not installed: {self.install}"
+                command = self.install if isinstance(self.install, str) else self.install()
+                return f"{library} is not installed: {command}"
         return self.refuse(task)
 
 
@@ -212,13 +215,15 @@ def _computed_otherwise_by_llama_cpp(source: ModelSource) -> str | None:
     return None
 
 
-COMPILED_NATIVE = Limits("torch", "pip install pytest-gpt-dist", _refused_by_compiled_native)
-TRANSFORMERS = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_compiled_transformers)
-TRANSFORMERS_EAGER = Limits("transformers", "pip install pytest-gpt-dist", _refused_by_transformers)
-CTRANSLATE2 = Limits("ctranslate2", "pip install 'pytest-gpt-dist[ctranslate2]'", _refused_by_ctranslate2)
+COMPILED_NATIVE = Limits("torch", partial(install_needed, "torch"), _refused_by_compiled_native)
+TRANSFORMERS = Limits(
+    "transformers", partial(install_needed, "transformers"), _refused_by_compiled_transformers
+)
+TRANSFORMERS_EAGER = Limits("transformers", partial(install_needed, "transformers"), _refused_by_transformers)
+CTRANSLATE2 = Limits("ctranslate2", partial(install_extra, "ctranslate2"), _refused_by_ctranslate2)
 LLAMA_CPP = Limits(
     "llama_cpp",
-    "pip install 'pytest-gpt-dist[llama-cpp]'",
+    partial(install_extra, "llama-cpp"),
     _refused_by_llama_cpp,
     package="llama-cpp-python",
     besides=("gguf",),
