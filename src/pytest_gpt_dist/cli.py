@@ -94,9 +94,13 @@ def build_parser() -> argparse.ArgumentParser:
     commands = _actions(parser, "command")
 
     plan = _add(commands, "plan", "how each strategy would divide a model, without running it")
-    plan.add_argument("--model", default="gpt2-xl", metavar="NAME", help="preset, folder or hub name")
+    plan.add_argument(
+        "--model", metavar="NAME", help="preset, folder or hub name (default: that of pytest on this machine)"
+    )
     plan.add_argument("--gpus", default=DEFAULT_COUNTS, type=_counts, metavar="N,N", help="device counts")
-    plan.add_argument("--dtype", default="bfloat16", help="number format of the weights")
+    plan.add_argument(
+        "--dtype", help="number format of the weights (default: that of pytest on this machine)"
+    )
     plan.add_argument("--offline", action="store_true", help="never ask the model hub")
 
     compare = _add(commands, "compare", "verdicts on a saved session against earlier ones")

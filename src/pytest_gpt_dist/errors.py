@@ -52,6 +52,11 @@ def one_line(value: object, longest: int = _LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, which gets an s unless there is one."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def first_line(error: BaseException) -> str:
     """Return what an error says first, for where there is a line and no more."""
     return shortened(str(error).partition("\n")[0], _LONGEST_REASON)

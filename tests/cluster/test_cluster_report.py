@@ -79,14 +79,14 @@ def test_a_failed_start_names_what_of_the_machine_was_in_its_way() -> None:
     error = group_failure(
         [RankReport(0, 1, Silent(3.0))], [], starting=True, unmet=["no free port: end some"]
     )
-    line = "1 ranks could not start: rank 0 was silent for 3.0 s; no free port: end some"
+    line = "1 rank could not start: rank 0 was silent for 3.0 s; no free port: end some"
     assert str(error).splitlines()[0] == line
 
 
 def test_a_failed_start_says_so_first() -> None:
     error = group_failure([RankReport(0, 1, BOOM)], [0], starting=True)
     assert error.kind == "start"
-    assert str(error).startswith("1 ranks could not start: rank 0 raised ValueError: boom")
+    assert str(error).startswith("1 rank could not start: rank 0 raised ValueError: boom")
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def starting(group: Started | LaunchError) -> Callable[[Side], RankGroup]:
     def one_rank(side: Side) -> RankGroup:
         if isinstance(group, Started):
             return group  # type: ignore[return-value]
-        raise RankGroupError("start", (), f"1 ranks could not start: {group}") from group
+        raise RankGroupError("start", (), f"1 rank could not start: {group}") from group
 
     return one_rank
 
@@ -99,7 +99,7 @@ def starting(group: Started | LaunchError) -> Callable[[Side], RankGroup]:
         (OtherVersionError("it speaks", newer=True), "too new: it speaks; compare with an older revision"),
         (Started(JOB_VERSION - 1), "too old: its pytest-gpt-dist, 9.9, describes cases in another way"),
         (Started(JOB_VERSION + 1), "too new: its pytest-gpt-dist, 9.9, describes cases in another way"),
-        (LaunchError("one\ntwo\nthree"), "its ranks do not start: 1 ranks could not start: one three"),
+        (LaunchError("one\ntwo\nthree"), "its ranks do not start: 1 rank could not start: one three"),
     ],
     ids=["missing", "protocol", "older jobs", "newer jobs", "broken"],
 )

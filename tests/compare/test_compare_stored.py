@@ -198,7 +198,7 @@ def test_sessions_that_differ_by_more_than_assumed_are_named_beside_a_regression
         "; sessions differ by 5.0%, above the 3% assumed: confirm it"
     )
     assert judged(0.5, sessions_of(10, 0.02)).why.endswith("leave to noise, and beyond 2.0%")
-    assert judged(0.5, [[0.01]]).why.endswith("leave to noise, and beyond 2.0%")
+    assert judged(0.5, [[0.01]]).why.endswith("1 earlier session leaves to noise, and beyond 2.0%")
 
 
 def test_nothing_to_compare_with_is_said() -> None:

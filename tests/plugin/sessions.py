@@ -87,10 +87,19 @@ class Session:
         return info
 
     def row(self, name: str) -> str:
-        """The line of the plugin's table for a test."""
+        """The line of the plugin's table for a test, and its notes, which stand below."""
         table = self.output.partition("- gpt-dist -")[2]
-        (line,) = (line for line in table.splitlines() if line.startswith(f"{name} "))
-        return line
+        found = [row for row in re.split(r"\n(?! )", table) if _names(row, name, table)]
+        assert len(found) == 1, f"{name} in {table}"
+        return found[0]
+
+
+def _names(row: str, name: str, table: str) -> bool:
+    """Whether a row is of that test; the heading has what the names of all tests share, with … for the rest."""
+    shared = re.findall(r"· (\S*…\S*)$", table, re.MULTILINE)
+    parts = [heading.partition("…")[::2] for heading in shared]
+    short = [name.removeprefix(start).removesuffix(end) for start, end in parts]
+    return row.startswith(tuple(f"{each} " for each in (name, *short)))
 
 
 def run_session(folder: Path, files: dict[str, str], *args: str) -> Session:

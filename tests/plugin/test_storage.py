@@ -35,7 +35,7 @@ def pytest_sessionfinish():
     resource.setrlimit(resource.RLIMIT_FSIZE, UNLIMITED)
 """
 FILES = {
-    "conftest.py": REGISTER + (TESTS.parent / "benchmarks" / "conftest.py").read_text(),
+    "conftest.py": REGISTER + (TESTS.parent / "src/pytest_gpt_dist/templates/conftest.py").read_text(),
     "test_cases.py": CASES,
     "full_disk.py": FULL_DISK,
 }

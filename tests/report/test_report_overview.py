@@ -420,4 +420,4 @@ def test_of_several_workloads_the_end_of_a_session_has_two_lines() -> None:
     cases = [saved_case(model=model, saved_at=f"2026-11-0{day}") for day, model in enumerate("abc", 1)]
     first, second = closing_lines(find(cases))
     assert first.startswith("c · float32")
-    assert second.endswith("; 1 more workloads in the table")
+    assert second.endswith("; 1 more workload in the table")

@@ -85,7 +85,7 @@ def test_cells_of_markdown_show_what_they_hold_and_stay_in_their_columns() -> No
 
 
 def test_a_table_without_rows_has_its_headers() -> None:
-    assert table([], ("a", "b")).split() == ["a", "b", "---", "---"]
+    assert table([], ("a", "b")).split() == ["a", "b", "-", "-"]
 
 
 VERDICT = Verdict.without_baseline(HOSTILE, "stored", 0.01, HOSTILE)
@@ -96,7 +96,7 @@ def test_names_and_reasons_command_no_terminal() -> None:
     finding = Finding("gpu", "fault", HOSTILE, HOSTILE)
     texts = [render_verdicts([VERDICT]), render([row]), finding.text(), conclusion([VERDICT], required=False)]
     assert all(text.replace("\n", "").isprintable() for text in texts)
-    assert [len(text.split("\n")) for text in texts] == [3, 4, 2, 1]
+    assert [len(text.split("\n")) for text in texts] == [5, 5, 2, 1]
 
 
 def test_the_summary_of_a_job_takes_no_text_for_markup() -> None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from pytest_gpt_dist.cluster.messages import Raised
 from pytest_gpt_dist.cluster.rank import Progress
+from pytest_gpt_dist.errors import counted
 
 Kind = Literal["exception", "death", "silence", "memory", "start"]
 
@@ -130,7 +131,9 @@ def could_not_start(world_size: int, why: str, unmet: Sequence[object] = (), sai
 
     Below it stands what was said by whoever was to start it.
     """
-    return and_said(f"{world_size} ranks could not start: {'; '.join([why, *map(str, unmet)])}", said)
+    return and_said(
+        f"{counted(world_size, 'rank')} could not start: {'; '.join([why, *map(str, unmet)])}", said
+    )
 
 
 def and_said(summary: str, said: str) -> str:

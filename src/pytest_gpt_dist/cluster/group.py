@@ -36,7 +36,7 @@ from pytest_gpt_dist.cluster.output import keep, new_folder, remove_if_empty, ta
 from pytest_gpt_dist.cluster.rank import RankInfo
 from pytest_gpt_dist.cluster.watch import OnProgress, RankProcess, Watch
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, counted
 from pytest_gpt_dist.host.cgroups import memory_limit_bytes
 from pytest_gpt_dist.host.cores import Cores, own_cores
 from pytest_gpt_dist.host.linux import out_of_memory_kills, process_state
@@ -240,9 +240,9 @@ class RankGroup:
             summary = could_not_start(self.world_size, error.reason, missing, error.said)
         elif error.out_of_memory:
             kind, advice = "memory", less_memory(self._config.memory_limit_bytes)
-            summary = and_said(f"{self.world_size} ranks: {error.reason}; {advice}", error.said)
+            summary = and_said(f"{counted(self.world_size, 'rank')}: {error.reason}; {advice}", error.said)
         else:
-            summary = f"{self.world_size} ranks: {error}"
+            summary = f"{counted(self.world_size, 'rank')}: {error}"
         return RankGroupError(kind, (), summary, logs=logs)
 
     def _keep_logs(self) -> str:

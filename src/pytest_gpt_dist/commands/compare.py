@@ -15,8 +15,10 @@ from pytest_gpt_dist.report.launches import render_launches
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts
 from pytest_gpt_dist.results.table import Style
 from pytest_gpt_dist.results.text import escape, first_lines
+from pytest_gpt_dist.terminal.width import output_columns
 
 _NO_OTHER = "no other saved session has this case"
+_ELSEWHERE = "--markdown has them"
 
 
 def run(given: Namespace) -> int:
@@ -35,9 +37,10 @@ def run(given: Namespace) -> int:
         verdicts = [
             replace(verdict, why=_NO_OTHER) if verdict.why == NO_SESSION else verdict for verdict in verdicts
         ]
-    parts = [render_verdicts(verdicts, style)]
+    width = output_columns(sys.stdout.isatty())
+    parts = [render_verdicts(verdicts, style, width, _ELSEWHERE)]
     if described := describe_launches(new.cases, earlier.cases):
-        parts.append(render_launches(described, style))
+        parts.append(render_launches(described, style, width, _ELSEWHERE))
     last = conclusion(verdicts, required=False)
     print(*parts, escape(last) if given.markdown else last, sep="\n\n")
     return int(any(verdict.kind == given.fail_on for verdict in verdicts))

@@ -16,7 +16,7 @@ from pytest_gpt_dist.compare.verdict import (
     require_min_effect,
     settle,
 )
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, counted
 from pytest_gpt_dist.measure.statistics import session_datum
 
 LEVEL = 0.05
@@ -137,10 +137,11 @@ def _launches_needed(
 
 
 def _why(seen: _Comparison, launches: int | None) -> str:
-    sessions = f"{seen.sessions} earlier session{'s' if seen.sessions > 1 else ''}"
+    sessions = counted(seen.sessions, "earlier session")
     if seen.kind in ("regressed", "improved"):
         side = expm1(seen.limit if seen.kind == "regressed" else -seen.limit)
-        why = f"beyond the {side:+.1%} that {sessions} leave to noise, and beyond {seen.min_effect:.1%}"
+        leave = "leaves" if seen.sessions == 1 else "leave"
+        why = f"beyond the {side:+.1%} that {sessions} {leave} to noise, and beyond {seen.min_effect:.1%}"
         if seen.between > PRIOR_SPREAD**2:
             why += f"; sessions differ by {sqrt(seen.between):.1%}, above the {PRIOR_SPREAD:.0%} assumed: confirm it"
         return why

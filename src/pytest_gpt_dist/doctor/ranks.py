@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroupError
 from pytest_gpt_dist.cluster.messages import Raised
 from pytest_gpt_dist.doctor.finding import Finding
-from pytest_gpt_dist.errors import UsageError, first_line
+from pytest_gpt_dist.errors import UsageError, counted, first_line
 from pytest_gpt_dist.host.gpus import driver_cuda
 from pytest_gpt_dist.host.machine import nccl_version
 
@@ -135,7 +135,7 @@ def _reduced(cluster: Cluster, ranks: int, what: str) -> Finding:
 
 
 def _subject(what: str, ranks: int) -> str:
-    return f"{what}, {ranks} rank{'s' if ranks > 1 else ''}"
+    return f"{what}, {counted(ranks, 'rank')}"
 
 
 def _cores(cpus: tuple[int, ...]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_gpt_dist.errors import one_line
+from pytest_gpt_dist.errors import counted, one_line
 from pytest_gpt_dist.results.checked import UNREADABLE
 from pytest_gpt_dist.telemetry.alerts import Alert, worst
 
@@ -45,4 +45,4 @@ def _alerts(info: Mapping[str, Any]) -> list[Alert]:
 
 def _cases(alert: Alert, alerts: Sequence[Alert]) -> str:
     count = sum((each.quantity, each.where) == (alert.quantity, alert.where) for each in alerts)
-    return f"{count} cases" if count > 1 else "1 case"
+    return counted(count, "case")

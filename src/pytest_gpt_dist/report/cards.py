@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_gpt_dist.errors import counted
+from pytest_gpt_dist.report.cells import NOTHING
 from pytest_gpt_dist.report.contest import Contest
 from pytest_gpt_dist.report.figures import CaseFigures, devices
 from pytest_gpt_dist.report.findings import EFFICIENCY_TARGET, Group
 from pytest_gpt_dist.report.headline import Tone, throughput_contest
 from pytest_gpt_dist.report.names import plain_name
-from pytest_gpt_dist.report.table import NOTHING
 from pytest_gpt_dist.results.text import share
 
 BEYOND_EFFICIENCY = (
@@ -96,7 +97,7 @@ def _verdicts(group: Group) -> Card:
     rest = ", ".join(f"{worst.count(kind)} {kind}" for kind in kinds[1:])
     tone: Tone = "bad" if first == "regressed" else "good" if first in ("improved", "unchanged") else "open"
     note = f"{first}, {rest}" if rest else first
-    return Card("Verdicts", str(worst.count(first)), f"{note}; of {len(worst)} cases", tone)
+    return Card("Verdicts", str(worst.count(first)), f"{note}; of {counted(len(worst), 'case')}", tone)
 
 
 def _place(kind: str) -> int:

@@ -66,7 +66,7 @@ def read_other_side(test: str, info: Mapping[str, Any]) -> OtherSide | None:
     if not info.get("against"):
         return None
     against = entries(info["against"])
-    named = one_line(against.get("name") or "?")
+    named = one_line(against.get("name") or "another side")
     exactly = str(against.get("revision") or "")[:REVISION_DIGITS]
     return OtherSide(
         named if not exactly or named.startswith(exactly) else one_line(f"{named} (revision {exactly})"),

@@ -11,10 +11,10 @@ from typing import Any
 from pytest_gpt_dist.errors import LONGEST_PATH, one_line, quoted
 from pytest_gpt_dist.measure.time_lost import MEASURED
 from pytest_gpt_dist.report.alerts import told_alerts
+from pytest_gpt_dist.report.cells import layout, notes
 from pytest_gpt_dist.report.compared import CaseVerdict, OtherSide, read_other_side, read_verdicts
 from pytest_gpt_dist.report.machine import Machine, missing_of_machine, read_machine
 from pytest_gpt_dist.report.missing import Figure, Missing, missing_figures
-from pytest_gpt_dist.report.table import layout, notes
 from pytest_gpt_dist.report.workload import Workload, read_workload
 from pytest_gpt_dist.results.checked import (
     UNREADABLE,

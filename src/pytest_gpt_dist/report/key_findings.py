@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pytest_gpt_dist.errors import counted
 from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, BEYOND_LIMIT
 from pytest_gpt_dist.report.compared import CaseVerdict
 from pytest_gpt_dist.report.figures import CaseFigures, devices
@@ -96,7 +97,7 @@ def _rests_on(other_side: str, verdict: CaseVerdict) -> str:
         return named if used is None else f"{named}, in {used} pairs of launches"
     if used is None:
         return "no earlier session that compares" if verdict.kind == "no-baseline" else "earlier sessions"
-    return "1 earlier session" if used == 1 else f"{used} earlier sessions"
+    return counted(used, "earlier session")
 
 
 def _efficiency(group: Group, engines: int) -> Iterator[KeyFinding]:
@@ -105,7 +106,8 @@ def _efficiency(group: Group, engines: int) -> Iterator[KeyFinding]:
             continue
         there = [case for case in group.cases if (case.engine, case.gpus) == (at.engine, at.gpus)]
         if at.mean_efficiency is not None:
-            text = f"{at.mean_efficiency:.0%} ({at.measured} of {at.cases} cases measured{_not_counted(at.repeated)})"
+            cases = counted(at.cases, "case")
+            text = f"{at.mean_efficiency:.0%} ({at.measured} of {cases} measured{_not_counted(at.repeated)})"
             text += _disturbed(there) + (f"; {BEYOND_EFFICIENCY}" if at.mean_efficiency > 1 else "")
         else:
             text = f"not known: {', '.join(dict.fromkeys(case.why_missing('efficiency') for case in there))}"
@@ -155,7 +157,7 @@ def _rated(rating: Rating, repeated: Sequence[CaseFigures]) -> tuple[str, str]:
     if not known:
         reasons = dict.fromkeys(case.why_missing(rating.figure) for case in rating.unknown)
         return about, f"not known: {', '.join(reasons) or 'no case on several devices'}"
-    text = f"{len(rating.reached)} of {known} cases"
+    text = f"{len(rating.reached)} of {counted(known, 'case')}"
     if rating.missed:
         below = [
             f"{case.case} ({share(getattr(case, rating.figure), rating.target)})" for case in rating.missed

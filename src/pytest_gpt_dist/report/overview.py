@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_gpt_dist.errors import counted
 from pytest_gpt_dist.report.bars import Bars, bars
 from pytest_gpt_dist.report.cards import Card, cards
 from pytest_gpt_dist.report.caveats import Badge, badges
@@ -45,4 +46,8 @@ def closing_lines(findings: Findings) -> tuple[str, ...]:
         return tuple(filter(None, (only.headline.text, below)))
     lines = [f"{heading}: {each.headline.text}" for heading, each in seen[:_MOST_LINES]]
     more = len(seen) - _MOST_LINES
-    return (*lines[:-1], f"{lines[-1]}; {more} more workloads in the table") if more > 0 else tuple(lines)
+    return (
+        (*lines[:-1], f"{lines[-1]}; {counted(more, 'more workload')} in the table")
+        if more > 0
+        else tuple(lines)
+    )

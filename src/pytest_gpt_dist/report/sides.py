@@ -6,17 +6,26 @@ from collections.abc import Callable, Sequence
 
 from pytest_gpt_dist.compare.ab import Beside
 from pytest_gpt_dist.compare.paired import Change
+from pytest_gpt_dist.report.names import shortened
+from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column, fitted_table, wrapped
 from pytest_gpt_dist.results.table import Align, Style, table
 
 _MIB = 2**20
+_BY_PRIORITY = ("TTFT", "ITL p95", "tokens", "peak memory MiB", "logit error")
 
 
-def render_sides(beside: Sequence[Beside], style: Style = "text") -> str:
-    """Return a table with one row a case."""
+def render_sides(beside: Sequence[Beside], style: Style = "text", width: int = ANY_WIDTH) -> str:
+    """Return a table with one row a case; as text no wider than ``width``."""
+    shared, names = shortened([each.case.rpartition("::")[2] for each in beside])
+    columns = [Column("case", "left", names)]
+    columns += [Column(header, align, [cell(each) for each in beside]) for header, align, cell in SIDES]
+    if style == "text":
+        shown = fitted_table(columns, width, by_priority=_BY_PRIORITY, elsewhere=OF_A_SESSION)
+        return "\n".join([*wrapped(shared, width), shown])
     return table(
         [(each.case.rpartition("::")[2], *(cell(each) for _, _, cell in SIDES)) for each in beside],
-        headers=("case", *(header for header, _, _ in SIDES)),
-        align=("left", *(align for _, align, _ in SIDES)),
+        headers=[column.header for column in columns],
+        align=[column.align for column in columns],
         style=style,
     )
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_gpt_dist.errors import LONGEST_PATH, one_line
-from pytest_gpt_dist.results.table import Align, table
+from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, BEYOND_LIMIT
+from pytest_gpt_dist.report.cells import NOTHING, exact, layout, memory, notes, number
+from pytest_gpt_dist.report.names import shortened
+from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column, fitted_table, wrapped
+from pytest_gpt_dist.results.table import Align
+from pytest_gpt_dist.results.text import first_of
 
 _IN_COMMON = ("device_name", "model", "dtype", "scaling")
-NOTHING = "-"
-_MIB = 2**20
 
 
 @dataclass(frozen=True)
@@ -22,79 +24,63 @@ class Row:
     info: Mapping[str, Any]
 
 
-def render(rows: Sequence[Row]) -> str:
-    """A table for each device, model, dtype and scaling, under a line that names them; a dash was not measured."""
+def render(rows: Sequence[Row], width: int = ANY_WIDTH) -> str:
+    """Return a table for each device, model, dtype and scaling, no wider than ``width``; a dash was not measured.
+
+    The line above a table names these four, and what the names of all its cases share.
+    """
     groups: dict[str, list[Row]] = {}
     for row in rows:
         groups.setdefault(" · ".join(str(row.info[key]) for key in _IN_COMMON), []).append(row)
-    return "\n\n".join(
-        f"{one_line(heading, LONGEST_PATH)}\n{_table(group)}" for heading, group in groups.items()
-    )
+    return "\n\n".join(_group(heading, group, width) for heading, group in groups.items())
 
 
-def _table(rows: Sequence[Row]) -> str:
-    columns = [(header, align, [cell(row) for row in rows]) for header, align, cell in _COLUMNS]
+def _group(heading: str, rows: Sequence[Row], width: int) -> str:
+    shared, names = shortened([row.case for row in rows])
+    columns = [Column("case", "left", names)]
+    columns += [Column(header, align, [cell(row) for row in rows]) for header, align, cell in _COLUMNS]
     shown = [
-        (header, align, cells)
-        for header, align, cells in columns
-        if header not in _ONLY_IF_MEASURED or set(cells) != {NOTHING}
+        column
+        for column in columns
+        if not (column.header in _ONLY_IF_MEASURED and set(column.cells) == {NOTHING})
+        and not (column.header in _ONLY_IF_NEEDED and _is_told(column, names))
     ]
-    return table(
-        list(zip(*(cells for _, _, cells in shown), strict=True)),
-        headers=[header for header, _, _ in shown],
-        align=[align for _, align, _ in shown],
+    table = fitted_table(
+        shown,
+        width,
+        by_priority=_BY_PRIORITY,
+        elsewhere=OF_A_SESSION,
+        notes=[", ".join(notes(row.info)) for row in rows],
+    )
+    above = wrapped(" · ".join(filter(None, (heading, shared))), width)
+    return "\n".join([*above, table, *_beyond(rows, names, width)])
+
+
+def _is_told(column: Column, names: Sequence[str]) -> bool:
+    """Whether all cases are alike in it, or each name says it; that of the usual engine need not be said."""
+    return len(set(column.cells)) == 1 or all(
+        cell in name or cell == _USUAL_ENGINE for cell, name in zip(column.cells, names, strict=True)
     )
 
 
-def number(value: float | None, form: str) -> str:
-    """A figure in that form, a dash for one that was not measured."""
-    return NOTHING if value is None else form.format(value)
+def _beyond(rows: Sequence[Row], names: Sequence[str], width: int) -> Iterator[str]:
+    """Why shares are above 100%, in the words of a report."""
+    shares: tuple[tuple[str, str, Callable[[Mapping[str, Any]], float | None]], ...] = (
+        ("Efficiency", BEYOND_EFFICIENCY, lambda info: info["efficiency"] if info["gpus"] > 1 else None),
+        ("Of limit", BEYOND_LIMIT, lambda info: info["bandwidth_fraction"]),
+    )
+    for said, why, share in shares:
+        if beyond := [name for row, name in zip(rows, names, strict=True) if (share(row.info) or 0) > 1]:
+            yield from wrapped(f"{said} is {why}: {first_of(beyond)}.", width)
 
 
 def _milliseconds(summary: Mapping[str, float] | None) -> str:
     return NOTHING if summary is None else f"{summary['mean'] * 1e3:,.1f}"
 
 
-def memory(by_rank: Sequence[int | None]) -> str:
-    """The largest of the ranks in MiB; a dash where none could tell."""
-    known = [size for size in by_rank if size is not None]
-    return f"{max(known) / _MIB:,.0f}" if known else NOTHING
-
-
-def exact(matches_reference: bool | None, max_logit_error: float | None) -> str:
-    """Whether the result is the reference's, and how far its logits are from that one's."""
-    if matches_reference is None:
-        return "no reference"
-    said = "yes" if matches_reference else "no"
-    return said if max_logit_error is None else f"{said} ({max_logit_error:.0e})"
-
-
-def notes(info: Mapping[str, Any]) -> list[str]:
-    """What else there is to say about a case, its marks included."""
-    found = []
-    if info["degenerate"]:
-        found.append(f"= {info['degenerate']}")
-    if info["oversubscribed"]:
-        found.append("oversubscribed")
-    if info["shared_gpu"]:
-        found.append("shared GPU")
-    if info["tokens_per_s"] is None:
-        found.append("untimed")
-    if info["resumed"]:
-        found.append("resumed")
-    if (batching := info.get("batching", "in-order")) != "in-order":
-        before = info["padding_fraction_in_order"]
-        found.append(f"{batching}: {info['padding_fraction']:.0%} padding, in order {before:.0%}")
-    return found + list(info["marks"])
-
-
-def layout(info: Mapping[str, Any]) -> str:
-    """The degrees, as ``dp1·pp2·tp4``."""
-    return "dp{dp}·pp{pp}·tp{tp}".format_map(info["layout"])
-
-
 _COLUMNS: tuple[tuple[str, Align, Callable[[Row], str]], ...] = (
-    ("case", "left", lambda row: row.case),
+    ("engine", "left", lambda row: row.info["engine"]),
+    ("strategy", "left", lambda row: row.info["strategy"]),
     ("layout", "left", lambda row: layout(row.info)),
     ("tokens/s", "right", lambda row: number(row.info["tokens_per_s"], "{:,.1f}")),
     ("speed-up", "right", lambda row: number(row.info["speedup"], "{:.2f}×")),
@@ -105,6 +91,22 @@ _COLUMNS: tuple[tuple[str, Align, Callable[[Row], str]], ...] = (
     ("GPU util.", "right", lambda row: number(row.info["gpu_utilization"], "{:.0%}")),
     ("memory MiB", "right", lambda row: memory(row.info["peak_memory_bytes"])),
     ("exact", "left", lambda row: exact(row.info["matches_reference"], row.info["max_logit_error"])),
-    ("notes", "left", lambda row: ", ".join(notes(row.info))),
 )
 _ONLY_IF_MEASURED = ("GPU util.",)
+"""Header, alignment and cell of each column behind the case, in the order in which they stand."""
+_ONLY_IF_NEEDED = ("engine", "strategy")
+_USUAL_ENGINE = "native"
+_BY_PRIORITY = (
+    "engine",
+    "strategy",
+    "tokens/s",
+    "speed-up",
+    "efficiency",
+    "latency ms",
+    "TTFT ms",
+    "exact",
+    "of limit",
+    "memory MiB",
+    "layout",
+    "GPU util.",
+)

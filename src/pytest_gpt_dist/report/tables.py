@@ -8,12 +8,12 @@ from typing import Literal
 
 from pytest_gpt_dist.compare.ab import Beside
 from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, BEYOND_LIMIT
+from pytest_gpt_dist.report.cells import NOTHING, exact, memory, number
 from pytest_gpt_dist.report.figures import CaseFigures, Latency
 from pytest_gpt_dist.report.findings import EFFICIENCY_TARGET, UTILIZATION_TARGET, Group
 from pytest_gpt_dist.report.machine import Traffic
 from pytest_gpt_dist.report.missing import Figure
 from pytest_gpt_dist.report.sides import SIDES
-from pytest_gpt_dist.report.table import NOTHING, exact, memory, number
 from pytest_gpt_dist.report.verdicts import level, verdict_name
 from pytest_gpt_dist.results.text import share
 

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from tabulate import tabulate
+from tabulate import SEPARATING_LINE, DataRow, Line, TableFormat, tabulate
 
 from pytest_gpt_dist.errors import LONGEST_PATH, one_line
 from pytest_gpt_dist.results.text import escape
 
 Align = Literal["left", "right"]
 Style = Literal["text", "markdown"]
-_FORMATS: dict[Style, str] = {"text": "simple", "markdown": "github"}
+_TEXT = TableFormat(
+    lineabove=None,
+    linebelowheader=Line("", "-", "  ", ""),
+    linebetweenrows=None,
+    linebelow=None,
+    headerrow=None,
+    datarow=DataRow("", "  ", ""),
+    padding=0,
+    with_header_hide=None,
+)
 
 
 def table(
@@ -26,12 +35,15 @@ def table(
     No cell can command a terminal, break its row, or be taken for markup.
     """
     written = [[_cell(cell, style) for cell in row] for row in rows]
+    above = [_cell(header, style) for header in headers]
+    aligned = align or ["left"] * len(headers)
+    if style == "text":
+        # As a first row, because tabulate pads headers beyond what they need.
+        return tabulate(
+            [above, SEPARATING_LINE, *written], tablefmt=_TEXT, disable_numparse=True, colalign=aligned
+        )
     return tabulate(
-        written,
-        headers=[_cell(header, style) for header in headers],
-        tablefmt=_FORMATS[style],
-        disable_numparse=True,
-        colalign=(align or ["left"] * len(headers)) if written else None,
+        written, above, tablefmt="github", disable_numparse=True, colalign=aligned if written else None
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from pytest_gpt_dist.errors import counted
+
 REVISION_DIGITS = 12
 _MOST_NAMED = 3
 _MOST_LINES = 10
@@ -24,7 +26,7 @@ def first_of(names: Sequence[str], separator: str = ", ") -> str:
 def first_lines(lines: Sequence[str]) -> tuple[str, ...]:
     """Return the first ten, and a line with how many more there are."""
     more = len(lines) - _MOST_LINES
-    return (*lines[:_MOST_LINES], *([f"and {more} more such lines"] if more > 0 else []))
+    return (*lines[:_MOST_LINES], *([f"and {counted(more, 'more such line')}"] if more > 0 else []))
 
 
 def share(value: float, target: float) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_gpt_dist.errors import LONGEST_PATH, first_line, one_line
 from pytest_gpt_dist.terminal.encoding import encodable
+from pytest_gpt_dist.terminal.width import output_columns
 
 
 class Summary:
@@ -50,7 +51,7 @@ class Summary:
         ]
         terminalreporter.ensure_newline()
         terminalreporter.section("gpt-dist", sep="-", blue=True)
-        write_lines(terminalreporter, render(rows))
+        write_lines(terminalreporter, render(rows, output_columns(bool(terminalreporter.isatty))))
         write_lines(terminalreporter, *_closing(self._saved), bold=True)
         write_lines(terminalreporter, *alert_lines([*self._saved.values()]), *notes)
         if self._untimed is not None:

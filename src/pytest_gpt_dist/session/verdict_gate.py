@@ -17,6 +17,7 @@ from pytest_gpt_dist.report.job_summary import append_job_summary, job_summary
 from pytest_gpt_dist.report.sides import render_sides
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts
 from pytest_gpt_dist.session.terminal_summary import write_lines
+from pytest_gpt_dist.terminal.width import output_columns
 
 _FILES = "file://"
 
@@ -84,9 +85,11 @@ class Gate:
         if not judged.verdicts:
             return
         terminalreporter.section("gpt-dist verdicts", sep="-", blue=True)
-        write_lines(terminalreporter, render_verdicts(judged.verdicts))
+        width = output_columns(bool(terminalreporter.isatty))
+        write_lines(terminalreporter, render_verdicts(judged.verdicts, width=width))
         if judged.beside:
-            write_lines(terminalreporter, "\nWhat else was seen of both sides:", render_sides(judged.beside))
+            sides = render_sides(judged.beside, width=width)
+            write_lines(terminalreporter, "\nWhat else was seen of both sides:", sides)
         problem = append_job_summary(os.environ, job_summary(judged, self._options.require_baseline))
         write_lines(terminalreporter, *judged.notes, *([problem] if problem else []))
 
