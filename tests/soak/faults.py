@@ -100,7 +100,7 @@ KINDS = (
     Kind("rank makes wrong tokens", "within", "act:alter", r"request \d+ began with tokens|different tokens"),
     Kind("scratch deleted", "before", "delete:gpt-dist-session-*", _GONE, survived=True),
     Kind("scratch deleted within", "within", "delete:gpt-dist-session-*", _GONE, survived=True),
-    Kind("server's folder deleted", "before", "delete:gpt-dist-*", _GONE, survived=True),
+    Kind("all folders of the session deleted", "before", "delete:gpt-dist-*", _GONE, survived=True),
     Kind("temporary folder away", "before", "vanish", _GONE, survived=True),
     Kind("temporary disk full", "before", "full:scratch", _ROOM, as_root=True),
     Kind("journal's disk full", "within", "full:.gpt-dist", _ROOM, survived=True, as_root=True),

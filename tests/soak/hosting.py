@@ -2,11 +2,15 @@
 
 import os
 import re
+import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from soak.cases import CASES
 from soak.checks import SHARED_MEMORY, Truth, left_behind, resumption, wrong_numbers, wrong_outcomes
@@ -148,22 +152,30 @@ def _drive(running: Running, faults: Sequence[Fault], bound_s: float, findings: 
             if len(reached(running.gates, gate)) < comers:
                 continue
             del pending[gate]
-            if (undo := inject(running, fault)) is not None:
+            undo: Undo | None = None
+            with _noted(fault, findings):
+                undo = inject(running, fault)
+            if undo is not None:
                 undone[f"{fault.case}.after"] = undo, fault
                 (running.gates / f"{fault.case}.after").touch()
             (running.gates / gate).unlink(missing_ok=True)
         for after in [after for after in undone if reached(running.gates, after)]:
-            _undo(*undone.pop(after), findings)
+            undo, fault = undone.pop(after)
+            with _noted(fault, findings):
+                undo()
             (running.gates / after).unlink()
         time.sleep(LOOK_AGAIN_S)
     for undo, fault in undone.values():
-        _undo(undo, fault, findings)
+        with _noted(fault, findings):
+            undo()
     for fault in pending.values():
         findings.add("its moment never came", fault)
 
 
-def _undo(undo: Undo, fault: Fault, findings: Findings) -> None:
+@contextmanager
+def _noted(fault: Fault, findings: Findings) -> Iterator[None]:
+    """What fails of a fault is a finding; the soak goes on."""
     try:
-        undo()
-    except (OSError, AssertionError) as error:
-        findings.add(str(error), fault)
+        yield
+    except (OSError, AssertionError, subprocess.SubprocessError, psutil.Error) as error:
+        findings.add(f"{type(error).__name__}: {error}", fault)

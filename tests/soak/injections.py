@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -104,18 +105,18 @@ def _read_only(running: Running, fault: Fault, argument: str) -> Undo:
 def _limit(running: Running, fault: Fault, argument: str) -> Undo:
     name, _, value = argument.partition("=")
     number = getattr(resource, f"RLIMIT_{name}")
-    before = {}
-    for process in marked(running.folder):
-        if process.pid != running.process.pid:
-            before[process] = process.rlimit(number)
-            process.rlimit(number, (int(value), before[process][1]))
+    own = running.process.pid
+    # Before there is a server, pytest itself, which passes its limits on.
+    limited = [process for process in marked(running.folder) if process.pid != own] or [psutil.Process(own)]
+    before = limited[0].rlimit(number)
 
-    def undo() -> None:
-        for process in marked(running.folder):
-            if process.pid != running.process.pid:
-                process.rlimit(number, before.get(process, next(iter(before.values()))))
+    def limit(processes: Iterable[psutil.Process], soft: int) -> None:
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                process.rlimit(number, (soft, before[1]))
 
-    return undo
+    limit(limited, int(value))
+    return lambda: limit(marked(running.folder), before[0])
 
 
 def _neighbour(running: Running, fault: Fault, argument: str) -> Undo:
