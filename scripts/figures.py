@@ -24,8 +24,8 @@ class Figures:
         rounds_s: seconds of each timed round, launch by launch.
         prefill_s: seconds a round until every request has its first token.
         decode_s: seconds a round from there on; 0 where one token is all.
-        compute_fraction: operations of the prefill ÷ ``prefill_s`` ÷ ``flops_per_s``.
-        bandwidth_fraction: bytes that decoding had to read ÷ ``decode_s`` ÷ ``read_bytes_per_s``.
+        mfu: operations of the prefill ÷ ``prefill_s`` ÷ ``flops_per_s``.
+        mbu: bytes that decoding had to read ÷ ``decode_s`` ÷ ``read_bytes_per_s``.
         flops_per_s: what all ranks together can multiply and add.
         read_bytes_per_s: what all ranks together can read.
         collectives_per_step: all-reduces and all-gathers of a rank in a decode step, of the rank with the most;
@@ -45,8 +45,8 @@ class Figures:
     rounds_s: tuple[tuple[float, ...], ...]
     prefill_s: float
     decode_s: float
-    compute_fraction: float | None
-    bandwidth_fraction: float | None
+    mfu: float | None
+    mbu: float | None
     flops_per_s: float | None
     read_bytes_per_s: float | None
     collectives_per_step: int | None
@@ -76,14 +76,14 @@ class Figures:
             rounds_s=tuple(tuple(sample * generated for sample in samples) for samples in info["launches"]),
             prefill_s=prompts / info["prefill_tokens_per_s"],
             decode_s=(generated - requests) / decoded_per_s if decoded_per_s else 0.0,
-            compute_fraction=info["compute_fraction"],
-            bandwidth_fraction=info["bandwidth_fraction"],
+            mfu=info["mfu"],
+            mbu=info["mbu"],
             flops_per_s=_together(limits["flops_per_s"]),
             read_bytes_per_s=_together(limits["read_bytes_per_s"]),
             collectives_per_step=_most(traffic, "all_reduce", "all_gather"),
             hops_per_step=_most(traffic, "send", "recv"),
             marks=tuple(info["marks"]),
-            **{kind: info["lost"][kind] for kind in MEASURED},
+            **{kind: info["time_lost"][kind] for kind in MEASURED},
         )
 
     @classmethod

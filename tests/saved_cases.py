@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from pytest_gpt_dist.results.metrics import SCHEMA
 from pytest_gpt_dist.results.saved import SavedCase
 
 MADE_AT = datetime(2026, 11, 21, 12, 0, 5, tzinfo=UTC)
@@ -20,7 +21,8 @@ FINGERPRINT: dict[str, Any] = {
     "requests": 4,
 }
 INFO: dict[str, Any] = {
-    "schema": 1,
+    "schema": SCHEMA,
+    "mode": "inference",
     "unit": "seconds per generated token",
     "fingerprint": FINGERPRINT,
     "engine": "native",
@@ -52,10 +54,10 @@ INFO: dict[str, Any] = {
     "itl_s": {"mean": 0.006, "p50": 0.006, "p95": 0.007, "p99": 0.009},
     "speedup": 1.0,
     "efficiency": 1.0,
-    "lost": dict.fromkeys(LOST),
+    "time_lost": dict.fromkeys(LOST),
     "reference": {"engine": "native", "gpus": 1, "tokens_per_s": 100.0, "origin": "case of this session"},
-    "bandwidth_fraction": 0.45,
-    "compute_fraction": 0.6,
+    "mbu": 0.45,
+    "mfu": 0.6,
     "gpu_utilization": None,
     "energy_j_per_token": None,
     "peak_memory_bytes": [100 * 2**20],

@@ -13,7 +13,7 @@ NAME = "pytest_gpt_dist"
 # From the ground up; the rooms of one line are neighbours, of which none imports another.
 LEVELS = (
     ("version", "errors"),
-    ("bounds", "strict_json"),
+    ("bounds", "strict_json", "installation"),
     ("terminal", "config", "git"),
     ("results",),
     ("host",),

@@ -28,12 +28,12 @@ def limit_tokens_per_s(size: Dimensions, point: Point, figures: Figures) -> floa
     read at the measured bandwidth or, with a large batch, as its operations, whichever is longer. Ranks that
     share cores have no limit: that of each was measured in moments in which it had a core for itself.
     """
-    if figures.oversubscribed or figures.compute_fraction is None or figures.flops_per_s is None:
+    if figures.oversubscribed or figures.mfu is None or figures.flops_per_s is None:
         return None
-    if figures.decode_s and figures.bandwidth_fraction is None:
+    if figures.decode_s and figures.mbu is None:
         return None
     requests = point.batch_size * point.ranks
-    reading_s = figures.decode_s * (figures.bandwidth_fraction or 0.0)
+    reading_s = figures.decode_s * (figures.mbu or 0.0)
     computing_s = requests * decode_flops(size, point.prompt_tokens, point.new_tokens) / figures.flops_per_s
-    prefill_s = figures.prefill_s * figures.compute_fraction
+    prefill_s = figures.prefill_s * figures.mfu
     return figures.generated_tokens / (prefill_s + max(reading_s, computing_s))

@@ -88,7 +88,7 @@ def table(results: Sequence[dict[str, Any]], engines: Sequence[str] = ENGINES) -
                     "" if info is ours else f"{info['tpot_s']['mean'] / ours['tpot_s']['mean']:.2f}×",
                     f"{1e3 * info['ttft_s']['mean']:.0f}",
                     "" if info is ours else f"{info['ttft_s']['mean'] / ours['ttft_s']['mean']:.2f}×",
-                    f"{info['bandwidth_fraction']:.0%}",
+                    f"{info['mbu']:.0%}",
                 )
             )
     headers = (

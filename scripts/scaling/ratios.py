@@ -24,7 +24,7 @@ def readers(alone: Figures, together: Figures) -> float | None:
 def allowed_speedup(alone: Figures, together: Figures) -> float | None:
     """The speed-up of ranks that lose nothing but what they have to share; None where that is not known.
 
-    Of one rank's decoding the share ``bandwidth_fraction``, of its prefill ``compute_fraction``, is what the
+    Of one rank's decoding the share ``mbu``, of its prefill ``mfu``, is what the
     limits explain. That time grows as the limit shrinks that is left to a rank beside the others; the rest is
     the rank's own and stays. Ranks that share cores share the rest, too, so they have no such figure.
     """
@@ -39,8 +39,8 @@ def allowed_speedup(alone: Figures, together: Figures) -> float | None:
         return None
     computing = together.flops_per_s / alone.flops_per_s
     parts = (
-        (alone.decode_s, alone.bandwidth_fraction, ranks / reading),
-        (alone.prefill_s, alone.compute_fraction, ranks / computing),
+        (alone.decode_s, alone.mbu, ranks / reading),
+        (alone.prefill_s, alone.mfu, ranks / computing),
     )
     stretched_s = sum(
         seconds * (1 + min(1.0, share or 0.0) * (longer - 1)) for seconds, share, longer in parts

@@ -10,7 +10,7 @@ from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.engines.protocol import ModelSource, Request
 from pytest_gpt_dist.inference.metrics import Speed
-from pytest_gpt_dist.inference.utilization import bandwidth_fraction, compute_fraction
+from pytest_gpt_dist.inference.utilization import mbu, mfu
 from pytest_gpt_dist.inference.workload import Workload
 from pytest_gpt_dist.measure.statistics import summarize
 from pytest_gpt_dist.model.presets import GPT2, LLAMA_3_2_1B
@@ -100,17 +100,17 @@ def speed(prefill_s: float, decode_s: float) -> Speed:
 def test_the_fraction_is_work_over_time_over_the_limits_of_all_ranks() -> None:
     alone = decode_bytes(GPT, Layout(), Coordinates(), 4, Passes([10], 3))
     limits = [DeviceLimits(alone / 2.0, 1.0)] * 2
-    found = bandwidth_fraction(case(Layout(dp=2)), speed(1.0, 4.0), limits)
+    found = mbu(case(Layout(dp=2)), speed(1.0, 4.0), limits)
     assert found == pytest.approx(0.5)  # each replica could do its request in 2 s, and took 4
 
 
 def test_prefill_is_held_against_the_products_of_matrices() -> None:
     flops = prefill_flops(GPT, Layout(), Coordinates(), Passes([10, 10], 1))
-    assert compute_fraction(case(Layout()), speed(2.0, 1.0), [DeviceLimits(1.0, flops)]) == pytest.approx(0.5)
+    assert mfu(case(Layout()), speed(2.0, 1.0), [DeviceLimits(1.0, flops)]) == pytest.approx(0.5)
 
 
 def test_an_unknown_limit_of_one_rank_leaves_no_fraction() -> None:
     limits = [DeviceLimits(1e9, None), DeviceLimits(None, None)]
-    assert bandwidth_fraction(case(Layout(dp=2)), speed(1.0, 1.0), limits) is None
-    assert compute_fraction(case(Layout(dp=2)), speed(1.0, 1.0), limits) is None
-    assert bandwidth_fraction(case(Layout(dp=2)), speed(1.0, 1.0), []) is None
+    assert mbu(case(Layout(dp=2)), speed(1.0, 1.0), limits) is None
+    assert mfu(case(Layout(dp=2)), speed(1.0, 1.0), limits) is None
+    assert mbu(case(Layout(dp=2)), speed(1.0, 1.0), []) is None

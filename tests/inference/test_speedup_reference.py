@@ -43,7 +43,7 @@ def timed(case: Case, *marks: str) -> Result:
     """A result of ten tokens a second and device, marked so."""
     info: dict[str, Any] = {
         "engine": case.engine, "oversubscribed": False, "shared_gpu": False, "marks": list(marks),
-        "lost": lost([], []),
+        "time_lost": lost([], []),
     }  # fmt: skip
     return Result(layout=case.layout, extra_info=info, samples=(1 / (10.0 * case.gpus),))
 

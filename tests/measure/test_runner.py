@@ -86,7 +86,7 @@ class SortingMode:
         keep_series: bool,
     ) -> Result:
         samples = tuple(round.seconds / case.gpus for launch in launches for round in launch.rounds)
-        info = {"engine": case.engine, "marks": [], "oversubscribed": False, "shared_gpu": False, "lost": {
+        info = {"engine": case.engine, "marks": [], "oversubscribed": False, "shared_gpu": False, "time_lost": {
             "communication": None, "bubble": None, "imbalance": None, "host": None, "other": None,
         }}  # fmt: skip
         return Result(layout=case.layout, extra_info=info, samples=samples)

@@ -118,7 +118,7 @@ def test_the_readme_says_where_the_time_of_the_committed_results_went() -> None:
     said = " ".join((ROOT / "README.md").read_text().split())
     saved = json.loads((ROOT / "scripts" / "results" / "inference_cpu.json").read_text())
     infos = [entry["extra_info"] for entry in saved["benchmarks"]]
-    lost = {(info["strategy"], info["gpus"]): info["lost"] for info in infos}
+    lost = {(info["strategy"], info["gpus"]): info["time_lost"] for info in infos}
     tensor, pipeline = lost["tensor_data_hybrid", 2], lost["pipeline_data_hybrid", 2]
     assert f"tensor-parallel ranks spend {tensor['communication']:.0%} of their time" in said
     assert f"two stages {pipeline['bubble']:.0%} waiting for each other" in said

@@ -10,6 +10,7 @@ from plugin.sessions import TABLE_OF_BENCHMARKS, TINY, Session, run_python, run_
 
 KEYS = [
     "schema",
+    "mode",
     "unit",
     "fingerprint",
     "series",
@@ -54,9 +55,9 @@ KEYS = [
     "speedup",
     "efficiency",
     "reference",
-    "lost",
-    "bandwidth_fraction",
-    "compute_fraction",
+    "time_lost",
+    "mbu",
+    "mfu",
     "limits",
     "gpu_utilization",
     "peak_memory_bytes",
@@ -209,12 +210,12 @@ def test_a_figure_that_could_not_be_measured_is_null(timed: Session, name: str) 
     assert info["gpu_utilization"] is None
     if info["telemetry"]["host"]["energy_j"] is None:  # most kernels show it to root alone
         assert info["energy_j_per_token"] is None
-    assert info["lost"]["host"] is None
+    assert info["time_lost"]["host"] is None
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_lost_and_what_is_gained_make_up_the_whole(timed: Session, name: str) -> None:
-    info, lost = timed.info(name), timed.info(name)["lost"]
+    info, lost = timed.info(name), timed.info(name)["time_lost"]
     measured = [lost[kind] for kind in ("communication", "bubble", "imbalance")]
     assert all(0 <= share < 1 for share in measured)
     assert (info["efficiency"] is None) == info["oversubscribed"]
@@ -225,7 +226,7 @@ def test_what_is_lost_and_what_is_gained_make_up_the_whole(timed: Session, name:
 
 
 def test_each_way_to_divide_a_model_loses_in_its_own_way(timed: Session) -> None:
-    tensor, pipeline = timed.info(TENSOR)["lost"], timed.info(PIPELINE)["lost"]
+    tensor, pipeline = timed.info(TENSOR)["time_lost"], timed.info(PIPELINE)["time_lost"]
     assert tensor["communication"] > 0
     assert tensor["bubble"] == 0
     assert pipeline["communication"] == 0

@@ -212,7 +212,7 @@ def test_one_device_alone_has_no_charts_of_several() -> None:
 
 
 def test_what_has_something_to_show_is_drawn() -> None:
-    found = find([saved_case(), saved_case(2, speed=170.0, lost=lost(0.1))]).groups[0]
+    found = find([saved_case(), saved_case(2, speed=170.0, time_lost=lost(0.1))]).groups[0]
     assert not any(chart.why_empty for chart in charts(found))
 
 
@@ -324,7 +324,7 @@ def test_charts_without_error_bars_say_so(make: Callable[[Group], Chart]) -> Non
 
 def losing(shares: dict[str, float | None], **changes: Any) -> Chart:
     """The losses of a case on two devices, beside one on a single device."""
-    (found,) = find([saved_case(**changes), saved_case(2, speed=60.0, lost=shares, **changes)]).groups
+    (found,) = find([saved_case(**changes), saved_case(2, speed=60.0, time_lost=shares, **changes)]).groups
     return lost_efficiency(found)
 
 
@@ -469,7 +469,9 @@ def test_any_name_can_be_drawn() -> None:
     name = r"_x $\frac{1}{$ 模型 \undefined " + "long" * 40
     cases = [
         saved_case(strategy=name, model=name, device_name=name, test=name, launches=LAUNCHES),
-        saved_case(2, strategy=name, model=name, device_name=name, test=f"{name}2", lost=lost(0.2), **ALONE),
+        saved_case(
+            2, strategy=name, model=name, device_name=name, test=f"{name}2", time_lost=lost(0.2), **ALONE
+        ),
     ]
     (found,) = find(cases).groups
     for chart in (throughput_comparison(found), scaling_curves(found), lost_efficiency(found)):

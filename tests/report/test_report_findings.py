@@ -98,7 +98,7 @@ def test_a_rating_takes_every_case_on_several_devices_once(cases: list[SavedCase
 def test_what_has_no_figure_has_a_reason(cases: list[SavedCase]) -> None:
     for case in one_group(*cases).cases:
         without = {missing.figure for missing in case.missing}
-        for figure in ("speedup", "efficiency", "bandwidth_fraction", "gpu_utilization"):
+        for figure in ("speedup", "efficiency", "mbu", "gpu_utilization"):
             assert (getattr(case, figure) is None) == (figure in without)
 
 
@@ -224,9 +224,9 @@ def test_a_gap_names_the_case_and_the_reason(changes: dict[str, Any], gap: str) 
         {"peak_memory_bytes": [True]},
         {"marks": 7},
         {"layout": None},
-        {"lost": None},
-        {"lost": lost(0.1) | {"bubble": "much"}},
-        {"lost": lost(0.1) | {"other": float("nan")}},
+        {"time_lost": None},
+        {"time_lost": lost(0.1) | {"bubble": "much"}},
+        {"time_lost": lost(0.1) | {"other": float("nan")}},
         {"sampling": None},
         {"schema": 99},
         {"gpus": 3},
@@ -238,7 +238,7 @@ def test_a_gap_names_the_case_and_the_reason(changes: dict[str, Any], gap: str) 
         {"marks": [7]},
         {"oversubscribed": 1},
         {"latency_s": {"mean": -5, "p50": 1, "p95": 1, "p99": 1}},
-        {"bandwidth_fraction": -0.5},
+        {"mbu": -0.5},
         {"peak_memory_bytes": [-5e9]},
         {"peak_memory_bytes": [1, 2, 3]},
         {"energy_j_per_token": -1},
@@ -255,8 +255,8 @@ def test_a_damaged_case_is_left_out_and_said(changes: dict[str, Any]) -> None:
 
 
 def test_a_case_of_another_schema_is_refused_by_name() -> None:
-    (note,) = find([saved_case(), saved_case(2, test="b.py::newer", schema=2)]).notes
-    assert "saved by schema 2, and this version reads 1): b.py::newer in saved.json" in note
+    (note,) = find([saved_case(), saved_case(2, test="b.py::older", schema=1)]).notes
+    assert "saved by schema 1, and this version reads 2): b.py::older in saved.json" in note
 
 
 def test_a_long_name_hides_neither_the_reason_nor_the_file() -> None:
@@ -364,7 +364,7 @@ def test_the_findings_say_how_far_the_answer_is_from_the_limit() -> None:
 
 
 def test_beyond_the_limit_the_reason_is_said() -> None:
-    found = said(saved_case(bandwidth_fraction=1.2, compute_fraction=None))
+    found = said(saved_case(mbu=1.2, mfu=None))
     assert found["Against the limit"].endswith("120% of what reading memory allows (" + BEYOND_LIMIT + ")")
 
 
@@ -394,10 +394,10 @@ def test_efficiency_spread_and_ratings_are_said_by_device_count() -> None:
 
 def test_the_largest_loss_of_ranks_with_cores_of_their_own_is_said() -> None:
     found = said(
-        saved_case(lost=lost(0.9)),
-        saved_case(2, speed=180.0, lost=lost(0.0, 0.0, 0.03, 0.07)),
-        saved_case(2, "tensor_data_hybrid", speed=60.0, lost=lost(0.14, 0.02, 0.01, 0.5)),
-        saved_case(4, "pipeline_data_hybrid", lost=lost(0.0, 0.2), efficiency=None, oversubscribed=True),
+        saved_case(time_lost=lost(0.9)),
+        saved_case(2, speed=180.0, time_lost=lost(0.0, 0.0, 0.03, 0.07)),
+        saved_case(2, "tensor_data_hybrid", speed=60.0, time_lost=lost(0.14, 0.02, 0.01, 0.5)),
+        saved_case(4, "pipeline_data_hybrid", time_lost=lost(0.0, 0.2), efficiency=None, oversubscribed=True),
         saved_case(4),
     )
     assert found["Largest measured loss"] == (
@@ -408,32 +408,35 @@ def test_the_largest_loss_of_ranks_with_cores_of_their_own_is_said() -> None:
 
 def test_of_a_degenerate_case_and_its_twin_the_twin_loses_most() -> None:
     found = said(
-        saved_case(2, "tensor_data_hybrid", lost=lost(0.6)),
-        saved_case(2, "full_model_parallel", lost=lost(0.7), degenerate="tensor_data_hybrid"),
+        saved_case(2, "tensor_data_hybrid", time_lost=lost(0.6)),
+        saved_case(2, "full_model_parallel", time_lost=lost(0.7), degenerate="tensor_data_hybrid"),
     )
     assert found["Largest measured loss"].startswith("tensor_data_hybrid loses 60%")
 
 
 @pytest.mark.parametrize("shares", [lost(0.0), lost(0.004), dict.fromkeys(lost(0.0))])
 def test_no_loss_is_said_where_none_is_known_or_none_is_worth_a_word(shares: dict[str, Any]) -> None:
-    assert "Largest measured loss" not in said(saved_case(), saved_case(2, lost=shares))
+    assert "Largest measured loss" not in said(saved_case(), saved_case(2, time_lost=shares))
 
 
 @pytest.mark.parametrize(
     ("changes", "missing"),
     [
-        ({"lost": lost(0.1, other=0.2)}, {}),
-        ({"lost": lost(0.1)}, {"lost_other": "no efficiency"}),
-        ({}, {"lost": "not measured", "lost_other": "not measured"}),
-        ({"device": "cuda"}, {"lost": "not measured on GPUs", "lost_other": "not measured on GPUs"}),
+        ({"time_lost": lost(0.1, other=0.2)}, {}),
+        ({"time_lost": lost(0.1)}, {"time_lost_other": "no efficiency"}),
+        ({}, {"time_lost": "not measured", "time_lost_other": "not measured"}),
+        (
+            {"device": "cuda"},
+            {"time_lost": "not measured on GPUs", "time_lost_other": "not measured on GPUs"},
+        ),
     ],
 )
 def test_losses_of_several_devices_are_there_or_have_a_reason(
     changes: dict[str, Any], missing: dict[str, str]
 ) -> None:
     several, alone = (case_figures(saved_case(gpus, **changes)).missing for gpus in (2, 1))
-    assert {each.figure: each.why for each in several if each.figure.startswith("lost")} == missing
-    assert not any(each.figure.startswith("lost") for each in alone)
+    assert {each.figure: each.why for each in several if each.figure.startswith("time_lost")} == missing
+    assert not any(each.figure.startswith("time_lost") for each in alone)
 
 
 def test_a_degenerate_case_counts_in_no_mean_spread_or_rating_beside_its_twin() -> None:
@@ -452,9 +455,11 @@ def test_a_degenerate_case_counts_in_no_mean_spread_or_rating_beside_its_twin() 
 
 def test_where_a_case_does_not_count_is_said() -> None:
     found = said(
-        saved_case(2, speed=180.0, lost=lost(0.1)),
-        saved_case(2, "tensor_data_hybrid", speed=60.0, lost=lost(0.6)),
-        saved_case(2, "full_model_parallel", speed=40.0, lost=lost(0.7), degenerate="tensor_data_hybrid"),
+        saved_case(2, speed=180.0, time_lost=lost(0.1)),
+        saved_case(2, "tensor_data_hybrid", speed=60.0, time_lost=lost(0.6)),
+        saved_case(
+            2, "full_model_parallel", speed=40.0, time_lost=lost(0.7), degenerate="tensor_data_hybrid"
+        ),
     )
     assert found["Mean efficiency on 2 devices"] == "60% (2 of 2 cases measured; 1 not counted)"
     assert found["Spread on 2 devices"].startswith("the fastest of 2, ")

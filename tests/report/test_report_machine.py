@@ -120,7 +120,7 @@ def test_without_telemetry_there_is_no_table_and_a_line_says_so(telemetry: objec
             "energy_j_per_token",
             "the system shows no energy counter of the processors",
         ),
-        ({"compute_fraction": None}, "compute_fraction", "the limit was not measured"),
+        ({"mfu": None}, "mfu", "the limit was not measured"),
     ],
 )
 def test_what_was_not_told_has_its_reason(changes: dict[str, Any], figure: str, why: str) -> None:

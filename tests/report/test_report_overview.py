@@ -234,7 +234,7 @@ def test_verdicts_on_saved_sessions_are_a_card_each_case_by_its_worst() -> None:
 
 
 def test_the_cards_are_of_the_answer() -> None:
-    cases = [saved_case(), saved_case(2, speed=170.0, bandwidth_fraction=0.3, max_logit_error=2e-6)]
+    cases = [saved_case(), saved_case(2, speed=170.0, mbu=0.3, max_logit_error=2e-6)]
     assert [(card.name, card.value, card.tone) for card in cards(one_group(*cases))] == [
         ("Speed-up", "1.70×", "plain"),
         ("Efficiency", "85%", "good"),
@@ -247,7 +247,7 @@ def test_the_cards_are_of_the_answer() -> None:
 
 
 def test_a_figure_beyond_the_whole_says_why() -> None:
-    cases = [saved_case(), saved_case(2, speed=230.0, bandwidth_fraction=1.1)]
+    cases = [saved_case(), saved_case(2, speed=230.0, mbu=1.1)]
     assert (figure("Efficiency", *cases).value, figure("Efficiency", *cases).note) == (
         "115%",
         BEYOND_EFFICIENCY,
@@ -268,7 +268,7 @@ def test_who_is_best_in_total_for_one_user_and_in_memory_each_with_its_reason() 
     cases = [
         saved_case(latency_s=slow),
         saved_case(2, speed=150.0, latency_s=slow),
-        saved_case(2, TP, speed=100.0, lost=lost(0.4), peak_memory_bytes=[60 * 2**20, 50 * 2**20]),
+        saved_case(2, TP, speed=100.0, time_lost=lost(0.4), peak_memory_bytes=[60 * 2**20, 50 * 2**20]),
     ]
     assert [(answer.wanted, answer.text) for answer in answers(one_group(*cases))] == [
         ("Most tokens in total", "Data parallel on 2 devices, 150 tokens/s"),

@@ -85,7 +85,7 @@ def findings() -> Findings:
     }  # fmt: skip
     cases = [
         saved_case(verdicts=(verdict,), telemetry={"alerts": ["very hot"]}),
-        saved_case(2, speed=170.0, lost=lost(0.12, 0.25, -1e-18, -0.22)),
+        saved_case(2, speed=170.0, time_lost=lost(0.12, 0.25, -1e-18, -0.22)),
         saved_case(4, speed=200.0, efficiency=None, oversubscribed=True),
         saved_case(
             model="other", saved_at="2026-10-01", source="older.json", itl_s=None, tpot_s=None, **ALONE
@@ -113,7 +113,7 @@ def hostile(text: str) -> Findings:
                 verdicts=({"kind": text, "effect": None, "interval": None, "why": text, "mode": "paired"},),
                 fingerprint={"torch": text},
             ),
-            saved_case(2, test=text, lost=lost(0.3), efficiency=None),
+            saved_case(2, test=text, time_lost=lost(0.3), efficiency=None),
         ],
         [text],
     )
@@ -158,9 +158,9 @@ def test_what_is_missing_is_an_empty_cell_with_its_reason_and_never_a_zero() -> 
 def test_the_csv_has_the_losses_and_leaves_those_empty_that_are_not_known() -> None:
     first, second, third, _ = rows(findings())
     kinds = ("communication", "bubble", "imbalance", "host", "other")
-    assert [second[f"lost_{kind}"] for kind in kinds] == ["0.12", "0.25", "-1e-18", "", "-0.22"]
-    assert {row[f"lost_{kind}"] for row in (first, third) for kind in kinds} == {""}
-    assert "lost: not measured; lost_other: not measured" in third["missing"]
+    assert [second[f"time_lost_{kind}"] for kind in kinds] == ["0.12", "0.25", "-1e-18", "", "-0.22"]
+    assert {row[f"time_lost_{kind}"] for row in (first, third) for kind in kinds} == {""}
+    assert "time_lost: not measured; time_lost_other: not measured" in third["missing"]
 
 
 def test_the_csv_has_the_workload_in_columns_of_its_own() -> None:

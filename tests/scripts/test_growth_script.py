@@ -24,7 +24,7 @@ SIZE = GPT2.config.dimensions
 SETTING = Setting("gpt2", "float32", 2)
 FIGURES = Figures(
     engine="native", layout="dp1pp1tp1", oversubscribed=False, generated_tokens=256, warmup_rounds=1,
-    rounds_s=((3.0, 3.0), (4.0, 4.0)), prefill_s=1.0, decode_s=2.5, compute_fraction=0.8, bandwidth_fraction=0.5,
+    rounds_s=((3.0, 3.0), (4.0, 4.0)), prefill_s=1.0, decode_s=2.5, mfu=0.8, mbu=0.5,
     flops_per_s=200e9, read_bytes_per_s=30e9, collectives_per_step=0, hops_per_step=0, marks=(),
 )  # fmt: skip
 
@@ -58,9 +58,7 @@ def test_decoding_in_two_parts_takes_the_operations_of_both(prompt: int, first: 
 
 
 def test_a_case_at_its_limits_is_as_fast_as_they_allow() -> None:
-    perfect = replace(
-        FIGURES, rounds_s=((3.5,),), compute_fraction=1.0, bandwidth_fraction=1.0, flops_per_s=1e15
-    )
+    perfect = replace(FIGURES, rounds_s=((3.5,),), mfu=1.0, mbu=1.0, flops_per_s=1e15)
     assert limit_tokens_per_s(SIZE, MIDDLE, perfect) == pytest.approx(perfect.tokens_per_s)
 
 
@@ -77,7 +75,7 @@ def test_a_large_batch_is_bound_by_its_operations_instead() -> None:
 
 
 def test_a_single_token_is_limited_by_its_prefill_alone() -> None:
-    single = replace(FIGURES, decode_s=0.0, bandwidth_fraction=None)
+    single = replace(FIGURES, decode_s=0.0, mbu=None)
     point = replace(MIDDLE, new_tokens=1)
     assert limit_tokens_per_s(SIZE, point, single) == pytest.approx(256 / 0.8)
 
@@ -85,8 +83,8 @@ def test_a_single_token_is_limited_by_its_prefill_alone() -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"compute_fraction": None},
-        {"bandwidth_fraction": None},
+        {"mfu": None},
+        {"mbu": None},
         {"flops_per_s": None},
         {"oversubscribed": True},
     ],

@@ -10,7 +10,7 @@ from scripts.session import ROOT
 def engine(tpot_s: float, ttft_s: float) -> dict[str, Any]:
     return {
         "tokens_per_s": 1 / tpot_s, "tpot_s": {"mean": tpot_s}, "ttft_s": {"mean": ttft_s},
-        "bandwidth_fraction": 0.5,
+        "mbu": 0.5,
     }  # fmt: skip
 
 

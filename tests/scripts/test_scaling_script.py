@@ -28,7 +28,7 @@ def figures(layout: str = "dp1pp1tp1", engine: str = "native", **changed: object
     """One rank that makes 100 tokens in a second, two thirds of it decoding, and wastes half of its limits."""
     whole = Figures(
         engine=engine, layout=layout, oversubscribed=False, generated_tokens=100, warmup_rounds=1,
-        rounds_s=((0.9, 1.2), (0.9,)), prefill_s=0.3, decode_s=0.6, compute_fraction=0.5, bandwidth_fraction=0.5,
+        rounds_s=((0.9, 1.2), (0.9,)), prefill_s=0.3, decode_s=0.6, mfu=0.5, mbu=0.5,
         flops_per_s=100.0, read_bytes_per_s=30.0, collectives_per_step=0, hops_per_step=0, marks=(),
     )  # fmt: skip
     return replace(whole, **changed)  # type: ignore[arg-type]
@@ -69,10 +69,10 @@ def test_figures_of_a_saved_case_are_those_that_the_plugin_computed() -> None:
 
 def test_decoding_read_its_bytes_in_its_time_at_its_share_of_the_bandwidth() -> None:
     found = Figures.of(json.loads(SAVED.read_text())["benchmarks"][0]["extra_info"])
-    assert found.bandwidth_fraction is not None
+    assert found.mbu is not None
     assert found.read_bytes_per_s is not None
     read = decode_bytes(GPT2_MINI.config.dimensions, Layout(), Coordinates(), 4, Passes([64] * 4, 64))
-    assert found.bandwidth_fraction * found.decode_s * found.read_bytes_per_s == pytest.approx(read)
+    assert found.mbu * found.decode_s * found.read_bytes_per_s == pytest.approx(read)
 
 
 def test_what_a_library_communicates_by_itself_is_not_known() -> None:
@@ -94,14 +94,14 @@ def test_ranks_that_share_nothing_may_gain_their_number() -> None:
 
 
 def test_what_only_reads_a_shared_memory_gains_what_two_readers_do() -> None:
-    reader = replace(ALONE, prefill_s=0.0, bandwidth_fraction=1.0)
+    reader = replace(ALONE, prefill_s=0.0, mbu=1.0)
     both = replace(REPLICAS, read_bytes_per_s=36.0)
     assert allowed_speedup(reader, both) == pytest.approx(1.2)
     assert readers(reader, both) == pytest.approx(1.2)
 
 
 def test_a_model_that_fits_into_the_caches_is_not_said_to_read_more_than_all_of_its_time() -> None:
-    cached = replace(ALONE, prefill_s=0.0, bandwidth_fraction=1.5)
+    cached = replace(ALONE, prefill_s=0.0, mbu=1.5)
     assert allowed_speedup(cached, replace(REPLICAS, read_bytes_per_s=36.0)) == pytest.approx(1.2)
 
 
@@ -115,8 +115,8 @@ def test_only_the_share_of_the_time_that_a_limit_explains_grows_as_the_limit_shr
         figures,
         prefill_s=SECONDS,
         decode_s=SECONDS,
-        compute_fraction=st.floats(0, 1.2),
-        bandwidth_fraction=st.floats(0, 1.2),
+        mfu=st.floats(0, 1.2),
+        mbu=st.floats(0, 1.2),
     ),
     reading=st.floats(15, 60),
     computing=st.floats(50, 200),

@@ -12,7 +12,7 @@ from patience import HANG_S
 
 FIGURES = Figures(
     engine="native", layout="dp1pp1tp1", oversubscribed=False, generated_tokens=256, warmup_rounds=2,
-    rounds_s=((1.0, 2.0), (3.0,)), prefill_s=1.0, decode_s=1.0, compute_fraction=None, bandwidth_fraction=None,
+    rounds_s=((1.0, 2.0), (3.0,)), prefill_s=1.0, decode_s=1.0, mfu=None, mbu=None,
     flops_per_s=None, read_bytes_per_s=None, collectives_per_step=0, hops_per_step=0, marks=(),
 )  # fmt: skip
 SESSION = SessionCost(

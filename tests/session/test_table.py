@@ -18,7 +18,7 @@ INFO: dict[str, Any] = {
     "latency_s": LATENCY,
     "ttft_s": LATENCY | {"mean": 0.0045},
     "gpu_utilization": 0.87,
-    "bandwidth_fraction": 0.617,
+    "mbu": 0.617,
     "peak_memory_bytes": [5 * 2**20, 7 * 2**20],
     "matches_reference": True,
     "max_logit_error": 3.2e-7,
@@ -71,7 +71,7 @@ def test_a_row_has_every_figure_in_its_unit() -> None:
         ("efficiency", "efficiency"),
         ("latency_s", "latency ms"),
         ("ttft_s", "TTFT ms"),
-        ("bandwidth_fraction", "of limit"),
+        ("mbu", "of limit"),
     ],
 )
 def test_what_could_not_be_measured_is_a_dash(key: str, column: str) -> None:
@@ -161,7 +161,7 @@ def test_a_strategy_that_no_name_tells_has_a_column_and_stays_longest() -> None:
 
 
 def test_shares_above_100_percent_say_why() -> None:
-    above = {"efficiency": 1.2, "bandwidth_fraction": 1.1}
+    above = {"efficiency": 1.2, "mbu": 1.1}
     efficiency, limit = below(**above)
     assert efficiency.startswith("Efficiency is beyond 100%, because a device does its share faster")
     assert limit.startswith("Of limit is beyond 100%, because the batch fits into caches")

@@ -9,7 +9,9 @@ from typing import Any
 from pytest_gpt_dist.host.gpus import interconnect
 from pytest_gpt_dist.host.machine import Machine, cpu_name, nccl_version
 from pytest_gpt_dist.inference.case import Case
-from pytest_gpt_dist.results.metrics import SCHEMA
+
+FINGERPRINT_SCHEMA = 1
+"""Of the entries below, apart from that of results: renaming a figure makes no earlier baseline another machine's."""
 
 
 def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
@@ -19,7 +21,7 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
     in_order = workload.batching == "in-order"
     batching = {} if in_order else {"batching": workload.batching, "token_budget": workload.token_budget}
     return {
-        "schema": SCHEMA,
+        "schema": FINGERPRINT_SCHEMA,
         "device": machine.device,
         "device_names": [gpu.name for gpu in machine.gpus[: case.gpus]],
         "driver": machine.driver,

@@ -19,7 +19,7 @@ from pytest_gpt_dist.inference.metrics import (
     speed,
     unaccounted,
 )
-from pytest_gpt_dist.inference.utilization import bandwidth_fraction, compute_fraction
+from pytest_gpt_dist.inference.utilization import mbu, mfu
 from pytest_gpt_dist.measure.result import Launch, Result
 from pytest_gpt_dist.measure.statistics import Summary, drift
 from pytest_gpt_dist.measure.time_lost import lost
@@ -103,6 +103,7 @@ def make_result(
     ]
     info: dict[str, Any] = {
         "schema": SCHEMA,
+        "mode": "inference",
         "unit": UNIT,
         "fingerprint": fingerprint(case, machine),
         "engine": case.engine,
@@ -139,9 +140,9 @@ def make_result(
         "speedup": None,
         "efficiency": None,
         "reference": None,
-        "lost": lost([round.seconds for round in rounds], [round.losses for round in rounds]),
-        "bandwidth_fraction": bandwidth_fraction(case, figures, limits) if figures else None,
-        "compute_fraction": compute_fraction(case, figures, limits) if figures else None,
+        "time_lost": lost([round.seconds for round in rounds], [round.losses for round in rounds]),
+        "mbu": mbu(case, figures, limits) if figures else None,
+        "mfu": mfu(case, figures, limits) if figures else None,
         "limits": {
             "read_bytes_per_s": [limit.read_bytes_per_s for limit in limits],
             "flops_per_s": [limit.flops_per_s for limit in limits],

@@ -11,7 +11,7 @@ from pytest_gpt_dist.model.dtypes import itemsize
 from pytest_gpt_dist.parallel import Coordinates, Passes, decode_bytes, prefill_flops
 
 
-def bandwidth_fraction(case: Case, speed: Speed, limits: Sequence[DeviceLimits]) -> float | None:
+def mbu(case: Case, speed: Speed, limits: Sequence[DeviceLimits]) -> float | None:
     """Bytes that the decode steps had to read, by all ranks, ÷ decode time ÷ what all ranks can read together."""
     if speed.decode_tokens_per_s is None:
         return None
@@ -21,7 +21,7 @@ def bandwidth_fraction(case: Case, speed: Speed, limits: Sequence[DeviceLimits])
     return _fraction(moved, decoded / speed.decode_tokens_per_s, [limit.read_bytes_per_s for limit in limits])
 
 
-def compute_fraction(case: Case, speed: Speed, limits: Sequence[DeviceLimits]) -> float | None:
+def mfu(case: Case, speed: Speed, limits: Sequence[DeviceLimits]) -> float | None:
     """Operations of the prefills, by all ranks, ÷ prefill time ÷ what all ranks can compute together."""
     tokens = sum(len(request.prompt) for request in case.requests)
     size = case.source.config.dimensions

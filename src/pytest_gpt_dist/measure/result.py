@@ -60,12 +60,12 @@ class Result:
             self.THROUGHPUT: alone_per_s,
             "origin": origin,
         }
-        shares = self.extra_info["lost"]
+        shares = self.extra_info["time_lost"]
         info = self.extra_info | {
             "speedup": gain,
             "efficiency": share,
             "reference": reference,
-            "lost": shares | {"other": other(shares, share)},
+            "time_lost": shares | {"other": other(shares, share)},
         }
         return replace(self, speedup=gain, efficiency=share, extra_info=info)
 

@@ -79,10 +79,10 @@ def _limit(found: Contest) -> Card:
     best = found.best
     if found.doubts:
         return _open("Of the limit", "no answer to give one for")
-    if best.bandwidth_fraction is None:
-        return _open("Of the limit", best.why_missing("bandwidth_fraction"))
-    note = BEYOND_LIMIT if best.bandwidth_fraction > 1 else "of what reading memory allows decoding"
-    return Card("Of the limit", f"{best.bandwidth_fraction:.0%}", note, "plain")
+    if best.mbu is None:
+        return _open("Of the limit", best.why_missing("mbu"))
+    note = BEYOND_LIMIT if best.mbu > 1 else "of what reading memory allows decoding"
+    return Card("Of the limit", f"{best.mbu:.0%}", note, "plain")
 
 
 def _verdicts(group: Group) -> Card:

@@ -116,10 +116,10 @@ class CaseFigures:
     itl: Latency | None
     speedup: float | None
     efficiency: float | None
-    lost: Lost | None
+    time_lost: Lost | None
     reference: Reference | None
-    bandwidth_fraction: float | None
-    compute_fraction: float | None
+    mbu: float | None
+    mfu: float | None
     gpu_utilization: float | None
     energy_j_per_token: float | None
     peak_memory_bytes: tuple[int | None, ...]
@@ -199,10 +199,10 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
         itl=maybe(_latency, info["itl_s"]),
         speedup=maybe(positive, info["speedup"]),
         efficiency=maybe(positive, info["efficiency"]),
-        lost=_lost(info["lost"]),
+        time_lost=_lost(info["time_lost"]),
         reference=maybe(_reference, info["reference"]),
-        bandwidth_fraction=maybe(amount, info["bandwidth_fraction"]),
-        compute_fraction=maybe(amount, info["compute_fraction"]),
+        mbu=maybe(amount, info["mbu"]),
+        mfu=maybe(amount, info["mfu"]),
         gpu_utilization=maybe(amount, info["gpu_utilization"]),
         energy_j_per_token=maybe(amount, info["energy_j_per_token"]),
         peak_memory_bytes=bytes_by_rank(info["peak_memory_bytes"], gpus),

@@ -130,8 +130,8 @@ class Group:
         losses = [
             Loss(case, kind, share)
             for case in self.distinct
-            if case.gpus > 1 and case.lost is not None and not case.oversubscribed
-            for kind, share in case.lost.measured.items()
+            if case.gpus > 1 and case.time_lost is not None and not case.oversubscribed
+            for kind, share in case.time_lost.measured.items()
         ]
         return max(losses, key=attrgetter("share"), default=None)
 

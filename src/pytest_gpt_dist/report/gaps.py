@@ -11,9 +11,9 @@ from pytest_gpt_dist.report.series import series_of
 
 _TOLD: tuple[tuple[Figure, str], ...] = (
     ("efficiency", "efficiency"),
-    ("lost", "losses"),
-    ("bandwidth_fraction", "share of the limit"),
-    ("compute_fraction", "prefill's share of the limit"),
+    ("time_lost", "losses"),
+    ("mbu", "share of the limit"),
+    ("mfu", "prefill's share of the limit"),
     ("gpu_utilization", "GPU utilisation"),
     ("peak_memory_bytes", "memory"),
     ("itl_s", "time between tokens"),

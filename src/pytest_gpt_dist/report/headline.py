@@ -172,9 +172,9 @@ def _for_memory(group: Group) -> Answer | None:
 
 def _largest_loss(case: CaseFigures) -> str:
     """What takes most of its time, of what was measured; empty where that is little, or not known."""
-    if case.lost is None:
+    if case.time_lost is None:
         return ""
-    kind, share = max(case.lost.measured.items(), key=lambda item: item[1])
+    kind, share = max(case.time_lost.measured.items(), key=lambda item: item[1])
     return f"{share:.0%} of its time to {kind}" if share >= _WORTH_SAYING else ""
 
 

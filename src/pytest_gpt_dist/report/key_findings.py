@@ -53,14 +53,14 @@ def _limit(group: Group) -> Iterator[KeyFinding]:
     if found.doubts:
         return
     case = found.best
-    if case.bandwidth_fraction is None:
-        limit = f"not known how near {case.case} is: {case.why_missing('bandwidth_fraction')}"
+    if case.mbu is None:
+        limit = f"not known how near {case.case} is: {case.why_missing('mbu')}"
     else:
-        limit = f"decoding of {case.case} reaches {case.bandwidth_fraction:.0%} of what reading memory allows"
-        if case.bandwidth_fraction > 1:
+        limit = f"decoding of {case.case} reaches {case.mbu:.0%} of what reading memory allows"
+        if case.mbu > 1:
             limit += f" ({BEYOND_LIMIT})"
-    if case.compute_fraction is not None:
-        limit += f", its prefill {case.compute_fraction:.0%} of what arithmetic allows"
+    if case.mfu is not None:
+        limit += f", its prefill {case.mfu:.0%} of what arithmetic allows"
     yield KeyFinding("Against the limit", limit)
 
 
@@ -117,11 +117,11 @@ def _efficiency(group: Group, engines: int) -> Iterator[KeyFinding]:
 def _loss(group: Group) -> Iterator[KeyFinding]:
     loss = group.largest_loss
     if loss is not None and loss.share > _WORTH_SAYING:
-        beside = [case for case in group.repeated if case.lost is not None]
+        beside = [case for case in group.repeated if case.time_lost is not None]
         text = f"{loss.case.case} loses {loss.share:.0%} of its time to {loss.kind}"
-        if any(case.oversubscribed and case.lost is not None for case in group.cases):
+        if any(case.oversubscribed and case.time_lost is not None for case in group.cases):
             text += "; cases whose ranks share cores do not count"
-        unseen = loss.case.lost.other if loss.case.lost is not None else None
+        unseen = loss.case.time_lost.other if loss.case.time_lost is not None else None
         if unseen is not None and unseen > loss.share:
             text += f"; {unseen:.0%} go to what no clock saw"
         yield KeyFinding("Largest measured loss", f"{text}{_not_counted(beside)}")

@@ -21,14 +21,14 @@ FigureOfGpus = Literal[
 Figure = Literal[
     "speedup",
     "efficiency",
-    "bandwidth_fraction",
-    "compute_fraction",
+    "mbu",
+    "mfu",
     "gpu_utilization",
     "energy_j_per_token",
     "peak_memory_bytes",
     "itl_s",
-    "lost",
-    "lost_other",
+    "time_lost",
+    "time_lost_other",
     FigureOfHost,
     FigureOfGpus,
 ]
@@ -66,11 +66,11 @@ def missing_figures(info: Mapping[str, Any]) -> Iterator[Missing]:
     if info["gpus"] > 1:
         yield from _losses(info)
     unlimited = _OVERSUBSCRIBED if info["oversubscribed"] else "the limit was not measured"
-    if info["bandwidth_fraction"] is None:
+    if info["mbu"] is None:
         undecoded = info["decode_tokens_per_s"] is None
-        yield Missing("bandwidth_fraction", "nothing is decoded" if undecoded else unlimited)
-    if info["compute_fraction"] is None:
-        yield Missing("compute_fraction", unlimited)
+        yield Missing("mbu", "nothing is decoded" if undecoded else unlimited)
+    if info["mfu"] is None:
+        yield Missing("mfu", unlimited)
     if info["gpu_utilization"] is None:
         yield Missing("gpu_utilization", _no_utilization(info))
     if info["energy_j_per_token"] is None:
@@ -93,16 +93,16 @@ def not_watched(info: Mapping[str, Any]) -> str:
 
 
 def _losses(info: Mapping[str, Any]) -> Iterator[Missing]:
-    if any(info["lost"][kind] is None for kind in MEASURED):
+    if any(info["time_lost"][kind] is None for kind in MEASURED):
         why = "not measured"
         if info["device"] != "cpu":
             why = "not measured on GPUs"
         elif info["collectives_per_step"] is None:
             why = "the engine communicates by itself"
-        yield Missing("lost", why)
-        yield Missing("lost_other", why)
-    elif info["lost"]["other"] is None:
-        yield Missing("lost_other", "no efficiency")
+        yield Missing("time_lost", why)
+        yield Missing("time_lost_other", why)
+    elif info["time_lost"]["other"] is None:
+        yield Missing("time_lost_other", "no efficiency")
 
 
 def _no_utilization(info: Mapping[str, Any]) -> str:

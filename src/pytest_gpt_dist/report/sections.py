@@ -135,7 +135,7 @@ def _tables(group: Group) -> Iterator[Table]:
         )
     yield _table("Figures", "Of the whole world; memory is that of the largest rank.", FIGURES, group.cases)
     several = [case for case in group.cases if case.gpus > 1]
-    if any(case.lost for case in several):
+    if any(case.time_lost for case in several):
         yield _table("Losses", _LOSSES, LOSSES, several)
     yield _table("Latencies", "Milliseconds: mean / p50 / p95 / p99.", LATENCIES, group.cases)
     meanwhile = _table(

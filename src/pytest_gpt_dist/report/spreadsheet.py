@@ -72,9 +72,9 @@ def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]
         ("efficiency", case.efficiency),
         ("reference", None if reference is None else str(reference)),
         ("reference_tokens_per_s", None if reference is None else reference.tokens_per_s),
-        *_lost(case.lost),
-        ("bandwidth_fraction", case.bandwidth_fraction),
-        ("compute_fraction", case.compute_fraction),
+        *_lost(case.time_lost),
+        ("mbu", case.mbu),
+        ("mfu", case.mfu),
         ("gpu_utilization", case.gpu_utilization),
         ("energy_j_per_token", case.energy_j_per_token),
         ("largest_peak_memory_bytes", case.largest_memory_bytes),
@@ -121,7 +121,8 @@ def _latency(name: str, latency: Latency | None) -> list[tuple[str, Cell]]:
 
 def _lost(lost: Lost | None) -> list[tuple[str, Cell]]:
     return [
-        (f"lost_{kind.name}", None if lost is None else getattr(lost, kind.name)) for kind in fields(Lost)
+        (f"time_lost_{kind.name}", None if lost is None else getattr(lost, kind.name))
+        for kind in fields(Lost)
     ]
 
 

@@ -67,7 +67,7 @@ def _beyond(rows: Sequence[Row], names: Sequence[str], width: int) -> Iterator[s
     """Why shares are above 100%, in the words of a report."""
     shares: tuple[tuple[str, str, Callable[[Mapping[str, Any]], float | None]], ...] = (
         ("Efficiency", BEYOND_EFFICIENCY, lambda info: info["efficiency"] if info["gpus"] > 1 else None),
-        ("Of limit", BEYOND_LIMIT, lambda info: info["bandwidth_fraction"]),
+        ("Of limit", BEYOND_LIMIT, lambda info: info["mbu"]),
     )
     for said, why, share in shares:
         if beyond := [name for row, name in zip(rows, names, strict=True) if (share(row.info) or 0) > 1]:
@@ -85,7 +85,7 @@ _COLUMNS: tuple[tuple[str, Align, Callable[[Row], str]], ...] = (
     ("tokens/s", "right", lambda row: number(row.info["tokens_per_s"], "{:,.1f}")),
     ("speed-up", "right", lambda row: number(row.info["speedup"], "{:.2f}×")),
     ("efficiency", "right", lambda row: number(row.info["efficiency"], "{:.0%}")),
-    ("of limit", "right", lambda row: number(row.info["bandwidth_fraction"], "{:.0%}")),
+    ("of limit", "right", lambda row: number(row.info["mbu"], "{:.0%}")),
     ("latency ms", "right", lambda row: _milliseconds(row.info["latency_s"])),
     ("TTFT ms", "right", lambda row: _milliseconds(row.info["ttft_s"])),
     ("GPU util.", "right", lambda row: number(row.info["gpu_utilization"], "{:.0%}")),

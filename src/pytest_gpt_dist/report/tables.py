@@ -87,14 +87,14 @@ def verdict_rows(group: Group) -> list[VerdictRow]:
 
 def _lost(kind: str) -> Callable[[CaseFigures], str]:
     """The share of that kind; what is next to nothing has no sign."""
-    return lambda case: number(None if case.lost is None else getattr(case.lost, kind), "{:z.0%}")
+    return lambda case: number(None if case.time_lost is None else getattr(case.time_lost, kind), "{:z.0%}")
 
 
 def _beyond(case: CaseFigures) -> str:
     """Why efficiency and what was measured of the losses make up more than the whole; empty where they do not."""
-    if case.lost is None or case.efficiency is None:
+    if case.time_lost is None or case.efficiency is None:
         return ""
-    whole = case.efficiency + sum(case.lost.measured.values())
+    whole = case.efficiency + sum(case.time_lost.measured.values())
     return (
         f"{whole:.0%} without other: a share is done faster than on one device" if round(whole, 2) > 1 else ""
     )
@@ -154,13 +154,11 @@ FIGURES = (
     Column(
         "of limit",
         "right",
-        lambda case: number(case.bandwidth_fraction, "{:.0%}"),
-        "bandwidth_fraction",
+        lambda case: number(case.mbu, "{:.0%}"),
+        "mbu",
         beyond=f"Of limit is {BEYOND_LIMIT}.",
     ),
-    Column(
-        "prefill of limit", "right", lambda case: number(case.compute_fraction, "{:.0%}"), "compute_fraction"
-    ),
+    Column("prefill of limit", "right", lambda case: number(case.mfu, "{:.0%}"), "mfu"),
     _UTILIZATION,
     Column("memory MiB", "right", lambda case: memory(case.peak_memory_bytes), "peak_memory_bytes"),
     Column("exact", "right", lambda case: exact(case.matches_reference, case.max_logit_error)),
@@ -175,10 +173,10 @@ BESIDE = (_CASE, *(Column(header, align, _beside(cell)) for header, align, cell 
 LOSSES = (
     _CASE,
     _EFFICIENCY,
-    Column("communication", "right", _lost("communication"), "lost"),
-    Column("bubble", "right", _lost("bubble"), "lost"),
-    Column("imbalance", "right", _lost("imbalance"), "lost"),
-    Column("other", "right", _lost("other"), "lost_other"),
+    Column("communication", "right", _lost("communication"), "time_lost"),
+    Column("bubble", "right", _lost("bubble"), "time_lost"),
+    Column("imbalance", "right", _lost("imbalance"), "time_lost"),
+    Column("other", "right", _lost("other"), "time_lost_other"),
     Column("beyond 100%", "left", _beyond),
 )
 """What became of the ranks' time, as shares of it."""

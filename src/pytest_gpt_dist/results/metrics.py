@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _PERCENTILES = "; mean, p50, p95 and p99 over requests and rounds"
-SCHEMA = 1
+SCHEMA = 2
+"""Of what is saved of a case; since 2 some entries have other names, as docs/migrating.md lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,7 @@ class Key:
 
 KEYS = (
     Key("schema", "", "version of this list"),
+    Key("mode", "", "what was measured: inference"),
     Key("unit", "", "what a sample is: seconds per generated token"),
     Key("fingerprint", "", "all that changes a number besides the code under test; others do not compare"),
     Key("series", "", "what trackers know the case by: test, engine, layout, workload and machine"),
@@ -71,9 +73,9 @@ KEYS = (
     Key("speedup", "ratio", "throughput over that of the reference"),
     Key("efficiency", "share", "speed-up over the number of devices; null where ranks share one"),
     Key("reference", "", "what the speed-up refers to: one device, the same engine and workload"),
-    Key("lost", "share", "where the missing efficiency went, by kind, as shares of the rounds"),
-    Key("bandwidth_fraction", "share", "how near decoding came to the limit of memory"),
-    Key("compute_fraction", "share", "how near the prefill came to the limit of arithmetic"),
+    Key("time_lost", "share", "where the missing efficiency went, by kind, as shares of the rounds"),
+    Key("mbu", "share", "how near decoding came to the limit of memory"),
+    Key("mfu", "share", "how near the prefill came to the limit of arithmetic"),
     Key("limits", "bytes/s, 1/s", "what those two are divided by, by rank, measured in the session"),
     Key("gpu_utilization", "share", "of the time of the rounds in which a kernel ran, mean over GPUs"),
     Key("peak_memory_bytes", "bytes", "the most that a rank held, by rank"),

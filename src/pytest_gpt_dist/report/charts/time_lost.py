@@ -95,7 +95,7 @@ def lost_efficiency(group: Group) -> Chart:
         Stack(
             label(group, case),
             tuple((kind, max(0.0, share)) for kind, share in _parts(case)),
-            case.why_missing("lost"),
+            case.why_missing("time_lost"),
         )
         for case in several
     ]
@@ -107,13 +107,13 @@ def lost_efficiency(group: Group) -> Chart:
         measured(group),
         (Panel(rows_in(len(stacks)), lambda axes, theme: _draw(axes, theme, stacks)),),
         lambda theme: [Key(kind.name, kind.dress(Patch(), theme)) for kind in _KINDS if kind in drawn],
-        "" if any(stack.parts for stack in stacks) else why_none(several, "lost"),
+        "" if any(stack.parts for stack in stacks) else why_none(several, "time_lost"),
     )
 
 
 def _parts(case: CaseFigures) -> Iterator[tuple[Kind, float]]:
     """From the left; where there is no efficiency, what would be that and other is one part."""
-    lost = case.lost
+    lost = case.time_lost
     if lost is None:
         return
     if case.efficiency is None:
@@ -129,13 +129,13 @@ def _parts(case: CaseFigures) -> Iterator[tuple[Kind, float]]:
 
 def _remarks(cases: Sequence[CaseFigures]) -> Iterator[str]:
     """What is drawn in another way than the rest, where something is."""
-    told = [case for case in cases if case.lost is not None]
+    told = [case for case in cases if case.time_lost is not None]
     reasons = dict.fromkeys(case.why_missing("efficiency") for case in told if case.efficiency is None)
     if reasons:
         yield (
             f"Not divided: efficiency and other, where there is no efficiency ({first_of(list(reasons), '; ')})."
         )
-    if any(case.lost and case.lost.other is not None and case.lost.other < 0 for case in told):
+    if any(case.time_lost and case.time_lost.other is not None and case.time_lost.other < 0 for case in told):
         yield "Beyond 100%: ranks that do their share faster than one device would; other is then below 0."
 
 
