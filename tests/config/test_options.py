@@ -463,8 +463,9 @@ def test_the_command_line_wins_over_an_ini_key_that_excludes_it(
     ],
 )
 def test_a_message_names_what_was_given_where_it_was_given(
-    pytester: pytest.Pytester, ini: str, args: list[str], said: str
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, ini: str, args: list[str], said: str
 ) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # a session within a worker compares nothing
     pytester.makeini(f"[pytest]\ngpt_{ini}")
     result = pytester.runpytest_inprocess(*args)
     assert result.ret == pytest.ExitCode.USAGE_ERROR

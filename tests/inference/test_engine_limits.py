@@ -121,7 +121,7 @@ def test_transformers_says_why_it_does_not_divide(
 
 def test_transformers_divides_over_gpus_with_nccl_alone() -> None:
     through_host_memory = replace(task(LLAMA, Layout(tp=2), device="cuda"), staged=True)
-    assert "--gpt-share-gpu" in (TRANSFORMERS_EAGER.refuse(through_host_memory) or "")
+    assert "shared GPUs" in (TRANSFORMERS_EAGER.refuse(through_host_memory) or "")
     assert TRANSFORMERS_EAGER.refuse(task(LLAMA, Layout(tp=2), device="cuda")) is None
     assert TRANSFORMERS_EAGER.refuse(replace(through_host_memory, layout=Layout(dp=2))) is None
 

@@ -49,7 +49,7 @@ def test_a_model_that_would_take_too_much_room_is_not_kept(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "pytest_gpt_dist")
-    size = replace(SOURCE.config.dimensions, vocabulary=10**12)
+    size = replace(SOURCE.config.dimensions, vocabulary=2**24, layers=10_000, mlp=2**22)
     large = replace(SOURCE, config=replace(SOURCE.config, dimensions=size))
     several = keeping(tmp_path, cases=2)
     for _ in range(2):
