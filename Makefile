@@ -11,7 +11,7 @@ READY_FOR_DOCS := $(VENV)/ready-for-docs
 bench: $(READY)
 	$(VENV)/bin/pytest benchmarks
 
-# A file on one worker, so that its sessions run once; in their order, which begins with the long ones.
+# A file on one worker, so that its sessions run once; in their order, which tests/conftest.py begins with the long ones.
 test: $(READY)
 	$(VENV)/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 

@@ -70,7 +70,8 @@ def test_the_divided_model_has_its_row_beside_the_native_one(session: Session) -
     assert theirs["tokens_sha256"] == ours["tokens_sha256"]
     assert theirs["parameter_bytes"] == ours["parameter_bytes"]
     assert theirs["reference"]["engine"] == "transformers-eager"
-    assert "dp1·pp1·tp2" in session.row(name(TENSOR, "transformers-eager"))
+    assert theirs["layout"] == {"dp": 1, "pp": 1, "tp": 2}
+    assert "yes (" in session.row(name(TENSOR, "transformers-eager"))
 
 
 def test_what_the_library_communicates_is_null_where_it_divides_the_model(session: Session) -> None:

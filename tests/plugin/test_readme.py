@@ -99,7 +99,7 @@ def test_every_option_that_the_documents_name_exists() -> None:
 
 
 def test_every_key_that_is_saved_is_documented() -> None:
-    from pytest_gpt_dist.measure import result  # noqa: PLC0415
+    from pytest_gpt_dist.inference import result  # noqa: PLC0415
 
     source = Path(result.__file__).read_text()
     saved = set(re.findall(r'^        "([a-z_]+)":', source, re.MULTILINE))

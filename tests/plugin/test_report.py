@@ -112,8 +112,8 @@ def test_the_report_says_what_the_divided_case_lost(session: Session) -> None:
     alone, divided = csv.DictReader(
         (session.folder / "out" / "performance_summary.csv").read_text().splitlines()
     )
-    assert float(alone["lost_communication"]) == 0
-    assert 0 < float(divided["lost_communication"]) < 1
+    assert float(alone["time_lost_communication"]) == 0
+    assert 0 < float(divided["time_lost_communication"]) < 1
     text = (session.folder / "out" / "performance_report.txt").read_text()
     assert "Largest measured loss: test_slow loses " in text
 

@@ -29,7 +29,7 @@ import resource
 UNLIMITED = resource.getrlimit(resource.RLIMIT_FSIZE)
 
 def pytest_benchmark_update_json():
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, UNLIMITED[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, UNLIMITED[1]))
 
 def pytest_sessionfinish():
     resource.setrlimit(resource.RLIMIT_FSIZE, UNLIMITED)

@@ -1,0 +1,10 @@
+"""The order of the tests."""
+
+import pytest
+
+LONG = ("plugin", "cluster", "inference")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the folders whose sessions and ranks take long, so that no worker is left with one at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
