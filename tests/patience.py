@@ -5,7 +5,7 @@ too long to be met by anything that still works, and no test is made quicker by 
 a condition and goes on as soon as it holds. Where a timeout is what is tested, it follows the machine instead.
 """
 
-HANG_S = 1800
+HANG_S = 600
 """After this long a session, a process or a condition counts as hung."""
 FOREVER_S = 2 * HANG_S
 """What sleeps this long does not end by itself while a test waits for its end."""

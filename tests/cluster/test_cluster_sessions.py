@@ -88,10 +88,10 @@ def test_a_controllers_death_ends_a_server_that_is_still_starting(
     python = interpreter(
         tmp_path,
         f"""
-        import pathlib, sys, time
-        from pytest_gpt_dist.cluster import server
+        import os, pathlib, sys, time
+        from pytest_gpt_dist.cluster.local import __main__ as server
         def preload():
-            pathlib.Path({str(begun)!r}).write_text(str(server.os.getpid()))
+            pathlib.Path({str(begun)!r}).write_text(str(os.getpid()))
             time.sleep({FOREVER_S})
         server.preload = preload
         sys.argv[1:4] = []
@@ -106,7 +106,8 @@ def test_a_controllers_death_ends_a_server_that_is_still_starting(
         "LocalServer(os.environ, '/', Side(sys.argv[1]), timeout_s=60)\n"
     )
     process = subprocess.Popen([sys.executable, script, python])
-    assert eventually(lambda: begun.exists() and begun.read_text() != "")
+    assert eventually(lambda: process.poll() is not None or (begun.exists() and begun.read_text() != ""))
+    assert process.poll() is None, "the controller has ended, so its server did not wait in its imports"
     process.kill()
     process.wait(HANG_S)
     assert eventually(lambda: not Path("/proc", begun.read_text()).exists())
