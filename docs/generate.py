@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pytest_gpt_dist.cli import build_parser
 from pytest_gpt_dist.config.settings import Declaration, Options, declarations, flag
-from pytest_gpt_dist.results.metrics import KEYS, Key
+from pytest_gpt_dist.results.metrics import Metric
+from pytest_gpt_dist.results.result_format import format_of
 from pytest_gpt_dist.session.session import ARGUMENTS
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -51,7 +52,7 @@ def commands_page() -> str:
 
 def saved_keys_page() -> str:
     """Every entry of ``extra_info``."""
-    rows = [(f"`{key.name}`", key.unit, _meaning(key)) for key in KEYS]
+    rows = [(f"`{key.name}`", key.unit, _meaning(key)) for key in format_of({"mode": "inference"}).metrics]
     return _page(
         "Saved keys",
         "What a case's `extra_info` holds in the JSON that pytest-benchmark saves, and in `Result.extra_info`. A"
@@ -67,7 +68,7 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def _meaning(key: Key) -> str:
+def _meaning(key: Metric) -> str:
     return f"{key.meaning} (only with `{key.only_with}`)" if key.only_with else key.meaning
 
 

@@ -74,7 +74,7 @@ class Scripted:
             "launches": samples, "tokens_per_s": 1 / samples[0][0], "peak_memory_bytes": [100],
             "max_logit_error": 0.0, "tokens_sha256": "same", "marks": [],
         }  # fmt: skip
-        return GenerationResult(tokens=[[1, 2]], layout=case.layout, extra_info=info)
+        return GenerationResult(output=[[1, 2]], layout=case.layout, extra_info=info)
 
     def scaled(self, case: Case, result: Result, *_: Any) -> Result:
         return result
@@ -174,8 +174,9 @@ def test_a_latency_gates_only_where_it_is_asked_for() -> None:
     assert quiet["against"]["confirmation"] == []
     assert [verdict.kind for verdict in judge_sides([("case", quiet)], {"case": 0.02}, ())] == ["unchanged"]
     (beside,) = describe_sides([("case", quiet)])
-    assert beside.ttft is not None
-    assert beside.ttft.effect == pytest.approx(0.3)
+    ttft = dict(beside.changes)["TTFT"]
+    assert ttft is not None
+    assert ttft.effect == pytest.approx(0.3)
 
     gated = measure(LateFirstToken(wobble), replace(RULE, gates=("ttft",)))
     verdicts = judge_sides([("case", gated)], {"case": 0.02}, ("ttft",))

@@ -92,7 +92,6 @@ WRONG = [
     ("warmup", "-1", "expected at least 0"),
     ("temperature", "0", "expected more than 0"),
     ("temperature", "warm", "expected a number"),
-    ("gate", "ttft,memory", "expected ttft, itl, or both"),
     ("temperature", "inf", "expected a finite number"),
     ("temperature", "nan", "expected a finite number"),
     ("top_p", "1.5", "expected at most 1"),

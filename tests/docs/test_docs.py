@@ -8,7 +8,7 @@ from docs.generate import PAGES, REFERENCE, parsers
 from plugin.test_timed_session import KEYS as SAVED
 from pytest_gpt_dist.cli import build_parser
 from pytest_gpt_dist.config.settings import declarations, flag
-from pytest_gpt_dist.results.metrics import KEYS
+from pytest_gpt_dist.inference.result_format import INFERENCE
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -32,7 +32,7 @@ def test_every_action_says_what_it_does_in_its_own_help() -> None:
 
 
 def test_the_declared_keys_are_those_of_a_timed_case() -> None:
-    assert sorted(key.name for key in KEYS if not key.only_with) == sorted(SAVED)
+    assert sorted(key.name for key in INFERENCE.metrics if not key.only_with) == sorted(SAVED)
 
 
 def test_no_row_of_a_table_has_more_cells_than_its_header() -> None:

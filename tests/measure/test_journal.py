@@ -33,11 +33,11 @@ INFO: dict[str, Any] = {
     "efficiency": None,
     "resumed": False,
 }
-RESULT = GenerationResult(tokens=[[1, 2]], layout=Layout(tp=2), extra_info=INFO)
+RESULT = GenerationResult(output=[[1, 2]], layout=Layout(tp=2), extra_info=INFO)
 
 
 def journal_in(folder: Path) -> Journal:
-    return Journal(folder, GenerationResult.from_saved)
+    return Journal(folder, GenerationResult.of)
 
 
 @pytest.fixture
@@ -142,7 +142,9 @@ def test_a_completed_session_leaves_nothing_and_takes_what_it_resumed_along(kill
 
 GOOD = entry_text(IDENTITY, RESULT).encode()
 OF_ANOTHER_SCHEMA = replace(RESULT, extra_info=INFO | {"schema": SCHEMA + 1})
-OF_ANOTHER_VERSION = replace(RESULT, extra_info={"schema": SCHEMA})
+OF_ANOTHER_VERSION = replace(
+    RESULT, extra_info={key: value for key, value in INFO.items() if key != "layout"}
+)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +195,7 @@ def test_a_byte_order_mark_damages_nothing(killed: Path) -> None:
 @pytest.mark.parametrize("damage", [b"", b"\xff"], ids=["empty", "binary"])
 def test_a_damaged_entry_costs_itself_alone(killed: Path, damage: bytes) -> None:
     newer = journal_in(killed)
-    newer.write(IDENTITY, replace(RESULT, tokens=[[3]]))
+    newer.write(IDENTITY, replace(RESULT, output=[[3]]))
     newer.close()
     newest = max(killed.glob("journal/*/*.json"))
     newest.write_bytes(damage)
@@ -212,7 +214,7 @@ def test_a_file_in_place_of_a_folder_is_no_journal(tmp_path: Path, stray: str) -
 def test_the_last_attempt_at_a_case_is_what_is_kept(tmp_path: Path) -> None:
     journal = journal_in(tmp_path)
     journal.write(IDENTITY, RESULT)
-    journal.write(IDENTITY, replace(RESULT, tokens=[[3]]))
+    journal.write(IDENTITY, replace(RESULT, output=[[3]]))
     (entry,) = tmp_path.glob("journal/*/*.json")
     assert json.loads(entry.read_text())["output"] == [[3]]
     journal.forget(IDENTITY.case)

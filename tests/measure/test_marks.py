@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from made_case import CASE, inference_mode
 from pytest_gpt_dist.inference.messages import RankReport
-from pytest_gpt_dist.inference.result import marks
 from pytest_gpt_dist.inference.times import BatchTimes, Round
+from pytest_gpt_dist.measure.envelope import marks as marks_of
 from pytest_gpt_dist.measure.result import Launch
 
 
@@ -12,6 +13,10 @@ def launch(*rounds_s: float, noted: float = 1.0) -> Launch:
     """A launch of one rank whose only token came after ``noted`` of each round."""
     rounds = tuple(Round(s, ((BatchTimes(((0,),), ((s * noted,),)),),)) for s in rounds_s)
     return Launch((RankReport(None, 0),), rounds, [[1]], None)
+
+
+def marks(launches: list[Launch]) -> list[str]:
+    return marks_of(inference_mode(), CASE, launches)
 
 
 STEADY = (1.0, 1.02, 0.99, 1.01, 1.0, 0.98, 1.01, 0.99, 1.0, 1.01)

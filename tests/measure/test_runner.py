@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -16,8 +16,12 @@ from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.results.metrics import OUTCOME, RESOURCES, SCALING, WHAT_RAN, Metric
+from pytest_gpt_dist.results.result_format import ResultFormat, Workload, add_format
+from pytest_gpt_dist.telemetry.summary import Telemetry
 
 MACHINE = Machine("cpu", (), None, "gloo", 1, False, Cores((0, 1)))
+add_format("sorting", "measure.test_runner:SORTING")
 TIMING = Timing(warmup=0, rounds=3, min_rounds=1, max_time_s=1.0, launches=2)
 
 
@@ -28,6 +32,8 @@ class Sorting:
     layout: Layout
     numbers: tuple[int, ...] = (3, 1, 2)
     engine: str = "sorted"
+    strategy: str = "pure_data_parallel"
+    degenerate: str | None = None
     dtype: str = "float32"
 
     @property
@@ -44,6 +50,8 @@ class Report:
     found: tuple[int, ...]
     rounds_s: tuple[float, ...]
     timed_span_s: tuple[float, float]
+    peak_memory_bytes: int = 2**20
+    engine_configuration: dict[str, str] = field(default_factory=dict)
 
 
 def sort(job: tuple[tuple[int, ...], int]) -> Report:
@@ -55,11 +63,40 @@ def sort(job: tuple[tuple[int, ...], int]) -> Report:
 @dataclass(frozen=True)
 class TimedSorting:
     seconds: float
+    losses: None = None
+
+
+SORTING = ResultFormat(
+    mode="sorting",
+    title="Performance of sorting",
+    unit="seconds per sorted list",
+    works="lists",
+    throughput="lists_per_s",
+    throughput_per_gpu="lists_per_s_per_gpu",
+    time="seconds_per_list",
+    metrics=(
+        *WHAT_RAN,
+        Metric(
+            name="lists_per_s", unit="lists/s", kind="figure", better="higher", meaning="sorted by all ranks"
+        ),
+        Metric(name="lists_per_s_per_gpu", unit="lists/s", kind="figure", meaning="by each"),
+        Metric(
+            name="longest",
+            kind="figure",
+            label="longest",
+            form="{:.0f}",
+            meaning="length of the longest list",
+        ),
+        *SCALING,
+        *RESOURCES,
+        *OUTCOME,
+    ),
+    workload=lambda info: Workload(("lists",), ()),
+)
 
 
 class SortingMode:
-    name = "sorting"
-    compared = ("launches",)
+    format = SORTING
 
     def check(self, case: Sorting, status: Callable[[str], None]) -> tuple[int, ...]:
         return (1, 2, 3)
@@ -75,27 +112,30 @@ class SortingMode:
         rounds = tuple(TimedSorting(max(each)) for each in zip(*(r.rounds_s for r in reports), strict=True))
         return Launch(tuple(reports), rounds, list(reports[0].found), None)
 
-    def result(
+    def samples(self, case: Sorting, launch: Launch) -> list[float]:
+        return [round.seconds / case.gpus for round in launch.rounds]
+
+    def figures(
         self,
         case: Sorting,
         checked: tuple[int, ...],
         launches: Sequence[Launch],
-        *,
-        warmup: int,
         limits: Sequence[DeviceLimits],
-        keep_series: bool,
-    ) -> Result:
-        samples = tuple(round.seconds / case.gpus for launch in launches for round in launch.rounds)
-        info = {"engine": case.engine, "marks": [], "oversubscribed": False, "shared_gpu": False, "time_lost": {
-            "communication": None, "bubble": None, "imbalance": None, "host": None, "other": None,
-        }}  # fmt: skip
-        return Result(layout=case.layout, extra_info=info, samples=samples)
+        telemetry: Telemetry | None,
+    ) -> Mapping[str, object]:
+        return {"longest": float(len(case.numbers))}
+
+    def caveats(self, checked: tuple[int, ...]) -> list[str]:
+        return []
 
     def marks(self, launches: Sequence[Launch]) -> list[str]:
         return []
 
-    def gated_figures(self, case: Sorting, launch: Launch) -> Mapping[str, float | None]:
-        return {"seconds": launch.rounds[0].seconds}
+    def result(self, info: dict[str, Any], output: Any, samples: tuple[float, ...]) -> Result:
+        return Result(layout=Layout(**info["layout"]), extra_info=info, output=output, samples=samples)
+
+    def fingerprint(self, case: Sorting) -> dict[str, Any]:
+        return {"engine": case.engine, "layout": case.layout.id, "numbers": list(case.numbers)}
 
 
 class Groups:
@@ -133,7 +173,7 @@ def test_a_case_of_any_mode_is_launched_timed_and_scaled(groups: Groups) -> None
     assert found.samples == (0.25,) * 6  # two launches of three rounds
     assert (found.throughput, found.speedup, found.efficiency) == (4.0, 2.0, 1.0)
     assert found.extra_info["reference"] == {
-        "engine": "sorted", "gpus": 1, "throughput_per_s": 2.0, "origin": "measured on demand",
+        "engine": "sorted", "gpus": 1, "lists_per_s": 2.0, "origin": "measured on demand",
     }  # fmt: skip
     assert groups.renewed - before == 4  # each launch, and each of the one-device case, has new processes
 

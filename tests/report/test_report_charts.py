@@ -56,6 +56,11 @@ def group(**changes: Any) -> Group:
     return found
 
 
+def latencies(group: Group) -> Chart:
+    (chart,) = latency_comparison(group)
+    return chart
+
+
 def drawn(chart: Chart) -> list[Axes]:
     """The plots of a chart, each on a paper of its own."""
     plots = []
@@ -118,7 +123,7 @@ def test_a_missing_figure_is_no_bar_but_its_reason() -> None:
 
 
 def test_a_latency_is_split_at_its_first_token() -> None:
-    (axes,) = drawn(latency_comparison(group()))
+    (axes,) = drawn(latencies(group()))
     assert bars(axes)[:2] == pytest.approx([400, 30])
 
 
@@ -178,14 +183,14 @@ def test_a_case_without_a_speed_up_is_named_below_the_curves() -> None:
 
 def test_a_latency_of_one_token_alone_says_so() -> None:
     found = find([saved_case(itl_s=None, tpot_s=None), saved_case(2, speed=170.0)]).groups[0]
-    _, gaps = drawn(latency_distribution(found))
+    _, gaps = drawn(*latency_distribution(found))
     assert "– only one token" in words(gaps)
 
 
 def test_without_any_time_between_tokens_there_is_no_plot_of_it_and_the_caption_says_why() -> None:
-    chart = latency_distribution(find([saved_case(itl_s=None, tpot_s=None)]).groups[0])
+    (chart,) = latency_distribution(find([saved_case(itl_s=None, tpot_s=None)]).groups[0])
     assert len(drawn(chart)) == 1
-    assert "Not between two tokens: only one token." in chart.caption
+    assert "No ITL: only one token." in chart.caption
 
 
 def test_what_has_nothing_to_show_says_why() -> None:
@@ -234,9 +239,7 @@ def disturbed() -> Group:
     return find(cases).groups[0]
 
 
-@pytest.mark.parametrize(
-    "make", [throughput_comparison, latency_comparison, parallel_efficiency, memory_per_rank]
-)
+@pytest.mark.parametrize("make", [throughput_comparison, latencies, parallel_efficiency, memory_per_rank])
 def test_a_disturbed_case_says_so_in_its_label(make: Callable[[Group], Chart]) -> None:
     (axes,) = drawn(make(disturbed()))
     assert "4gpu · throttled, shared device" in words(axes)
@@ -316,7 +319,7 @@ def test_linear_goes_to_the_last_count_and_leaves_the_plot_there() -> None:
     assert axes.get_ylim()[1] < 8
 
 
-@pytest.mark.parametrize("make", [latency_comparison, memory_per_rank, avg_throughput_per_gpu])
+@pytest.mark.parametrize("make", [latencies, memory_per_rank, avg_throughput_per_gpu])
 def test_charts_without_error_bars_say_so(make: Callable[[Group], Chart]) -> None:
     assert "No error bars: one launch a case." in make(group()).caption
     assert "No error bars: all launches together." in make(group(launches=LAUNCHES)).caption
@@ -486,5 +489,5 @@ def test_a_picture_of_any_height_can_be_drawn() -> None:
 
 def test_percentiles_out_of_order_are_drawn() -> None:
     swapped = {"mean": 0.4, "p50": 0.5, "p95": 0.45, "p99": 0.3}
-    (_, axes) = drawn(latency_distribution(group(itl_s=swapped)))
+    (_, axes) = drawn(*latency_distribution(group(itl_s=swapped)))
     assert "500.0 / 450.0 / 300.0" in words(axes)

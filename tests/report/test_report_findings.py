@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.errors import UsageError, one_line
-from pytest_gpt_dist.report.cards import BEYOND_LIMIT
+from pytest_gpt_dist.inference.result_format import INFERENCE
 from pytest_gpt_dist.report.figures import case_figures
 from pytest_gpt_dist.report.findings import Group, find
 from pytest_gpt_dist.report.key_findings import KeyFinding, at_a_glance, key_findings
@@ -98,14 +98,15 @@ def test_a_rating_takes_every_case_on_several_devices_once(cases: list[SavedCase
 def test_what_has_no_figure_has_a_reason(cases: list[SavedCase]) -> None:
     for case in one_group(*cases).cases:
         without = {missing.figure for missing in case.missing}
-        for figure in ("speedup", "efficiency", "mbu", "gpu_utilization"):
-            assert (getattr(case, figure) is None) == (figure in without)
+        assert (case.speedup is None) == ("speedup" in without)
+        for figure in ("efficiency", "mbu", "gpu_utilization"):
+            assert (case.share(figure) is None) == (figure in without)
 
 
 @given(st.permutations([saved_case(saved_at=f"2026-11-{day:02}", speed=float(day)) for day in (3, 5, 9)]))
 def test_of_several_results_the_newest_counts(results: list[SavedCase]) -> None:
     group = one_group(*results)
-    assert [case.tokens_per_s for case in group.cases] == [9]
+    assert [case.throughput for case in group.cases] == [9]
     assert "2 older results of the same cases left out: the newest counts" in group.gaps
 
 
@@ -199,7 +200,7 @@ def test_a_layout_given_by_its_degrees_is_missed_nowhere_else() -> None:
             "no efficiency of 4gpu: no speed-up: fits on no device",
         ),
         ({"peak_memory_bytes": [None] * 4}, "no memory of 4gpu: the system did not tell"),
-        ({"itl_s": None, "tpot_s": None}, "no time between tokens of 4gpu: only one token"),
+        ({"itl_s": None, "tpot_s": None}, "no TPOT, ITL of 4gpu: only one token"),
     ],
 )
 def test_a_gap_names_the_case_and_the_reason(changes: dict[str, Any], gap: str) -> None:
@@ -305,11 +306,11 @@ def test_the_range_of_launches_is_of_means_over_their_rounds_as_the_throughput_i
     launches = [[0.01, 0.04, 0.01], [0.02], [0.016]]
     samples = [sample for launch in launches for sample in launch]
     case = case_figures(saved_case(launches=launches, tokens_per_s=len(samples) / sum(samples)))
-    found = case.launch_range_tokens_per_s
+    found = case.launch_range
     assert found is not None
     assert list(found) == pytest.approx([50, 62.5])
-    assert found[0] <= case.tokens_per_s <= found[1]
-    assert case_figures(saved_case()).launch_range_tokens_per_s is None
+    assert found[0] <= case.throughput <= found[1]
+    assert case_figures(saved_case()).launch_range is None
 
 
 def test_cases_of_two_revisions_are_said_so() -> None:
@@ -365,7 +366,9 @@ def test_the_findings_say_how_far_the_answer_is_from_the_limit() -> None:
 
 def test_beyond_the_limit_the_reason_is_said() -> None:
     found = said(saved_case(mbu=1.2, mfu=None))
-    assert found["Against the limit"].endswith("120% of what reading memory allows (" + BEYOND_LIMIT + ")")
+    assert found["Against the limit"].endswith(
+        "120% of what reading memory allows (" + INFERENCE.limits[0].beyond + ")"
+    )
 
 
 def test_without_an_answer_no_case_is_held_against_the_limit_and_what_was_disturbed_is_named() -> None:

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_gpt_dist.inference.result_format import INFERENCE
 from pytest_gpt_dist.report.bars import MOST_BARS, bars
-from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, BEYOND_LIMIT, Card, cards
+from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, Card, cards
 from pytest_gpt_dist.report.caveats import Badge, badges
 from pytest_gpt_dist.report.findings import Group, find
 from pytest_gpt_dist.report.headline import (
@@ -121,7 +122,7 @@ def test_the_headline_has_the_plain_name_the_devices_and_the_gain() -> None:
 @given(st.lists(st.floats(1e-3, 1e6), min_size=2, max_size=6, unique=True))
 def test_no_undisturbed_case_is_faster_than_the_answer(speeds: list[float]) -> None:
     group = one_group(*(saved_case(2**place, speed=speed) for place, speed in enumerate(speeds)))
-    assert throughput_contest(group).best.tokens_per_s == max(speeds)
+    assert throughput_contest(group).best.throughput == max(speeds)
 
 
 def test_one_device_can_be_fastest() -> None:
@@ -254,7 +255,7 @@ def test_a_figure_beyond_the_whole_says_why() -> None:
     )
     assert (figure("Of the limit", *cases).value, figure("Of the limit", *cases).note) == (
         "110%",
-        BEYOND_LIMIT,
+        INFERENCE.limits[0].beyond,
     )
     assert BEYOND_EFFICIENCY in warned(*cases)["1 beyond 100%"].meaning
 

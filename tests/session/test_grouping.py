@@ -13,6 +13,7 @@ INFO: dict[str, Any] = {
     "batch_size": 4,
     "prompt_tokens": [3, 60],
     "new_tokens": 8,
+    "requests": 4,
     "sampling": {"greedy": True, "temperature": None, "top_p": None, "repetition_penalty": 1.0},
     "device_name": "H200",
 }
@@ -25,7 +26,7 @@ def test_another_batching_is_another_workload() -> None:
 
 
 def test_what_is_foreign_or_damaged_has_no_heading_and_costs_no_other() -> None:
-    ours = INFO | {"fingerprint": {}, "launches": [[1.0]]}
+    ours = INFO | {"fingerprint": {}, "launches": [[1.0]], "unit": "seconds"}
     rows = [
         {"name": name, "group": None, **entry}
         for name, entry in {

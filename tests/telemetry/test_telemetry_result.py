@@ -12,8 +12,9 @@ from pytest_gpt_dist.host.machine import Machine
 from pytest_gpt_dist.inference.engines.protocol import Request
 from pytest_gpt_dist.inference.fingerprint import fingerprint
 from pytest_gpt_dist.inference.messages import RankReport
-from pytest_gpt_dist.inference.result import make_result
+from pytest_gpt_dist.inference.mode import Checked
 from pytest_gpt_dist.inference.times import BatchTimes, Round
+from pytest_gpt_dist.measure.envelope import make_result
 from pytest_gpt_dist.measure.result import Launch
 from pytest_gpt_dist.telemetry.observation import INTERVAL_S, Observation
 from readings import on_gpu
@@ -34,7 +35,9 @@ ROUND = Round(1.0, ((BatchTimes(((0,),), ((0.2, 0.4, 0.6, 0.8, 1.0),)),),))
 def saved(*observations: Observation | None, keep_series: bool = False) -> dict[str, Any]:
     """Launches of two rounds with five tokens each, that were observed so."""
     launches = [Launch((RankReport(None, 0),), (ROUND, ROUND), [[1] * 5], seen) for seen in observations]
-    return make_result(CASE, MACHINE, launches, checked=True, warmup=0, keep_series=keep_series).extra_info
+    mode = made_case.inference_mode(MACHINE)
+    checked = Checked(None, compared=True)
+    return make_result(mode, CASE, MACHINE, checked, launches, warmup=0, keep_series=keep_series).extra_info
 
 
 def test_the_energy_of_the_rounds_is_divided_by_their_tokens() -> None:

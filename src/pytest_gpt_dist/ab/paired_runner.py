@@ -9,13 +9,15 @@ from typing import Any, Generic
 
 from pytest_gpt_dist.ab.other_side import Against
 from pytest_gpt_dist.cluster import OWN, RankGroupError, Side
-from pytest_gpt_dist.compare.ab import gated, is_flagged, is_suspect
+from pytest_gpt_dist.compare.ab import is_flagged, is_suspect
 from pytest_gpt_dist.compare.paired import Order, confirmation_order, screening_order
+from pytest_gpt_dist.compare.verdict import JudgedTime
 from pytest_gpt_dist.errors import UsageError, first_line
-from pytest_gpt_dist.measure.mode import CheckedT, Groups
+from pytest_gpt_dist.measure.envelope import marks, paired_entries, paired_figures
+from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Groups
 from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.measure.runner import CaseRunner, CaseT
+from pytest_gpt_dist.measure.runner import CaseRunner
 from pytest_gpt_dist.telemetry.alerts import worst
 
 Figures = Mapping[str, float | None]
@@ -65,16 +67,16 @@ class PairedCaseRunner(Generic[CaseT, CheckedT]):
         self._sides.renew()
         checked = self._runner.mode.check(case, status)
         block = _Block(self, case, timing, checked, status)
-        metrics = gated(rule.gates)
+        times = JudgedTime.of(self._runner.mode.format, rule.gates)
         problem = None
         screening: list[dict[str, Figures]] = []
         confirmation: list[dict[str, Figures]] = []
         null_control: list[dict[str, Figures]] = []
         try:
             block.measure(screening_order(), "screening", screening)
-            if is_suspect(screening, metrics, rule.min_effect):
+            if is_suspect(screening, times, rule.min_effect):
                 block.measure(confirmation_order(), "confirmation", confirmation)
-                if rule.null_control and is_flagged(confirmation, metrics, rule.min_effect):
+                if rule.null_control and is_flagged(confirmation, times, rule.min_effect):
                     block.measure(confirmation_order(), "null control", null_control, alike=True)
         except _OtherSideError as error:
             problem = str(error)
@@ -87,7 +89,7 @@ class PairedCaseRunner(Generic[CaseT, CheckedT]):
             self._sides.renew()
         result = self._runner.result(case, timing, checked, block.after)
         result = self._runner.scaled(case, result, timing, one_device, status)
-        for mark in self._runner.mode.marks(block.control):
+        for mark in marks(self._runner.mode, case, block.control):
             result = result.marked(f"null control: {mark}")
         named = self._against.named
         entries: dict[str, Any] = {
@@ -102,7 +104,7 @@ class PairedCaseRunner(Generic[CaseT, CheckedT]):
             "alerts": _alerts([*block.before, *block.control]),
         }
         other = self._runner.result(case, timing, checked, block.before).extra_info if block.before else {}
-        entries |= {key: other.get(key) for key in self._runner.mode.compared}
+        entries |= {key: other.get(key) for key in paired_entries(self._runner.mode.format)}
         return replace(result, extra_info=result.extra_info | {"against": entries})
 
     def launch(
@@ -120,9 +122,9 @@ class PairedCaseRunner(Generic[CaseT, CheckedT]):
         self._against.require_own_code(group, ran=True)
         return launch
 
-    def figures(self, case: CaseT, launch: Launch) -> Figures:
+    def figures(self, case: CaseT, checked: CheckedT, launch: Launch) -> Figures:
         """One number of each metric a launch."""
-        return self._runner.mode.gated_figures(case, launch)
+        return paired_figures(self._runner.mode, case, checked, launch)
 
     @property
     def other(self) -> Side:
@@ -161,7 +163,7 @@ class _Block(Generic[CaseT, CheckedT]):
                 side = self._runner.other if other else OWN
                 kept = self.control if alike else self.before if other else self.after
                 told = f"{stage} {number} of {len(order)}, {name}"
-                figures[name] = self._runner.figures(self._case, self.launch(side, told, kept))
+                figures[name] = self._runner.figures(self._case, self._checked, self.launch(side, told, kept))
             into.append(figures)
 
     def launch(self, side: Side, told: str, kept: list[Launch]) -> Launch:

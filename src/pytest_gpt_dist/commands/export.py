@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
+from pytest_gpt_dist.registry import unknown
 from pytest_gpt_dist.results.checked import UNREADABLE
+from pytest_gpt_dist.results.result_format import format_of, known_formats
 from pytest_gpt_dist.results.saved import SavedCase, read_saved, unusable
 from pytest_gpt_dist.results.text import first_lines
 from pytest_gpt_dist.results.trackers import bencher, github_action_benchmark, newest, series_of
@@ -22,13 +24,16 @@ def run(given: Namespace) -> int:
     """Write what a tracker reads; what could not be used is said on the standard error."""
     if given.figure is not None and given.format == "bencher":
         raise UsageError("--figure has no effect with --format bencher, which takes all figures at once")
+    tracked = {name for form in known_formats() for name in form.tracked}
+    if given.figure is not None and given.figure not in tracked:
+        raise unknown("figure", given.figure, tracked)
     saved = read_saved(given.files)
     notes = list(saved.skipped)
     named: list[tuple[str, SavedCase]] = []
     made: dict[str, Any] = {}
     for case in saved.cases:
         try:
-            if case.info["tokens_per_s"] is not None:  # else it was checked, and not timed
+            if format_of(case.info).is_timed(case.info):  # else it was checked, and not timed
                 named.append((series_of(case), case))
         except UNREADABLE as error:
             notes.append(f"skipped: {unusable(case, error)}")
@@ -54,7 +59,7 @@ def run(given: Namespace) -> int:
 def _entry(name: str, info: Mapping[str, Any], given: Namespace) -> dict[str, Any] | None:
     if given.format == "bencher":
         return bencher(info)
-    return github_action_benchmark(name, info, given.figure or "tokens_per_s")
+    return github_action_benchmark(name, info, given.figure)
 
 
 def _write(output: Path, content: object) -> None:

@@ -8,11 +8,9 @@ from statistics import median
 from typing import Any
 
 from pytest_gpt_dist.compare.paired import Change, Pair, PairedCase, change, flagged, judge_paired, suspect
-from pytest_gpt_dist.compare.verdict import Metric, Verdict
+from pytest_gpt_dist.compare.verdict import JudgedTime, Verdict
+from pytest_gpt_dist.results.result_format import format_of
 from pytest_gpt_dist.telemetry.disturbances import disturbing
-
-METRICS: dict[str, Metric] = {"ttft": "ttft_s", "itl": "itl_p95_s"}
-"""What else may gate, by the name that the option gives it."""
 
 Saved = Sequence[Mapping[str, Mapping[str, float | None]]]
 """Pairs as they are saved: ``before`` and ``after``, each with the figures of one launch by metric."""
@@ -22,36 +20,31 @@ Saved = Sequence[Mapping[str, Mapping[str, float | None]]]
 class Beside:
     """What else differs between the sides of a case, described and not judged.
 
-    Latencies are changes over the pairs that count; ``peak_memory_bytes`` and ``max_logit_error`` stand for
-    before and after, of the rank that has most of it; None is what was not measured.
+    ``changes`` are of latencies, by their label, over the pairs that count. ``peak_memory_bytes`` and ``error`` stand
+    for before and after, of the rank that has most of it; None is what was not measured. ``error_of`` names what the
+    error is of, ``works`` what was made, of which ``same_output`` says whether it is equal; None where nobody knows.
     """
 
     case: str
-    ttft: Change | None
-    itl_p95: Change | None
+    changes: tuple[tuple[str, Change | None], ...]
     peak_memory_bytes: tuple[int | None, int | None]
-    max_logit_error: tuple[float | None, float | None]
-    same_tokens: bool
+    error: tuple[float | None, float | None]
+    error_of: str
+    same_output: bool | None
+    works: str
 
 
-def gated(gates: Sequence[str]) -> tuple[Metric, ...]:
-    """The metrics that can fail a session: seconds per token, and those asked for."""
-    return ("seconds_per_token", *(METRICS[name] for name in gates))
-
-
-def is_suspect(screening: Saved, metrics: Sequence[Metric], min_effect: float) -> bool:
+def is_suspect(screening: Saved, times: Sequence[JudgedTime], min_effect: float) -> bool:
     """Whether the case has to be confirmed."""
     return any(
-        suspect(pairs, min_effect) is not None for metric in metrics if (pairs := _pairs(screening, metric))
+        suspect(pairs, min_effect) is not None for time in times if (pairs := _pairs(screening, time.key))
     )
 
 
-def is_flagged(confirmation: Saved, metrics: Sequence[Metric], min_effect: float) -> bool:
+def is_flagged(confirmation: Saved, times: Sequence[JudgedTime], min_effect: float) -> bool:
     """Whether a null control is worth its time."""
     return any(
-        flagged(pairs, min_effect) is not None
-        for metric in metrics
-        if (pairs := _pairs(confirmation, metric))
+        flagged(pairs, min_effect) is not None for time in times if (pairs := _pairs(confirmation, time.key))
     )
 
 
@@ -62,16 +55,15 @@ def judge_sides(
 
     A case whose other side could not be measured is `no-baseline`, and says why.
     """
-    metrics = gated(gates)
-    asked = [(name, info, metric) for name, info in cases for metric in metrics]
-    paired = [_paired_case(name, info["against"], metric, min_effects[name]) for name, info, metric in asked]
+    asked = [(name, info, time) for name, info in cases for time in JudgedTime.of(format_of(info), gates)]
+    paired = [_paired_case(name, info["against"], time.key, min_effects[name]) for name, info, time in asked]
     judged = iter(judge_paired([case for case in paired if case is not None]))
     verdicts = []
-    for (name, info, metric), case in zip(asked, paired, strict=True):
+    for (name, info, time), case in zip(asked, paired, strict=True):
         if case is None:
-            verdicts.append(_not_measured(name, info, metric))
+            verdicts.append(_not_measured(name, info, time).on(time))
             continue
-        verdict = replace(next(judged), metric=metric).doubted(_disturbances(info))
+        verdict = next(judged).on(time).doubted(_disturbances(info))
         if (problem := info["against"]["problem"]) is not None:
             verdict = replace(verdict, why=f"{verdict.why} ({problem})")
         verdicts.append(verdict)
@@ -83,15 +75,13 @@ def describe_sides(cases: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Besid
     return [_beside(name, info) for name, info in cases if info["against"]["screening"]]
 
 
-def _pairs(saved: Saved, metric: Metric) -> tuple[Pair, ...]:
-    """() where the metric does not exist: a single token has no gap."""
+def _pairs(saved: Saved, metric: str) -> tuple[Pair, ...]:
+    """() where the case has no such latency."""
     values = [(pair["before"][metric], pair["after"][metric]) for pair in saved]
     return tuple(Pair(before, after) for before, after in values if before is not None and after is not None)
 
 
-def _paired_case(
-    name: str, against: Mapping[str, Any], metric: Metric, min_effect: float
-) -> PairedCase | None:
+def _paired_case(name: str, against: Mapping[str, Any], metric: str, min_effect: float) -> PairedCase | None:
     screening = _pairs(against["screening"], metric)
     if not screening:
         return None
@@ -108,34 +98,36 @@ def _disturbances(info: Mapping[str, Any]) -> list[str]:
     return [f"{side} {mark}" for side, saved in sides for mark in disturbing(saved.get("marks") or ())]
 
 
-def _not_measured(name: str, info: Mapping[str, Any], metric: Metric) -> Verdict:
-    problem = info["against"]["problem"]
-    if problem is None:
-        why = "a single new token leaves no gap to measure"
-    else:
+def _not_measured(name: str, info: Mapping[str, Any], time: JudgedTime) -> Verdict:
+    gate = format_of(info).gate(time.key)
+    if (problem := info["against"]["problem"]) is not None:
         why = f"the other side could not be measured: {problem}"
-    return Verdict.without_baseline(name, "paired", _measured_s(info, metric), why, metric)
+    else:
+        why = gate.absent if gate is not None else "nothing was measured in pairs"
+    return Verdict.without_baseline(name, "paired", _measured_s(info, time), why)
 
 
-def _measured_s(info: Mapping[str, Any], metric: Metric) -> float | None:
-    """The case's own figure of a metric; None where it has none."""
-    if metric == "seconds_per_token":
-        return 1 / float(info["tokens_per_s"])
-    latency, figure = (info["ttft_s"], "mean") if metric == "ttft_s" else (info["itl_s"], "p95")
-    return None if latency is None else float(latency[figure])
+def _measured_s(info: Mapping[str, Any], time: JudgedTime) -> float | None:
+    """The case's own figure; None where it has none."""
+    form = format_of(info)
+    for metric in form.metrics:
+        if metric.gate is not None and metric.gate.key == time.key:
+            return metric.gate.of(info[metric.name])
+    return 1 / float(info[form.throughput])
 
 
 def _beside(name: str, info: Mapping[str, Any]) -> Beside:
-    against = info["against"]
+    against, form = info["against"], format_of(info)
     counted = against["confirmation"] or against["screening"]
-    ttft, itl = (_pairs(counted, metric) for metric in ("ttft_s", "itl_p95_s"))
+    pairs = [(gate.label, _pairs(counted, gate.key)) for gate in form.gates]
     return Beside(
         case=name,
-        ttft=change(ttft) if ttft else None,
-        itl_p95=change(itl) if itl else None,
+        changes=tuple((label, change(found) if found else None) for label, found in pairs),
         peak_memory_bytes=(_peak(counted, "before"), _peak(counted, "after")),
-        max_logit_error=(against["max_logit_error"], info["max_logit_error"]),
-        same_tokens=against["tokens_sha256"] == info["tokens_sha256"],
+        error=(against[form.error], info[form.error]) if form.error else (None, None),
+        error_of=form.error_of,
+        same_output=against[form.output] == info[form.output] if form.output else None,
+        works=form.works,
     )
 
 

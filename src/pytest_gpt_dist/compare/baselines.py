@@ -13,9 +13,10 @@ from types import MappingProxyType
 from typing import Any
 
 from pytest_gpt_dist.compare.sessions import judge_stored, no_baseline
-from pytest_gpt_dist.compare.verdict import Verdict
+from pytest_gpt_dist.compare.verdict import JudgedTime, Verdict
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.results import checked
+from pytest_gpt_dist.results.result_format import format_of
 from pytest_gpt_dist.results.saved import files_below, newest_first, read_session, unusable
 from pytest_gpt_dist.telemetry.disturbances import disturbing
 
@@ -25,13 +26,16 @@ otherwise reach back to what the machine was a year ago, and more of them hardly
 goes with √(1 + 1/k), 1.02 at thirty. The rule is calibrated up to as many."""
 
 
+_A_TIME = JudgedTime("")
+
+
 @dataclass(frozen=True)
 class MeasuredCase:
-    """One case of one session: the test's id, its fingerprint, and one datum a launch in seconds per token.
+    """One case of one session: the test's id, its fingerprint, and one datum a launch in seconds per unit of work.
 
     ``saved_at`` is when its session was saved, as pytest-benchmark writes it: ISO 8601 in UTC, so that text
     sorts by time; empty for what is not saved yet. ``disturbances`` are the marks after which its times do
-    not compare. ``key`` stands for the fingerprint, and is equal for equal ones.
+    not compare. ``time`` is what verdicts are on. ``key`` stands for the fingerprint, and is equal for equal ones.
     """
 
     name: str
@@ -39,6 +43,7 @@ class MeasuredCase:
     launches: tuple[float, ...]
     saved_at: str = ""
     disturbances: tuple[str, ...] = ()
+    time: JudgedTime = _A_TIME
     key: Hashable = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +68,7 @@ class MeasuredCase:
                 tuple(map(median, checked.launches(info["launches"]))),
                 saved_at,
                 disturbing(checked.maybe(checked.names, info.get("marks")) or ()),
+                JudgedTime.of(format_of(info))[0],
                 None if like is None else like.key,
             )
         except checked.UNREADABLE as error:
@@ -201,10 +207,11 @@ def judge_session(
     verdicts = []
     for case in current:
         if found := matching.get(case.identity):
-            verdicts.append(_judge(case, found, len(current), min_effects[case.name]))
+            verdict = _judge(case, found, len(current), min_effects[case.name])
         else:
             differing = _nearest_difference(case, namesakes.get(case.name, {}).values())
-            verdicts.append(no_baseline(case.name, case.launches, differing))
+            verdict = no_baseline(case.name, case.launches, differing)
+        verdicts.append(verdict.on(case.time))
     return verdicts
 
 

@@ -41,7 +41,7 @@ class Judge(Protocol):
     """Gives the verdicts of a session."""
 
     def __call__(self, cases: Sequence[TimedCase]) -> Judged:
-        """One verdict for each case, or more where more than the time per token may fail it."""
+        """One verdict for each case, or more where more than the time of its work may fail it."""
         ...
 
 

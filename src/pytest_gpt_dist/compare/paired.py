@@ -40,7 +40,7 @@ _MOST_LAUNCHES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two launches measured one after the other: their data (``launch_datum``), seconds per token.
+    """Two launches measured one after the other: their data (``launch_datum``), in seconds.
 
     UsageError for what is no time.
     """

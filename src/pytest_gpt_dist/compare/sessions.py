@@ -41,7 +41,7 @@ def judge_stored(
     """The verdict on this session's launches of a case, given those of earlier sessions.
 
     ``now`` and each of ``baselines`` hold the data of one session's launches (``launch_datum``), in seconds
-    per token; ``baselines`` are only sessions with this one's fingerprint. ``cases`` counts the cases that
+    per unit of work; ``baselines`` are only sessions with this one's fingerprint. ``cases`` counts the cases that
     are judged in this session, this one included. No baseline at all is `no-baseline`. UsageError for
     what is no time, for ``cases`` below 1, and for a ``min_effect`` outside 0 to 1.
     """

@@ -8,11 +8,10 @@ from math import log1p
 from typing import Any, Literal
 
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.results.result_format import ResultFormat
 
 Kind = Literal["regressed", "improved", "unchanged", "inconclusive", "no-baseline"]
 Mode = Literal["stored", "paired"]
-Metric = Literal["seconds_per_token", "ttft_s", "itl_p95_s"]
-
 MIN_EFFECT = 0.02
 """The default of the smallest slowdown worth a failure, relative to the time before."""
 BOUND_CONFIDENCE = 0.95
@@ -20,8 +19,29 @@ BOUND_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedTime:
+    """What a verdict is on: the time of a unit of work, or a latency.
+
+    ``key`` is its name in saved verdicts; ``label`` that of a latency in tables, empty for the time itself; ``rate``
+    the unit of that one's inverse, such as tokens/s, and empty for a latency.
+    """
+
+    key: str
+    label: str = ""
+    rate: str = ""
+
+    @classmethod
+    def of(cls, form: ResultFormat, gates: Sequence[str] = ()) -> tuple[JudgedTime, ...]:
+        """Return the times of a mode that can fail a session: that of its work, and the gates that were asked for."""
+        asked = [gate for option in gates for gate in form.gates if gate.option == option]
+        return (cls(form.time, rate=form.rate), *(cls(gate.key, gate.label) for gate in asked))
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What a session says about one case. Times are seconds of ``metric``, effects relative changes of time.
+
+    ``metric`` is the key of a ``JudgedTime``, with its ``label`` and ``rate``.
 
     An ``effect`` of +0.05 is 5% slower. ``interval`` holds it with a probability of ``confidence``.
     ``detectable`` is the smallest slowdown that would have been called `regressed` had it been observed.
@@ -45,12 +65,12 @@ class Verdict:
     why: str
     needed_launches: int | None = None
     p_value: float | None = None
-    metric: Metric = "seconds_per_token"
+    metric: str = ""
+    label: str = ""
+    rate: str = ""
 
     @classmethod
-    def without_baseline(
-        cls, case: str, mode: Mode, after_s: float | None, why: str, metric: Metric = "seconds_per_token"
-    ) -> Verdict:
+    def without_baseline(cls, case: str, mode: Mode, after_s: float | None, why: str) -> Verdict:
         """`no-baseline`: there is nothing to compare ``after_s`` with, for the reason ``why``."""
         return cls(
             case=case,
@@ -64,8 +84,11 @@ class Verdict:
             detectable=None,
             used=0,
             why=why,
-            metric=metric,
         )
+
+    def on(self, time: JudgedTime) -> Verdict:
+        """Return the verdict as one on that time."""
+        return replace(self, metric=time.key, label=time.label, rate=time.rate)
 
     @property
     def fails(self) -> bool:
@@ -80,8 +103,9 @@ class Verdict:
         return replace(self, kind="inconclusive", why=why)
 
     def as_dict(self) -> dict[str, Any]:
-        """As it is saved; every value is plain JSON."""
+        """As it is saved, without what readers know from the mode of the case; every value is plain JSON."""
         entries = asdict(self)
+        del entries["label"], entries["rate"]
         entries["interval"] = list(self.interval) if self.interval else None
         return entries
 

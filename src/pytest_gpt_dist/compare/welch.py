@@ -26,7 +26,7 @@ class LaunchDifference:
 
 
 def launch_difference(before: Sequence[float], after: Sequence[float]) -> LaunchDifference | None:
-    """Compare the data of two sessions' launches (seconds per token); None below eight a side.
+    """Compare the data of two sessions' launches (seconds per unit of work); None below eight a side.
 
     Welch's t interval (1947) on log time, with a confidence of 95%. It covers what launches differ by, and
     leaves out what sessions differ by: an interval beyond 0 may be a machine that was another that day.

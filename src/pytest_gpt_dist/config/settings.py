@@ -59,17 +59,6 @@ def parse_names(text: str) -> tuple[str, ...]:
     return names
 
 
-GATES = ("ttft", "itl")
-
-
-def parse_gates(text: str) -> tuple[str, ...]:
-    """Latencies that may fail a session, of a list such as ``ttft,itl``."""
-    names = parse_names(text)
-    if not set(names) <= set(GATES):
-        raise ValueError("expected ttft, itl, or both")
-    return names
-
-
 _KINDS = {"int": "a whole number", "float": "a number", "string": "a text", "bool": "True or False"}
 
 
@@ -309,7 +298,7 @@ class Options:
         (),
         "with --gpt-against: let these latencies fail the session, too: ttft, itl",
         "comparing",
-        parse=parse_gates,
+        parse=parse_names,
         metavar="NAME,NAME",
     )
     null_control: bool = _option(

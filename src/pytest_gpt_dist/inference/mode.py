@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from pytest_gpt_dist.cluster import Progress
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
@@ -20,15 +22,18 @@ from pytest_gpt_dist.inference.checks import (
 from pytest_gpt_dist.inference.entry_points import run_case
 from pytest_gpt_dist.inference.exactness.reference_cache import Reference, References
 from pytest_gpt_dist.inference.exactness.tolerance import EXACT_TOKENS
+from pytest_gpt_dist.inference.fingerprint import fingerprint
+from pytest_gpt_dist.inference.measured import Measured
 from pytest_gpt_dist.inference.messages import CaseJob, RankReport
-from pytest_gpt_dist.inference.metrics import seconds_per_token, speed
-from pytest_gpt_dist.inference.result import GenerationResult, make_result, marks
+from pytest_gpt_dist.inference.metrics import MOST_UNACCOUNTED, seconds_per_token, unaccounted
+from pytest_gpt_dist.inference.result import GenerationResult
+from pytest_gpt_dist.inference.result_format import INFERENCE
 from pytest_gpt_dist.inference.weight_cache_policy import Keeping
 from pytest_gpt_dist.measure.mode import Groups, Status
 from pytest_gpt_dist.measure.progress import shown
 from pytest_gpt_dist.measure.result import Launch, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.measure.statistics import launch_datum
+from pytest_gpt_dist.telemetry.summary import Telemetry
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,7 @@ class InferenceMode:
     ``paired``, whether on two sides.
     """
 
-    name = "inference"
-    compared = (
-        *("tokens_per_s", "latency_s", "ttft_s", "tpot_s", "itl_s"),
-        *("peak_memory_bytes", "max_logit_error", "tokens_sha256", "marks", "launches"),
-    )
+    format = INFERENCE
 
     def __init__(
         self,
@@ -109,43 +110,48 @@ class InferenceMode:
             check_tokens(case, checked.reference, tokens)
         return Launch(tuple(reports), tuple(rounds), tokens, None)
 
-    def result(
+    def samples(self, case: Case, launch: Launch) -> list[float]:
+        """Return the seconds per generated token of each round."""
+        return seconds_per_token([round.seconds for round in launch.rounds], case.requests)
+
+    def figures(
         self,
         case: Case,
         checked: Checked,
         launches: Sequence[Launch],
-        *,
-        warmup: int,
         limits: Sequence[DeviceLimits],
-        keep_series: bool,
-    ) -> GenerationResult:
-        """Put together what the launches gave."""
-        result = make_result(
-            case,
-            self._machine,
-            launches,
-            checked=checked.reference is not None,
-            warmup=warmup,
-            limits=limits,
-            keep_series=keep_series,
-        )
-        if checked.compared:
-            return result
-        return result.marked("reference not compared with transformers: no memory")
+        telemetry: Telemetry | None,
+    ) -> Mapping[str, object]:
+        """Return every metric that has its own way of being computed."""
+        run = Measured(case, self._machine, launches, limits, telemetry)
+        figures = {
+            metric.name: metric.value(run) for metric in self.format.metrics if metric.value is not None
+        }
+        return figures | {"matches_reference": True if checked.reference is not None else None}
+
+    def caveats(self, checked: Checked) -> list[str]:
+        """Return whether the reference itself was compared with nothing."""
+        return [] if checked.compared else ["reference not compared with transformers: no memory"]
 
     def marks(self, launches: Sequence[Launch]) -> list[str]:
-        """Return what makes the numbers of launches doubtful."""
-        return marks(launches)
+        """Return whether tokens vary, and whether latencies leave out too much of the rounds."""
+        found = ["tokens vary"] if _tokens_vary(launches) else []
+        rounds = [round for launch in launches for round in launch.rounds]
+        if rounds and median(unaccounted(round) for round in rounds) > MOST_UNACCOUNTED:
+            found.append("latencies do not add up")
+        return found
 
-    def gated_figures(self, case: Case, launch: Launch) -> Mapping[str, float | None]:
-        """Return one number a launch of each metric that an A/B compares."""
-        found = speed(launch.rounds, case.requests, case.gpus)
-        peaks = [report.peak_memory_bytes for report in launch.reports]
-        return {
-            "seconds_per_token": launch_datum(
-                seconds_per_token([round.seconds for round in launch.rounds], case.requests)
-            ),
-            "ttft_s": float(found.ttft_s),
-            "itl_p95_s": None if found.itl_s is None else found.itl_s.p95,
-            "peak_memory_bytes": max((peak for peak in peaks if peak is not None), default=None),
-        }
+    def result(
+        self, info: dict[str, Any], output: list[list[int]], samples: tuple[float, ...]
+    ) -> GenerationResult:
+        """Return the result that these entries and tokens make."""
+        return GenerationResult.of(info, output, samples)
+
+    def fingerprint(self, case: Case) -> dict[str, Any]:
+        """Return the machine and the workload."""
+        return fingerprint(case, self._machine)
+
+
+def _tokens_vary(launches: Sequence[Launch]) -> bool:
+    within = any(report.tokens_vary for launch in launches for report in launch.reports)
+    return within or any(launch.output != launches[0].output for launch in launches)

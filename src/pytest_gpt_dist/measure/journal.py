@@ -25,8 +25,8 @@ _LOCK = "lock"
 
 _log = logging.getLogger(__name__)
 
-Restore = Callable[[dict[str, Any], Any], Result]
-"""Makes a result of its saved entries and output, marked as resumed. KeyError or TypeError where it is none."""
+Restore = Callable[[dict[str, Any], Any, tuple[float, ...]], Result]
+"""Makes a result of its saved entries, output and samples. KeyError or TypeError where they make none."""
 
 
 class JournalError(Exception):
@@ -196,8 +196,9 @@ def parse_entry(content: bytes, restore: Restore) -> tuple[Identity, Result]:
             checked.fingerprint(entry["timing"]),
             entry["revision"],
         )
-        result = restore(entry["extra_info"], entry["output"])
-        checked.launches(entry["extra_info"]["launches"])
+        info = entry["extra_info"]
+        samples = tuple(sample for launch in checked.launches(info["launches"]) for sample in launch)
+        result = restore(info | {"resumed": True}, entry["output"], samples)
     except checked.UNREADABLE as error:
         raise ValueError(f"is of another version ({checked.reason(error)})") from None
     if schema != SCHEMA:

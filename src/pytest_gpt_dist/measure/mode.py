@@ -10,6 +10,8 @@ from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.measure.result import Launch, Result
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.results.result_format import ResultFormat
+from pytest_gpt_dist.telemetry.summary import Telemetry
 
 Status = Callable[[str], None]
 """Shows what is done now."""
@@ -29,6 +31,16 @@ class Groups(Protocol):
 
 class CaseSpec(Protocol):
     """What the core must know of a case, whatever its mode."""
+
+    @property
+    def strategy(self) -> str:
+        """Return the name of the rule that gave its layout."""
+        ...
+
+    @property
+    def degenerate(self) -> str | None:
+        """Return the earlier strategy that it is no different from; None where it is."""
+        ...
 
     @property
     def engine(self) -> str:
@@ -56,6 +68,7 @@ class CaseSpec(Protocol):
         ...
 
 
+CaseT = TypeVar("CaseT", bound=CaseSpec)
 CaseT_contra = TypeVar("CaseT_contra", bound=CaseSpec, contravariant=True)
 CheckedT = TypeVar("CheckedT")
 
@@ -64,8 +77,12 @@ class Mode(Protocol[CaseT_contra, CheckedT]):
     """What is measured: it makes the work of a case, checks it, and names its figures."""
 
     @property
-    def name(self) -> str:
-        """Return the name that results carry."""
+    def format(self) -> ResultFormat:
+        """Return how its results are named, read and shown."""
+        ...
+
+    def fingerprint(self, case: CaseT_contra) -> dict[str, Any]:
+        """Return all that changes the case's numbers besides the code under test."""
         ...
 
     def check(self, case: CaseT_contra, status: Status) -> CheckedT:
@@ -77,7 +94,8 @@ class Mode(Protocol[CaseT_contra, CheckedT]):
     ) -> tuple[Callable[[Any], Any], Any]:
         """Return the function that every rank of a launch runs, and its argument; ``timing`` None runs it once.
 
-        What it returns has ``timed_span_s``: when timed rounds began and ended, on the host's monotonic clock.
+        What it returns has ``timed_span_s``, when timed rounds began and ended on the host's monotonic clock,
+        ``peak_memory_bytes``, and ``engine_configuration``.
         """
         ...
 
@@ -85,28 +103,32 @@ class Mode(Protocol[CaseT_contra, CheckedT]):
         """Return what the ranks' reports came to. WrongResultError where the case may have no numbers."""
         ...
 
-    def result(
+    def samples(self, case: CaseT_contra, launch: Launch) -> list[float]:
+        """Return the seconds per unit of work of each round of a launch."""
+        ...
+
+    def figures(
         self,
         case: CaseT_contra,
         checked: CheckedT,
         launches: Sequence[Launch],
-        *,
-        warmup: int,
         limits: Sequence[DeviceLimits],
-        keep_series: bool,
-    ) -> Result:
-        """Put together what the launches gave."""
+        telemetry: Telemetry | None,
+    ) -> Mapping[str, object]:
+        """Return the mode's own entries, by the names of its format; they win over those that all modes have."""
+        ...
+
+    def caveats(self, checked: CheckedT) -> list[str]:
+        """Return marks on what the case was checked against; none where that is beyond doubt."""
         ...
 
     def marks(self, launches: Sequence[Launch]) -> list[str]:
-        """Return what makes the numbers of launches doubtful."""
+        """Return the mode's own reasons to doubt the numbers of launches."""
         ...
 
-    @property
-    def compared(self) -> Sequence[str]:
-        """Return the saved entries that an A/B keeps of its other side, too."""
-        ...
+    def result(self, info: dict[str, Any], output: Any, samples: tuple[float, ...]) -> Result:
+        """Return the result that these entries and this output make, measured now or read from a journal.
 
-    def gated_figures(self, case: CaseT_contra, launch: Launch) -> Mapping[str, float | None]:
-        """Return one number a launch of each metric that an A/B compares."""
+        KeyError or TypeError where they make none.
+        """
         ...

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from pytest_gpt_dist.measure.statistics import efficiency, speedup, throughput
 from pytest_gpt_dist.measure.time_lost import other
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.results.result_format import ResultFormat, format_of
 from pytest_gpt_dist.telemetry.observation import Observation
 
 
@@ -19,14 +20,13 @@ class WrongResultError(Exception):
 class Result:
     """A checked case. Figures are None where nothing was timed or where they could not be measured.
 
-    ``samples`` are seconds per unit of work, one a round; ``extra_info`` is what is saved.
+    ``samples`` are seconds per unit of work, one a round; ``extra_info`` is what is saved; ``output`` is what was
+    computed, as JSON can hold it, which a journal keeps beside that.
     """
-
-    THROUGHPUT: ClassVar[str] = "throughput_per_s"
-    """Name under which the throughput is saved."""
 
     layout: Layout
     extra_info: dict[str, Any]
+    output: Any = None
     samples: tuple[float, ...] = ()
     speedup: float | None = None
     efficiency: float | None = None
@@ -37,9 +37,9 @@ class Result:
         return throughput(self.samples) if self.samples else None
 
     @property
-    def output(self) -> Any:
-        """What was computed, as JSON can hold it; a journal keeps it beside the entries."""
-        return None
+    def format(self) -> ResultFormat:
+        """Return how results of its mode are named."""
+        return format_of(self.extra_info)
 
     def marked(self, mark: str) -> Self:
         """Return the result with one more mark."""
@@ -57,7 +57,7 @@ class Result:
         reference = {
             "engine": self.extra_info["engine"],
             "gpus": 1,
-            self.THROUGHPUT: alone_per_s,
+            self.format.throughput: alone_per_s,
             "origin": origin,
         }
         shares = self.extra_info["time_lost"]

@@ -72,7 +72,7 @@ class Summary(float):
 
 
 def launch_datum(samples: Sequence[float]) -> float:
-    """Return seconds per token of a launch: the median of its rounds, each as long as its slowest rank.
+    """Return seconds per unit of work of a launch: the median of its rounds, each as long as its slowest rank.
 
     UsageError when there is no round, or when one is no time that a machine can take.
     """
@@ -81,7 +81,7 @@ def launch_datum(samples: Sequence[float]) -> float:
 
 
 def session_datum(launches: Sequence[float]) -> float:
-    """Return log seconds per token of a session: the mean of the logs of its launches' data."""
+    """Return log seconds per unit of work of a session: the mean of the logs of its launches' data."""
     require_times(launches, "launches of a session")
     return fmean(log(launch_s) for launch_s in launches)
 
@@ -100,7 +100,7 @@ def require_times(values: Sequence[float], of: str) -> None:
 
 
 def drift(samples: Sequence[float]) -> Drift | None:
-    """Name the trend of a launch's rounds: seconds per token, in the order in which they ran.
+    """Name the trend of a launch's rounds: seconds per unit of work, in the order in which they ran.
 
     Mann and Kendall's test (1945) counts the pairs of rounds of which the later one took longer, less those
     of which it took shorter. Sen's slope (1968), the median of all pairs' slopes, says how far the trend
@@ -134,7 +134,7 @@ def _pairs_variance(count: int) -> float:
 
 
 def throughput(samples: Sequence[float]) -> float:
-    """Tokens per second of samples in seconds per token: rounds ÷ their sum, as pytest-benchmark's ``ops``."""
+    """Return work per second: samples ÷ their sum, as pytest-benchmark's ``ops``."""
     return len(samples) / sum(samples)
 
 
@@ -144,9 +144,9 @@ def summarize(values: Sequence[float]) -> Summary:
     return Summary(mean(ordered), *(_percentile(ordered, share) for share in (0.50, 0.95, 0.99)))
 
 
-def speedup(tokens_per_s: float, reference_tokens_per_s: float) -> float:
+def speedup(throughput: float, reference_throughput: float) -> float:
     """Throughput as a multiple of the one-device reference's, which is of the same engine."""
-    return tokens_per_s / reference_tokens_per_s
+    return throughput / reference_throughput
 
 
 def efficiency(speedup: float, gpus: int) -> float:

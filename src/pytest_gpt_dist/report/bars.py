@@ -34,8 +34,12 @@ class Bar:
 
 @dataclass(frozen=True)
 class Bars:
-    """Bars by device count; ``reference_percent`` is where one device alone ends, None where that is not known."""
+    """Bars by device count, in units of ``rate``.
 
+    ``reference_percent`` is where one device alone ends, None where that is not known.
+    """
+
+    rate: str
     by_count: tuple[tuple[str, tuple[Bar, ...]], ...]
     reference_percent: float | None
     left_out: int
@@ -50,12 +54,13 @@ def bars(group: Group) -> Bars:
     """Return the fastest cases, up to ``MOST_BARS``, in the order of their device counts."""
     found = throughput_contest(group)
     best = None if found.doubts or found.level else found.best
-    shown = sorted(group.distinct, key=lambda case: -case.tokens_per_s)[:MOST_BARS]
+    shown = sorted(group.distinct, key=lambda case: -case.throughput)[:MOST_BARS]
     ordered = [case for case in group.distinct if case in shown]
-    widest = max(max(case.launches_tokens_per_s, default=0.0) for case in ordered)
-    widest = max(widest, *(case.tokens_per_s for case in ordered))
+    widest = max(max(case.launch_throughputs, default=0.0) for case in ordered)
+    widest = max(widest, *(case.throughput for case in ordered))
     strategies = list(dict.fromkeys(each.strategy for each in group.palette))
     return Bars(
+        group.form.rate,
         tuple(
             (
                 devices(gpus),
@@ -73,13 +78,13 @@ def bars(group: Group) -> Bars:
 
 
 def _bar(case: CaseFigures, shown: Sequence[CaseFigures], widest: float, hue: int, *, best: bool) -> Bar:
-    span = case.launch_range_tokens_per_s
+    span = case.launch_range
     kinds = dict.fromkeys(mark.partition(":")[0] for mark in case.disturbed)
     suffers = [*filter(None, [shares_a_device(case)]), *kinds, *(["test failed"] if case.failed else [])]
     return Bar(
         label=short_name(case, shown),
-        value=rate(case.tokens_per_s),
-        percent=100 * (case.tokens_per_s / widest),
+        value=rate(case.throughput),
+        percent=100 * (case.throughput / widest),
         span=None if span is None else (100 * (span[0] / widest), 100 * (span[1] / widest)),
         hue=hue % HUES,
         suffers=", ".join(suffers),
@@ -89,7 +94,7 @@ def _bar(case: CaseFigures, shown: Sequence[CaseFigures], widest: float, hue: in
 
 def _reference(cases: Sequence[CaseFigures], widest: float) -> float | None:
     """None where cases refer to different ones, or to one that is beyond the widest bar."""
-    found = {case.reference.tokens_per_s for case in cases if case.reference is not None}
-    if len(found) != 1 or (tokens_per_s := found.pop()) > widest:
+    found = {case.reference.throughput for case in cases if case.reference is not None}
+    if len(found) != 1 or (per_s := found.pop()) > widest:
         return None
-    return 100 * tokens_per_s / widest
+    return 100 * per_s / widest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pytest_gpt_dist.errors import counted
@@ -15,9 +16,6 @@ from pytest_gpt_dist.results.text import share
 
 BEYOND_EFFICIENCY = (
     "beyond 100%, because a device does its share faster than one device would, from its caches for one"
-)
-BEYOND_LIMIT = (
-    "beyond 100%, because the batch fits into caches, which are faster than the memory that is the limit"
 )
 _WORST_FIRST = ("regressed", "inconclusive", "no-baseline", "improved", "unchanged")
 
@@ -36,7 +34,7 @@ def cards(group: Group) -> tuple[Card, ...]:
     """Return speed-up, efficiency, share of the limit, verdicts and exactness; of an A/B the verdicts come first."""
     found = throughput_contest(group)
     verdicts = _verdicts(group)
-    figures = (_speedup(found, group), _efficiency(found), _limit(found))
+    figures = (_speedup(found, group), _efficiency(found), *_limit(found, group))
     if any(verdict.paired for case in group.cases for verdict in case.verdicts):
         return (verdicts, *figures, _exactness(group))
     return (*figures, verdicts, _exactness(group))
@@ -75,14 +73,18 @@ def _efficiency(found: Contest) -> Card:
     return Card("Efficiency", share(best.efficiency, EFFICIENCY_TARGET), note, tone)
 
 
-def _limit(found: Contest) -> Card:
-    best = found.best
-    if found.doubts:
-        return _open("Of the limit", "no answer to give one for")
-    if best.mbu is None:
-        return _open("Of the limit", best.why_missing("mbu"))
-    note = BEYOND_LIMIT if best.mbu > 1 else "of what reading memory allows decoding"
-    return Card("Of the limit", f"{best.mbu:.0%}", note, "plain")
+def _limit(found: Contest, group: Group) -> Iterator[Card]:
+    """Of the limit that counts most, where the mode has one."""
+    for limit in group.form.limits[:1]:
+        best, name = found.best, "Of the limit"
+        share_of = best.number(limit.metric)
+        if found.doubts:
+            yield _open(name, "no answer to give one for")
+        elif share_of is None:
+            yield _open(name, best.why_missing(limit.metric))
+        else:
+            usual = f"of what {limit.resource} allows {limit.work}"
+            yield Card(name, f"{share_of:.0%}", limit.beyond if share_of > 1 else usual, "plain")
 
 
 def _verdicts(group: Group) -> Card:
@@ -109,9 +111,9 @@ def _exactness(group: Group) -> Card:
     if not known:
         return _open("Exact", "no reference to compare with")
     right = sum(case.matches_reference is True for case in known)
-    errors = [case.max_logit_error for case in known if case.max_logit_error is not None]
+    errors = [case.error for case in known if case.error is not None]
     note = "cases give what one device gives"
-    note += f", logits within {max(errors):.0e}" if errors else ""
+    note += f", {group.form.error_of} within {max(errors):.0e}" if errors else ""
     return Card("Exact", f"{right} of {len(group.cases)}", note, _exact_tone(known, group.cases))
 
 

@@ -10,6 +10,7 @@ from pytest_gpt_dist.report.contest import advice_on, shares_a_device
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Findings, Group
 from pytest_gpt_dist.report.headline import Tone
+from pytest_gpt_dist.results.result_format import ResultFormat
 from pytest_gpt_dist.results.text import first_of
 
 _MEANINGS: dict[str, tuple[str, str, Tone]] = {
@@ -21,26 +22,11 @@ _MEANINGS: dict[str, tuple[str, str, Tone]] = {
     "shared device": ("shared device", "Something else computed on the cores or GPUs of the case", "bad"),
     "swapped": ("swapped", "The machine moved memory to or from its disk during the rounds", "bad"),
     "drifting": ("drifting", "The rounds of a launch have a trend: it was not warm, or slowed down", "open"),
-    "tokens vary": (
-        "tokens vary",
-        "Rounds generated different tokens, which is possible in 16 bits",
-        "plain",
-    ),
-    "latencies do not add up": (
-        "latencies do not add up",
-        "The latencies of requests leave out more than 5% of a round",
-        "open",
-    ),
     "no speed-up": ("no speed-up", "There is no case on one device to refer to", "plain"),
     "speed-up refers to a disturbed run": (
         "disturbed reference",
         "The run on one device that speed-up refers to was disturbed",
         "bad",
-    ),
-    "reference not compared with transformers": (
-        "unchecked reference",
-        "The one-device reference was not compared with transformers",
-        "open",
     ),
 }
 _ONE_LAUNCH = "Each case ran in one launch: how far launches differ is not known; --gpt-launches=5 shows it."
@@ -105,7 +91,7 @@ def _marked(group: Group) -> Iterator[Badge]:
         for kind in dict.fromkeys(mark.partition(":")[0] for mark in case.marks):
             marked.setdefault(kind, []).append(case)
     for kind, cases in marked.items():
-        label, meaning, tone = _MEANINGS.get(kind, (kind, "A mark of the measurement", "open"))
+        label, meaning, tone = _meaning(kind, group.form)
         particulars = [
             mark.partition(":")[2].strip()
             for case in cases
@@ -116,9 +102,16 @@ def _marked(group: Group) -> Iterator[Badge]:
         yield _counted(label, f"{meaning}{said}", cases, tone, advice_on(kind))
 
 
+def _meaning(kind: str, form: ResultFormat) -> tuple[str, str, Tone]:
+    """Label, meaning and tone of a mark that all modes give, or this one alone."""
+    if (mark := form.marks.get(kind)) is not None:
+        return mark.label, mark.meaning, "open" if mark.open else "plain"
+    return _MEANINGS.get(kind, (kind, "A mark of the measurement", "open"))
+
+
 def _of_group(group: Group) -> Iterator[Badge]:
     cases = group.cases
-    if all(len(case.launches_tokens_per_s) < 2 for case in cases):
+    if all(len(case.launch_throughputs) < 2 for case in cases):
         yield Badge("one launch each", _ONE_LAUNCH, "plain")
     if len(group.revisions) > 1:
         counted = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_gpt_dist.results.result_format import format_of
+
 NOTHING = "-"
 _MIB = 2**20
 
@@ -20,12 +22,12 @@ def memory(by_rank: Sequence[int | None]) -> str:
     return f"{max(known) / _MIB:,.0f}" if known else NOTHING
 
 
-def exact(matches_reference: bool | None, max_logit_error: float | None) -> str:
-    """Whether the result is the reference's, and how far its logits are from that one's."""
+def exact(matches_reference: bool | None, error: float | None) -> str:
+    """Return whether the result is the reference's, and how far it is from that one."""
     if matches_reference is None:
         return "no reference"
     said = "yes" if matches_reference else "no"
-    return said if max_logit_error is None else f"{said} ({max_logit_error:.0e})"
+    return said if error is None else f"{said} ({error:.0e})"
 
 
 def notes(info: Mapping[str, Any]) -> list[str]:
@@ -37,7 +39,7 @@ def notes(info: Mapping[str, Any]) -> list[str]:
         found.append("oversubscribed")
     if info["shared_gpu"]:
         found.append("shared GPU")
-    if info["tokens_per_s"] is None:
+    if not format_of(info).is_timed(info):
         found.append("untimed")
     if info["resumed"]:
         found.append("resumed")

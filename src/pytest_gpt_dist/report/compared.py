@@ -10,6 +10,7 @@ from typing import Any
 from pytest_gpt_dist.compare.ab import Beside, describe_sides
 from pytest_gpt_dist.errors import one_line
 from pytest_gpt_dist.results.checked import UNREADABLE, amount, count, entries, maybe, name, number, positive
+from pytest_gpt_dist.results.result_format import ResultFormat
 from pytest_gpt_dist.results.text import REVISION_DIGITS
 
 
@@ -17,13 +18,15 @@ from pytest_gpt_dist.results.text import REVISION_DIGITS
 class CaseVerdict:
     """What its session said about a case.
 
-    ``before_s`` and ``after_s`` are seconds of ``metric``, ``effect``, ``interval`` and ``detectable`` relative changes
-    of time. ``used`` counts what it rests on: pairs of launches if ``paired``, else earlier sessions. None is what
-    does not exist, or what an older file does not tell.
+    ``before_s`` and ``after_s`` are seconds of ``metric``, whose ``label`` and ``rate`` are those of a ``JudgedTime``;
+    ``effect``, ``interval`` and ``detectable`` are relative changes of time. ``used`` counts what it rests on: pairs of
+    launches if ``paired``, else earlier sessions. None is what does not exist, or what an older file does not tell.
     """
 
     kind: str
     metric: str
+    label: str
+    rate: str
     before_s: float | None
     after_s: float | None
     effect: float | None
@@ -42,14 +45,19 @@ class OtherSide:
     beside: Beside | None
 
 
-def read_verdicts(saved: Sequence[Mapping[str, Any]]) -> Iterator[CaseVerdict]:
+def read_verdicts(saved: Sequence[Mapping[str, Any]], form: ResultFormat) -> Iterator[CaseVerdict]:
     """Those that can be read; files from before latencies were judged name no metric."""
     for told in saved:
         with suppress(*UNREADABLE):
             interval = told["interval"]
+            metric = name(told.get("metric", form.time))
+            gate = form.gate(metric)
+            of_work = metric == form.time
             yield CaseVerdict(
                 kind=name(told["kind"]),
-                metric=name(told.get("metric", "seconds_per_token")),
+                metric=metric,
+                label="" if of_work else metric if gate is None else gate.label,
+                rate=form.rate if of_work else "",
                 before_s=maybe(positive, told.get("before_s")),
                 after_s=maybe(positive, told.get("after_s")),
                 effect=maybe(number, told["effect"]),
@@ -78,7 +86,7 @@ def _beside(test: str, info: Mapping[str, Any]) -> Beside | None:
     """None where the other side has no launches, or an entry of them is damaged."""
     with suppress(*UNREADABLE):
         for found in describe_sides([(test, info)]):
-            for error in found.max_logit_error:
+            for error in found.error:
                 maybe(amount, error)
             return found
     return None

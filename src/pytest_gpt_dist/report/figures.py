@@ -15,7 +15,6 @@ from pytest_gpt_dist.report.cells import layout, notes
 from pytest_gpt_dist.report.compared import CaseVerdict, OtherSide, read_other_side, read_verdicts
 from pytest_gpt_dist.report.machine import Machine, missing_of_machine, read_machine
 from pytest_gpt_dist.report.missing import Figure, Missing, missing_figures
-from pytest_gpt_dist.report.workload import Workload, read_workload
 from pytest_gpt_dist.results.checked import (
     UNREADABLE,
     amount,
@@ -30,7 +29,8 @@ from pytest_gpt_dist.results.checked import (
     number,
     positive,
 )
-from pytest_gpt_dist.results.metrics import SCHEMA
+from pytest_gpt_dist.results.metrics import SCHEMA, Metric
+from pytest_gpt_dist.results.result_format import ResultFormat, Workload, format_of
 from pytest_gpt_dist.results.saved import SavedCase, unusable
 from pytest_gpt_dist.telemetry.disturbances import disturbing
 
@@ -47,15 +47,16 @@ class Latency:
 
 @dataclass(frozen=True)
 class Reference:
-    """What a speed-up refers to, and where that figure came from."""
+    """What a speed-up refers to, its throughput in units of ``rate``, and where that figure came from."""
 
     engine: str
     gpus: int
-    tokens_per_s: float
+    throughput: float
+    rate: str
     origin: str
 
     def __str__(self) -> str:
-        return f"{self.engine} on {devices(self.gpus)}, {self.tokens_per_s:,.1f} tokens/s, {self.origin}"
+        return f"{self.engine} on {devices(self.gpus)}, {self.throughput:,.1f} {self.rate}, {self.origin}"
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,14 @@ class CaseFigures:
 
     ``case`` is the test's name without its file; ``variant`` is what tells it from a case of its strategy, engine and
     device count, empty where that takes nothing. ``degenerate`` names the strategy that this one is no different from;
-    ``failed`` says that the test failed after it was measured. ``launches_tokens_per_s`` has one figure a launch, the
-    mean over its rounds, as ``tokens_per_s`` is over all. ``disturbed`` has those of the ``marks`` after which times do
-    not compare.
+    ``failed`` says that the test failed after it was measured. ``launch_throughputs`` has one figure a launch, the
+    mean over its rounds, as ``throughput`` is over all. ``numbers`` has every metric of the mode that is a number, by
+    name. ``error`` is how far the result is from the reference's. ``disturbed`` has those of the ``marks`` after which
+    times do not compare.
     Fractions and shares are of 1, memory is by rank.
     """
 
+    form: ResultFormat
     source: str
     test: str
     case: str
@@ -101,31 +104,22 @@ class CaseFigures:
     degenerate: str | None
     gpus: int
     layout: str
-    requests: int
     workload: Workload
     oversubscribed: bool
     shared_gpu: bool
-    tokens_per_s: float
-    launches_tokens_per_s: tuple[float, ...]
-    tokens_per_s_per_gpu: float
-    prefill_tokens_per_s: float
-    decode_tokens_per_s: float | None
-    latency: Latency
-    ttft: Latency
-    tpot: Latency | None
-    itl: Latency | None
+    throughput: float
+    launch_throughputs: tuple[float, ...]
+    throughput_per_gpu: float
+    numbers: Mapping[str, float | Latency | None]
     speedup: float | None
     efficiency: float | None
     time_lost: Lost | None
     reference: Reference | None
-    mbu: float | None
-    mfu: float | None
     gpu_utilization: float | None
-    energy_j_per_token: float | None
     peak_memory_bytes: tuple[int | None, ...]
     parameter_bytes: tuple[int | None, ...]
     matches_reference: bool | None
-    max_logit_error: float | None
+    error: float | None
     marks: tuple[str, ...]
     disturbed: tuple[str, ...]
     notes: tuple[str, ...]
@@ -140,10 +134,25 @@ class CaseFigures:
         """Peak of the rank that took most, of those that could tell."""
         return max((size for size in self.peak_memory_bytes if size is not None), default=None)
 
+    def number(self, name: str) -> float | None:
+        """Return a metric that is one number; None where it was not measured, or is no metric of the mode."""
+        value = self.numbers.get(name)
+        return value if isinstance(value, float) else None
+
+    def share(self, figure: Figure) -> float | None:
+        """Return efficiency, utilisation or a share of a limit; None where it was not measured."""
+        core = {"efficiency": self.efficiency, "gpu_utilization": self.gpu_utilization}
+        return core[figure] if figure in core else self.number(figure)
+
+    def latency(self, name: str) -> Latency | None:
+        """Return a metric that is a latency; None where it was not measured, or is no metric of the mode."""
+        value = self.numbers.get(name)
+        return value if isinstance(value, Latency) else None
+
     @property
-    def launch_range_tokens_per_s(self) -> tuple[float, float] | None:
+    def launch_range(self) -> tuple[float, float] | None:
         """The slowest and the fastest launch; None where there are not two."""
-        launches = self.launches_tokens_per_s
+        launches = self.launch_throughputs
         return (min(launches), max(launches)) if len(launches) > 1 else None
 
     def why_missing(self, figure: Figure | None) -> str:
@@ -162,6 +171,7 @@ def case_figures(saved: SavedCase) -> CaseFigures:
 def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
     if info["schema"] != SCHEMA:
         raise ValueError(f"saved by schema {quoted(info['schema'])}, and this version reads {SCHEMA}")
+    form = format_of(info)
     fingerprint(info["fingerprint"])
     gpus = count(info["gpus"])
     if prod(count(info["layout"][degree]) for degree in ("dp", "pp", "tp")) != gpus:
@@ -169,9 +179,12 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
     flags = {key: flag(info[key]) for key in ("oversubscribed", "shared_gpu", "resumed")}
     marks = names(info["marks"])
     test = one_line(saved.test)
-    verdicts = tuple(read_verdicts(saved.verdicts))
+    verdicts = tuple(read_verdicts(saved.verdicts, form))
     machine = read_machine(info)
+    numbers = {metric.name: _number(metric, info.get(metric.name)) for metric in form.figures}
+    throughput = positive(info[form.throughput])
     return CaseFigures(
+        form=form,
         source=one_line(saved.source, LONGEST_PATH),
         test=test,
         case=test.rpartition("::")[2],
@@ -184,31 +197,22 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
         degenerate=maybe(name, info["degenerate"]),
         gpus=gpus,
         layout=layout(info),
-        requests=count(info["requests"]),
-        workload=read_workload(info),
+        workload=form.workload(info),
         oversubscribed=flags["oversubscribed"],
         shared_gpu=flags["shared_gpu"],
-        tokens_per_s=positive(info["tokens_per_s"]),
-        launches_tokens_per_s=tuple(1 / fmean(rounds) for rounds in launches(info["launches"])),
-        tokens_per_s_per_gpu=positive(info["tokens_per_s_per_gpu"]),
-        prefill_tokens_per_s=positive(info["prefill_tokens_per_s"]),
-        decode_tokens_per_s=maybe(positive, info["decode_tokens_per_s"]),
-        latency=_latency(info["latency_s"]),
-        ttft=_latency(info["ttft_s"]),
-        tpot=maybe(_latency, info["tpot_s"]),
-        itl=maybe(_latency, info["itl_s"]),
+        throughput=throughput,
+        launch_throughputs=tuple(1 / fmean(rounds) for rounds in launches(info["launches"])),
+        throughput_per_gpu=positive(info[form.throughput_per_gpu]),
+        numbers=numbers,
         speedup=maybe(positive, info["speedup"]),
         efficiency=maybe(positive, info["efficiency"]),
         time_lost=_lost(info["time_lost"]),
-        reference=maybe(_reference, info["reference"]),
-        mbu=maybe(amount, info["mbu"]),
-        mfu=maybe(amount, info["mfu"]),
+        reference=maybe(lambda told: _reference(told, form), info["reference"]),
         gpu_utilization=maybe(amount, info["gpu_utilization"]),
-        energy_j_per_token=maybe(amount, info["energy_j_per_token"]),
         peak_memory_bytes=bytes_by_rank(info["peak_memory_bytes"], gpus),
-        parameter_bytes=bytes_by_rank(info["parameter_bytes"], gpus),
+        parameter_bytes=bytes_by_rank(info.get("parameter_bytes", [None] * gpus), gpus),
         matches_reference=maybe(flag, info["matches_reference"]),
-        max_logit_error=maybe(amount, info["max_logit_error"]),
+        error=maybe(amount, info[form.error]) if form.error else None,
         marks=tuple(marks),
         disturbed=disturbing(marks),
         notes=(
@@ -218,7 +222,7 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
         ),
         alerts=told_alerts(info),
         machine=machine,
-        missing=(*missing_figures(info), *missing_of_machine(info, machine)),
+        missing=(*missing_figures(info, form), *missing_of_machine(info, machine)),
         verdicts=verdicts,
         other_side=read_other_side(test, info),
     )
@@ -242,7 +246,18 @@ def _lost(told: Mapping[str, Any]) -> Lost | None:
     return Lost(*map(number, measured), *unmeasured)
 
 
-def _reference(told: Mapping[str, Any]) -> Reference:
+def _reference(told: Mapping[str, Any], form: ResultFormat) -> Reference:
     return Reference(
-        name(told["engine"]), count(told["gpus"]), positive(told["tokens_per_s"]), name(told["origin"])
+        name(told["engine"]),
+        count(told["gpus"]),
+        positive(told[form.throughput]),
+        form.rate,
+        name(told["origin"]),
     )
+
+
+def _number(metric: Metric, told: Any) -> float | Latency | None:
+    """Where more is better, a number that was measured is above 0; a share, though, may round down to it."""
+    if metric.kind == "latency":
+        return maybe(_latency, told)
+    return maybe(positive if metric.better == "higher" and metric.unit != "share" else amount, told)

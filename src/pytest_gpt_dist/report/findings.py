@@ -17,6 +17,7 @@ from pytest_gpt_dist.report.names import shortened
 from pytest_gpt_dist.report.series import Series, series_of, with_variants
 from pytest_gpt_dist.results.checked import UNREADABLE
 from pytest_gpt_dist.results.heading import workload
+from pytest_gpt_dist.results.result_format import ResultFormat
 from pytest_gpt_dist.results.saved import SavedCase, unusable
 from pytest_gpt_dist.results.text import first_of
 
@@ -26,8 +27,8 @@ UTILIZATION_TARGET = 0.9
 """Share of the time in which a GPU should be busy."""
 
 # Entries of the fingerprint that make another case of one test,
-_OF_A_CASE = ("engine", "layout", "microbatches", "new_tokens", "prompt_tokens", "prompts_sha256", "requests")
-# and all in which cases of one table differ; the first device's name stands for those of all.
+_OF_A_CASE = ("engine", "layout")
+# and all in which cases of one table differ; the first device's name stands for those of all. Modes have more.
 _PER_CASE = {*_OF_A_CASE, "device_names", "engine_version", "interconnect"}
 
 
@@ -53,7 +54,7 @@ class AtCount:
         """How many times the slowest's throughput the fastest has; None where none is slower."""
         if self.fastest is self.slowest:
             return None
-        return self.fastest.tokens_per_s / self.slowest.tokens_per_s
+        return self.fastest.throughput / self.slowest.throughput
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,7 @@ class Group:
     gives its look, which is one in the whole report.
     """
 
+    form: ResultFormat
     heading: str
     apart: str
     machine: str
@@ -183,11 +185,12 @@ class _Circumstances:
     entries: tuple[tuple[str, str], ...]
 
     @classmethod
-    def of(cls, info: Mapping[str, Any]) -> _Circumstances:
+    def of(cls, info: Mapping[str, Any], form: ResultFormat) -> _Circumstances:
         heading = workload(info)
-        if not heading:
-            raise KeyError("model, dtype, or another entry of the workload")
-        entries = {key: value for key, value in info["fingerprint"].items() if key not in _PER_CASE}
+        entries = {
+            key: value for key, value in info["fingerprint"].items() if key not in {*_PER_CASE, *form.varies}
+        }
+        entries["mode"] = form.mode
         if info["device"] != "cpu":  # whose name is an entry already
             entries["device_name"] = info["device_name"]
         return cls(
@@ -212,6 +215,11 @@ class _Read:
     saved: SavedCase
     figures: CaseFigures
 
+    @property
+    def varies(self) -> tuple[str, ...]:
+        """Entries of the fingerprint that make another case of one test."""
+        return (*_OF_A_CASE, *self.figures.form.varies)
+
     def told(self, key: str) -> str:
         """An entry of the fingerprint, as JSON."""
         return json.dumps(self.saved.info["fingerprint"].get(key), sort_keys=True)
@@ -219,7 +227,7 @@ class _Read:
     @property
     def identity(self) -> tuple[str, ...]:
         """Agrees for two results of one case, and for no others."""
-        return (self.saved.test, *map(self.told, _OF_A_CASE))
+        return (self.saved.test, *map(self.told, self.varies))
 
 
 def find(
@@ -238,7 +246,7 @@ def find(
     for case in saved:
         try:
             result = _Read(case, case_figures(case))
-            groups.setdefault(_circumstances(case), []).append(result)
+            groups.setdefault(_circumstances(case, result.figures.form), []).append(result)
         except UsageError as error:
             unused.append(f"left out: {error}")
     if not groups:
@@ -264,9 +272,9 @@ def _lines(texts: Sequence[str]) -> tuple[str, ...]:
     return tuple(one_line(text, LONGEST_PATH) for text in texts)
 
 
-def _circumstances(case: SavedCase) -> _Circumstances:
+def _circumstances(case: SavedCase, form: ResultFormat) -> _Circumstances:
     try:
-        return _Circumstances.of(case.info)
+        return _Circumstances.of(case.info, form)
     except UNREADABLE as error:
         raise unusable(case, error) from None
 
@@ -278,6 +286,7 @@ def _group(circumstances: _Circumstances, apart: str, results: Sequence[_Read]) 
     cases = [replace(case, case=name) for case, name in zip(named, names, strict=True)]
     revisions = dict.fromkeys(case.revision for case in cases)
     return Group(
+        form=newest[0].figures.form,
         heading=circumstances.heading,
         apart=one_line(apart, LONGEST_PATH),
         machine=_machine(newest[-1].saved.info, next(iter(revisions)) if len(revisions) == 1 else ""),
@@ -304,7 +313,7 @@ def _told_apart(results: Sequence[_Read]) -> Iterator[CaseFigures]:
         of_test.setdefault(each.saved.test, []).append(each)
     for each in results:
         others = of_test[each.saved.test]
-        ways = [key for key in _OF_A_CASE if len({other.told(key) for other in others}) > 1]
+        ways = [key for key in each.varies if len({other.told(key) for other in others}) > 1]
         telling = [key for key in ways if key != "prompts_sha256"] or ways
         said = ", ".join(f"{key} {_value(each.told(key))}" for key in telling)
         yield replace(each.figures, case=f"{each.figures.case} ({said})") if said else each.figures
@@ -357,7 +366,7 @@ def _repeats(case: CaseFigures, cases: Sequence[CaseFigures]) -> bool:
     """Whether a degenerate case's twin is there: its layout under the strategy that it equals."""
     return case.degenerate is not None and any(
         (other.strategy, other.degenerate) == (case.degenerate, None)
-        and (other.engine, other.layout, other.requests) == (case.engine, case.layout, case.requests)
+        and (other.engine, other.layout, other.workload) == (case.engine, case.layout, case.workload)
         for other in cases
     )
 
@@ -371,14 +380,14 @@ def _at_count(cases: Sequence[CaseFigures], repeated: Sequence[CaseFigures]) -> 
         cases=len(cases),
         measured=len(efficiencies),
         mean_efficiency=fmean(efficiencies) if efficiencies else None,
-        fastest=max(cases, key=attrgetter("tokens_per_s")),
-        slowest=min(cases, key=attrgetter("tokens_per_s")),
+        fastest=max(cases, key=attrgetter("throughput")),
+        slowest=min(cases, key=attrgetter("throughput")),
         repeated=tuple(case for case in repeated if (case.engine, case.gpus) == (engine, gpus)),
     )
 
 
 def _rating(figure: Figure, target: float, cases: Sequence[CaseFigures]) -> Rating:
-    known = [(case, getattr(case, figure)) for case in cases]
+    known = [(case, case.share(figure)) for case in cases]
     return Rating(
         figure=figure,
         target=target,

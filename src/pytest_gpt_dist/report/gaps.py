@@ -6,32 +6,28 @@ import re
 from collections.abc import Iterator, Sequence
 
 from pytest_gpt_dist.report.figures import CaseFigures
-from pytest_gpt_dist.report.missing import Figure
 from pytest_gpt_dist.report.series import series_of
+from pytest_gpt_dist.results.result_format import ResultFormat
 
-_TOLD: tuple[tuple[Figure, str], ...] = (
-    ("efficiency", "efficiency"),
-    ("time_lost", "losses"),
-    ("mbu", "share of the limit"),
-    ("mfu", "prefill's share of the limit"),
-    ("gpu_utilization", "GPU utilisation"),
-    ("peak_memory_bytes", "memory"),
-    ("itl_s", "time between tokens"),
-    ("rank_cores", "processor time of the ranks"),
-)
+_TOLD = {
+    "efficiency": "efficiency",
+    "time_lost": "losses",
+    "gpu_utilization": "GPU utilisation",
+    "peak_memory_bytes": "memory",
+    "rank_cores": "processor time of the ranks",
+}
 # The table of what the machine did says itself what no case has.
-_TOLD_OF_SOME: tuple[tuple[Figure, str], ...] = (
-    ("energy_j_per_token", "energy"),
-    ("host_others", "share of what others took"),
-    ("host_memory", "memory of the host"),
-    ("host_power_w", "power of the processors"),
-    ("gpu_power_w", "power of the GPUs"),
-    ("gpu_clock_hz", "clock"),
-    ("gpu_temperature_c", "temperature"),
-    ("gpu_throttling", "throttling"),
-    ("nvlink_bytes_per_s", "NVLink throughput"),
-    ("pcie_bytes_per_s", "PCIe throughput"),
-)
+_TOLD_OF_SOME = {
+    "host_others": "share of what others took",
+    "host_memory": "memory of the host",
+    "host_power_w": "power of the processors",
+    "gpu_power_w": "power of the GPUs",
+    "gpu_clock_hz": "clock",
+    "gpu_temperature_c": "temperature",
+    "gpu_throttling": "throttling",
+    "nvlink_bytes_per_s": "NVLink throughput",
+    "pcie_bytes_per_s": "PCIe throughput",
+}
 _DEGREES = re.compile(r"dp\d+pp\d+tp\d+")
 
 
@@ -47,7 +43,9 @@ def gaps(cases: Sequence[CaseFigures]) -> Iterator[str]:
         if not any(case.gpus == 1 for case in cases if case.engine == engine):
             yield f"no case: {engine} on one device"
     untold: dict[tuple[str, str], list[str]] = {}
-    for figure, name in (*_TOLD, *_TOLD_OF_SOME):
+    told = _TOLD | _of_mode(cases[0].form)
+    of_some = _TOLD_OF_SOME | ({cases[0].form.energy: "energy"} if cases[0].form.energy else {})
+    for figure, name in (told | of_some).items():
         reasons: dict[str, list[str]] = {}
         for case in cases:
             if why := case.why_missing(figure):
@@ -55,7 +53,15 @@ def gaps(cases: Sequence[CaseFigures]) -> Iterator[str]:
         of_all = sum(map(len, reasons.values())) == len(cases)
         for why, names in reasons.items():
             of = "any case" if len(names) == len(cases) else ", ".join(names)
-            if (figure, name) in _TOLD or not of_all:
+            if figure in told or not of_all:
                 untold.setdefault((of, why), []).append(name)
     for (of, why), missing in untold.items():
         yield f"no {', '.join(missing)} of {of}: {why}"
+
+
+def _of_mode(form: ResultFormat) -> dict[str, str]:
+    """The names of the mode's own figures: shares of limits, and what has a column."""
+    first, *further = form.limits or (None,)
+    shares = {} if first is None else {first.metric: "share of the limit"}
+    shares |= {limit.metric: f"{limit.work}'s share of the limit" for limit in further if limit is not None}
+    return shares | {metric.name: metric.label for metric in form.further}

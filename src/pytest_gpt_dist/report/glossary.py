@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-GLOSSARY = (
-    ("world", "all devices of a case together; tokens/s is theirs, unless it says that it is a device's"),
-    ("speed-up", "tokens/s ÷ that of the reference, the same engine and workload on one device"),
+from collections.abc import Sequence
+
+from pytest_gpt_dist.results.result_format import ResultFormat
+
+Words = tuple[tuple[str, str], ...]
+"""Word and meaning."""
+
+_SCALING: Words = (
+    ("world", "all devices of a case together; throughput is theirs, unless it says that it is a device's"),
+    ("speed-up", "throughput ÷ that of the reference, the same engine and workload on one device"),
     ("efficiency", "speed-up ÷ devices: 100% is a linear speed-up"),
     (
         "weak, strong",
@@ -14,17 +21,8 @@ GLOSSARY = (
         "launch",
         "one life of the ranks' processes, with all the rounds in it; several show what a repetition may give",
     ),
-    (
-        "of limit",
-        "what decoding read from memory ÷ what the devices can read in the same time: 100% is the limit",
-    ),
-    (
-        "prefill of limit",
-        "what reading the prompts computed ÷ what the devices can compute in the same time: 100% is the limit",
-    ),
-    ("TTFT", "time to first token: from the start of a request's batch to its first token"),
-    ("TPOT", "time per output token: (end to end − TTFT) ÷ (tokens − 1), of each request"),
-    ("ITL", "inter-token latency: every single gap between two tokens, of all requests"),
+)
+_FURTHER: Words = (
     (
         "dp·pp·tp",
         "how devices are divided: replicas of the model · stages of its layers · parts of each layer",
@@ -32,11 +30,6 @@ GLOSSARY = (
     (
         "= strategy",
         "the case has the same layout as that strategy on so many devices: it is that case under a second name",
-    ),
-    (
-        "exact",
-        "whether the result is that of one device in float32, and by how much its logits differ at most,"
-        " relative to the largest",
     ),
     (
         "time, detectable",
@@ -53,4 +46,25 @@ GLOSSARY = (
         "the clocks were held down, something else computed there, or memory went to disk: such times do not compare",
     ),
 )
-"""Word and meaning."""
+
+
+def glossary(formats: Sequence[ResultFormat]) -> Words:
+    """Return the words of reports on these modes: those of all modes, and of each its own and its metrics'."""
+    of_modes = dict(pair for form in formats for pair in (*form.words, *_metrics(form), *_exact(form)))
+    return (*_SCALING, *of_modes.items(), *_FURTHER)
+
+
+def _metrics(form: ResultFormat) -> Words:
+    return tuple((metric.label, metric.meaning) for metric in form.further)
+
+
+def _exact(form: ResultFormat) -> Words:
+    if not form.error:
+        return (("exact", "whether the result is that of the reference"),)
+    return (
+        (
+            "exact",
+            f"whether the result is that of one device in float32, and by how much its {form.error_of} differ at most,"
+            " relative to the largest",
+        ),
+    )

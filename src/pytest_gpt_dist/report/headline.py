@@ -12,6 +12,7 @@ from pytest_gpt_dist.report.figures import CaseFigures, devices
 from pytest_gpt_dist.report.findings import Group
 from pytest_gpt_dist.report.names import at_the_start, plain_name
 from pytest_gpt_dist.report.verdicts import verdict_name
+from pytest_gpt_dist.results.result_format import Wanted
 from pytest_gpt_dist.results.text import first_of
 
 Tone = Literal["good", "bad", "open", "plain"]
@@ -51,24 +52,25 @@ def headline(group: Group) -> Headline:
     if found.doubts:
         return _no_answer(found, group.cases)
     best, cases = found.best, group.cases
-    name, speed = at_the_start(best, cases), rate(best.tokens_per_s)
+    name, speed = at_the_start(best, cases), f"{rate(best.throughput)} {group.form.rate}"
     if len(group.distinct) == 1:
         alone = "There is no other case to compare it with."
-        return Headline(_within(f"{name}: {speed} tokens/s", _gain(best)), "plain", alone)
+        return Headline(_within(f"{name}: {speed}", _gain(best)), "plain", alone)
     if found.level:
         level = (best, *found.level)
         return Headline(
-            f"No clear winner: {len(level)} cases are level at {speed} tokens/s",
+            f"No clear winner: {len(level)} cases are level at {speed}",
             "open",
             f"Launches overlap: {_and(level, cases)}. More launches tell them apart (--gpt-launches=5).",
         )
-    return Headline(_within(f"{name} is fastest: {speed} tokens/s", _gain(best)), "good")
+    return Headline(_within(f"{name} is fastest: {speed}", _gain(best)), "good")
 
 
 def answers(group: Group) -> tuple[Answer, ...]:
-    """Return what is best in total, for one user, and where memory is short; each is missing where nothing is known."""
+    """Return what is best in total, by latencies, and where memory is short; none of what nothing is known of."""
     several = len(group.distinct) > 1
-    told = [_in_total(group), _for_one_user(group), _for_memory(group)]
+    soonest = (_soonest(group, wanted) for wanted in group.form.wanted)
+    told = [_in_total(group), *soonest, _for_memory(group)]
     return tuple(answer for answer in told if answer is not None) if several else ()
 
 
@@ -76,15 +78,15 @@ def throughput_contest(group: Group) -> Contest:
     """Return who competes for the highest throughput."""
 
     def overlaps(best: CaseFigures, other: CaseFigures) -> bool:
-        slowest = min(best.launches_tokens_per_s, default=best.tokens_per_s)
-        return max(other.launches_tokens_per_s, default=other.tokens_per_s) >= slowest
+        slowest = min(best.launch_throughputs, default=best.throughput)
+        return max(other.launch_throughputs, default=other.throughput) >= slowest
 
-    return contest(group.distinct, lambda case: case.tokens_per_s, overlaps)
+    return contest(group.distinct, lambda case: case.throughput, overlaps)
 
 
-def rate(tokens_per_s: float) -> str:
-    """Return tokens a second with three digits or all before the point."""
-    return f"{tokens_per_s:,.0f}" if tokens_per_s >= 100 else f"{tokens_per_s:.3g}"
+def rate(per_s: float) -> str:
+    """Return work a second with three digits or all before the point."""
+    return f"{per_s:,.0f}" if per_s >= 100 else f"{per_s:.3g}"
 
 
 def _within(text: str, further: str) -> str:
@@ -123,34 +125,42 @@ def _no_answer(found: Contest, cases: Sequence[CaseFigures]) -> Headline:
 
 def _in_total(group: Group) -> Answer:
     found = throughput_contest(group)
-    wanted = "Most tokens in total"
+    wanted = f"Most {group.form.works} in total"
     if found.doubts:
         return Answer(wanted, NO_ANSWER, f"in doubt: {found.why_open(group.cases)}")
     best, other = found.best, found.next
     why = ""
     if other is not None:
-        more = best.tokens_per_s / other.tokens_per_s - 1
+        more = best.throughput / other.throughput - 1
         why = f"{_percent(more, 'more than', 'level with')} {plain_name(other, group.cases)}"
         why += f", which loses {lost}" if (lost := _largest_loss(other)) else ""
     if found.level:
         why = f"not clearly: launches overlap with {_and(found.level, group.cases)}"
-    return Answer(wanted, f"{at_the_start(best, group.cases)}, {rate(best.tokens_per_s)} tokens/s", why)
+    return Answer(
+        wanted, f"{at_the_start(best, group.cases)}, {rate(best.throughput)} {group.form.rate}", why
+    )
 
 
-def _for_one_user(group: Group) -> Answer:
-    found = contest(group.distinct, lambda case: 1 / case.latency.mean_s if case.latency.mean_s else 0.0)
-    wanted = "Soonest for one user"
-    if found.doubts:
-        return Answer(wanted, NO_ANSWER, f"in doubt: {found.why_open(group.cases)}")
-    best, other = found.best, found.next
-    told = [f"first token after {_milliseconds(best.ttft.mean_s)}"]
-    if other is not None and other.latency.mean_s:
-        sooner = 1 - best.latency.mean_s / other.latency.mean_s
-        told.insert(0, f"{_percent(sooner, 'sooner than', 'level with')} {plain_name(other, group.cases)}")
-    if (size := best.workload.batch_size) > 1:
-        told.append(f"requests ran in batches of {size}")
-    text = f"{at_the_start(best, group.cases)}, {_milliseconds(best.latency.mean_s)} a request"
-    return Answer(wanted, text, "; ".join(told))
+def _soonest(group: Group, wanted: Wanted) -> Answer | None:
+    """The lowest mean of a latency; None where no case has it."""
+    means = {id(case): found.mean_s for case in group.distinct if (found := case.latency(wanted.metric))}
+    known = [case for case in group.distinct if means.get(id(case))]
+    if not known:
+        return None
+    competing = contest(known, lambda case: 1 / means[id(case)])
+    if competing.doubts:
+        return Answer(wanted.title, NO_ANSWER, f"in doubt: {competing.why_open(group.cases)}")
+    best, other = competing.best, competing.next
+    told = []
+    if other is not None:
+        sooner = 1 - means[id(best)] / means[id(other)]
+        told.append(f"{_percent(sooner, 'sooner than', 'level with')} {plain_name(other, group.cases)}")
+    if (first := best.latency(wanted.first)) is not None:
+        told.append(f"{wanted.first_words} {_milliseconds(first.mean_s)}")
+    if best.workload.note:
+        told.append(best.workload.note)
+    text = f"{at_the_start(best, group.cases)}, {_milliseconds(means[id(best)])} {wanted.per}"
+    return Answer(wanted.title, text, "; ".join(told))
 
 
 def _for_memory(group: Group) -> Answer | None:
@@ -225,7 +235,7 @@ def _most(found: Sequence[_Judged]) -> float:
 
 def _each(found: Sequence[_Judged], cases: Sequence[CaseFigures]) -> str:
     said = [
-        verdict_name(plain_name(case, cases), verdict.metric)
+        verdict_name(plain_name(case, cases), verdict.label)
         + ("" if verdict.effect is None else f" {verdict.effect:+.1%}")
         for case, verdict in found
     ]
@@ -236,7 +246,7 @@ def _reasons(found: Sequence[_Judged], cases: Sequence[CaseFigures]) -> str:
     """Each reason once, with the first of the cases that have it."""
     reasons: dict[str, list[str]] = {}
     for case, verdict in found:
-        reasons.setdefault(verdict.why, []).append(verdict_name(plain_name(case, cases), verdict.metric))
+        reasons.setdefault(verdict.why, []).append(verdict_name(plain_name(case, cases), verdict.label))
     return f"{first_of([f'{first_of(names)}: {why}' for why, names in reasons.items()], '; ')}."
 
 

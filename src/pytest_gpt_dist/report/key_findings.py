@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_gpt_dist.errors import counted
-from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, BEYOND_LIMIT
+from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY
 from pytest_gpt_dist.report.compared import CaseVerdict
 from pytest_gpt_dist.report.figures import CaseFigures, devices
 from pytest_gpt_dist.report.findings import AtCount, Group, Rating
@@ -50,18 +50,20 @@ def at_a_glance(group: Group) -> str:
 def _limit(group: Group) -> Iterator[KeyFinding]:
     """Of the case that is the answer, where there is one."""
     found = throughput_contest(group)
-    if found.doubts:
+    if found.doubts or not group.form.limits:
         return
-    case = found.best
-    if case.mbu is None:
-        limit = f"not known how near {case.case} is: {case.why_missing('mbu')}"
+    case, (first, *further) = found.best, group.form.limits
+    reached = case.number(first.metric)
+    if reached is None:
+        said = f"not known how near {case.case} is: {case.why_missing(first.metric)}"
     else:
-        limit = f"decoding of {case.case} reaches {case.mbu:.0%} of what reading memory allows"
-        if case.mbu > 1:
-            limit += f" ({BEYOND_LIMIT})"
-    if case.mfu is not None:
-        limit += f", its prefill {case.mfu:.0%} of what arithmetic allows"
-    yield KeyFinding("Against the limit", limit)
+        said = f"{first.work} of {case.case} reaches {reached:.0%} of what {first.resource} allows"
+        if reached > 1 and first.beyond:
+            said += f" ({first.beyond})"
+    for limit in further:
+        if (share_of := case.number(limit.metric)) is not None:
+            said += f", its {limit.work} {share_of:.0%} of what {limit.resource} allows"
+    yield KeyFinding("Against the limit", said)
 
 
 def _verdicts(cases: Sequence[CaseFigures]) -> str:
@@ -69,9 +71,7 @@ def _verdicts(cases: Sequence[CaseFigures]) -> str:
     if not given:
         return "none: the session was compared with nothing"
     text = _kinds([verdict.kind for _, verdict in given])
-    worse = [
-        verdict_name(case.case, verdict.metric) for case, verdict in given if verdict.kind == "regressed"
-    ]
+    worse = [verdict_name(case.case, verdict.label) for case, verdict in given if verdict.kind == "regressed"]
     return f"{text}; regressed: {first_of(worse)}" if worse else text
 
 
@@ -133,8 +133,8 @@ def _spread(group: Group, engines: int) -> Iterator[KeyFinding]:
             there = [case for case in group.cases if (case.engine, case.gpus) == (at.engine, at.gpus)]
             yield KeyFinding(
                 f"Spread on {_place(at, engines)}",
-                f"the fastest of {at.cases}, {at.fastest.case}, has {at.spread:.2f}× the tokens/s of the slowest,"
-                f" {at.slowest.case}{_not_counted(at.repeated)}{_disturbed(there)}",
+                f"the fastest of {at.cases}, {at.fastest.case}, has {at.spread:.2f}× the {group.form.rate}"
+                f" of the slowest, {at.slowest.case}{_not_counted(at.repeated)}{_disturbed(there)}",
             )
 
 
@@ -160,10 +160,11 @@ def _rated(rating: Rating, repeated: Sequence[CaseFigures]) -> tuple[str, str]:
     text = f"{len(rating.reached)} of {counted(known, 'case')}"
     if rating.missed:
         below = [
-            f"{case.case} ({share(getattr(case, rating.figure), rating.target)})" for case in rating.missed
+            f"{case.case} ({share(case.share(rating.figure) or 0.0, rating.target)})"
+            for case in rating.missed
         ]
         text += f"; below it: {first_of(below)}"
     if rating.unknown:
         text += f"; unknown for {len(rating.unknown)}"
-    beside = [case for case in repeated if getattr(case, rating.figure) is not None]
+    beside = [case for case in repeated if case.share(rating.figure) is not None]
     return about, f"{text}{_not_counted(beside)}"

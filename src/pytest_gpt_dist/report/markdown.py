@@ -6,10 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import astuple
 
 from pytest_gpt_dist.report.charts.canvas import Chart
-from pytest_gpt_dist.report.glossary import GLOSSARY
 from pytest_gpt_dist.report.overview import Overview
-from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document, Section, Table
-from pytest_gpt_dist.report.tables import VERDICT_HEADERS
+from pytest_gpt_dist.report.sections import GROUPS, Document, Section, Table
 from pytest_gpt_dist.results.table import table
 from pytest_gpt_dist.results.text import escape, escape_line
 
@@ -20,7 +18,7 @@ def markdown_report(document: Document, charts: Sequence[Sequence[Chart]]) -> st
 
 
 def _parts(document: Document, charts: Sequence[Sequence[Chart]]) -> Iterator[str]:
-    yield f"# {TITLE}"
+    yield f"# {document.title}"
     yield escape_line(document.made)
     if len(document.sections) > 1:
         yield f"{GROUPS}:"
@@ -31,7 +29,7 @@ def _parts(document: Document, charts: Sequence[Sequence[Chart]]) -> Iterator[st
         yield "## Notes"
         yield _listed(document.notes)
     yield "## Glossary"
-    yield "\n".join(f"- **{word}**: {meaning}" for word, meaning in GLOSSARY)
+    yield "\n".join(f"- **{word}**: {meaning}" for word, meaning in document.glossary)
 
 
 def _section(section: Section, charts: Sequence[Chart]) -> Iterator[str]:
@@ -49,7 +47,7 @@ def _section(section: Section, charts: Sequence[Chart]) -> Iterator[str]:
     )
     if section.verdicts:
         yield "### Verdicts"
-        yield table([astuple(row) for row in section.verdicts], VERDICT_HEADERS, style="markdown")
+        yield table([astuple(row) for row in section.verdicts], section.verdict_headers, style="markdown")
     if section.alerts:
         yield "### Alerts"
         yield _listed([f"{alert.about}: {alert.text}" for alert in section.alerts])

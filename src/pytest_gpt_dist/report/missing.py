@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from pytest_gpt_dist.errors import one_line
 from pytest_gpt_dist.measure.time_lost import MEASURED
+from pytest_gpt_dist.results.result_format import ResultFormat
 
 FigureOfHost = Literal["rank_cores", "host_others", "host_memory", "host_power_w"]
 FigureOfGpus = Literal[
@@ -18,25 +19,14 @@ FigureOfGpus = Literal[
     "nvlink_bytes_per_s",
     "pcie_bytes_per_s",
 ]
-Figure = Literal[
-    "speedup",
-    "efficiency",
-    "mbu",
-    "mfu",
-    "gpu_utilization",
-    "energy_j_per_token",
-    "peak_memory_bytes",
-    "itl_s",
-    "time_lost",
-    "time_lost_other",
-    FigureOfHost,
-    FigureOfGpus,
-]
-_OF_SCALING: tuple[Figure, ...] = ("speedup", "efficiency")
+Figure = str
+"""One of these, a metric of the mode, or what every mode has, such as efficiency."""
+_OF_SCALING = ("speedup", "efficiency")
 _OVERSUBSCRIBED = "oversubscribed: ranks share cores"
 NO_ENERGY_COUNTER = "the system shows no energy counter of the processors"
 SILENT_NVML = "NVML did not tell"
 SILENT_SYSTEM = "the system did not tell"
+_UNSAVED = "not saved by an earlier version"
 _BRIEF = "the rounds of a launch last less than a second"
 
 
@@ -48,7 +38,7 @@ class Missing:
     why: str
 
 
-def missing_figures(info: Mapping[str, Any]) -> Iterator[Missing]:
+def missing_figures(info: Mapping[str, Any], form: ResultFormat) -> Iterator[Missing]:
     """Those that a case saved as null. What the machine did meanwhile is in ``machine.missing_of_machine``."""
     if info["speedup"] is None:
         why = next(
@@ -65,20 +55,26 @@ def missing_figures(info: Mapping[str, Any]) -> Iterator[Missing]:
         yield Missing("efficiency", why)
     if info["gpus"] > 1:
         yield from _losses(info)
-    unlimited = _OVERSUBSCRIBED if info["oversubscribed"] else "the limit was not measured"
-    if info["mbu"] is None:
-        undecoded = info["decode_tokens_per_s"] is None
-        yield Missing("mbu", "nothing is decoded" if undecoded else unlimited)
-    if info["mfu"] is None:
-        yield Missing("mfu", unlimited)
+    yield from _limits(info, form)
     if info["gpu_utilization"] is None:
         yield Missing("gpu_utilization", _no_utilization(info))
-    if info["energy_j_per_token"] is None:
-        yield Missing("energy_j_per_token", _no_energy(info))
+    if form.energy and info.get(form.energy) is None:
+        yield Missing(form.energy, _no_energy(info))
     if all(size is None for size in info["peak_memory_bytes"]):
         yield Missing("peak_memory_bytes", SILENT_SYSTEM)
-    if info["itl_s"] is None:
-        yield Missing("itl_s", "only one token")
+    for metric in form.further:
+        if info.get(metric.name) is None:
+            yield Missing(metric.name, metric.absent if metric.name in info else _UNSAVED)
+
+
+def _limits(info: Mapping[str, Any], form: ResultFormat) -> Iterator[Missing]:
+    unlimited = _OVERSUBSCRIBED if info["oversubscribed"] else "the limit was not measured"
+    for limit in form.limits:
+        if limit.metric not in info:
+            yield Missing(limit.metric, _UNSAVED)
+        elif info[limit.metric] is None:
+            idle = bool(limit.needs) and info.get(limit.needs) is None
+            yield Missing(limit.metric, limit.without if idle else unlimited)
 
 
 def telemetry(info: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -97,7 +93,7 @@ def _losses(info: Mapping[str, Any]) -> Iterator[Missing]:
         why = "not measured"
         if info["device"] != "cpu":
             why = "not measured on GPUs"
-        elif info["collectives_per_step"] is None:
+        elif info.get("collectives_per_step") is None:
             why = "the engine communicates by itself"
         yield Missing("time_lost", why)
         yield Missing("time_lost_other", why)

@@ -13,9 +13,7 @@ from markupsafe import Markup
 
 from pytest_gpt_dist.report.bars import HUES
 from pytest_gpt_dist.report.charts.canvas import DARK, LIGHT, Theme
-from pytest_gpt_dist.report.glossary import GLOSSARY
-from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document
-from pytest_gpt_dist.report.tables import VERDICT_HEADERS
+from pytest_gpt_dist.report.sections import GROUPS, Document
 
 _HERE = Path(__file__).parent
 
@@ -83,10 +81,8 @@ def page(
     environment.filters["cells"] = astuple
     script = Markup((_HERE / "page.js").read_text(encoding="utf-8"))
     return environment.get_template("page.html").render(
-        title=TITLE,
         document=document,
         groups=GROUPS,
-        verdict_headers=VERDICT_HEADERS,
         sections=[
             (
                 section,
@@ -95,7 +91,6 @@ def page(
             )
             for section, its_pictures in zip(document.sections, pictures, strict=True)
         ],
-        glossary=GLOSSARY,
         legend=legend,
         hues={"light": _hues(LIGHT), "dark": _hues(DARK)},
         script=script,

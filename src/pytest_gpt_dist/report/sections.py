@@ -8,21 +8,23 @@ from datetime import datetime
 
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Findings, Group
+from pytest_gpt_dist.report.glossary import glossary
 from pytest_gpt_dist.report.key_findings import KeyFinding, at_a_glance, key_findings
 from pytest_gpt_dist.report.overview import Overview, overview
 from pytest_gpt_dist.report.tables import (
-    BESIDE,
-    FIGURES,
-    LATENCIES,
     LOSSES,
-    MEANWHILE,
     SOURCES,
     Column,
     VerdictRow,
+    beside_columns,
+    figure_columns,
+    latency_columns,
+    meanwhile_columns,
+    verdict_headers,
     verdict_rows,
 )
 
-TITLE = "Performance of distributed GPT inference"
+_TITLE = "Performance of distributed GPT models"
 GROUPS = "What does not compare stands in groups of its own"
 _LOSSES = (
     "What became of the ranks' time: shares that make up the whole."
@@ -67,6 +69,7 @@ class Section:
     overview: Overview
     key_findings: tuple[KeyFinding, ...]
     verdicts: tuple[VerdictRow, ...]
+    verdict_headers: tuple[str, ...]
     alerts: tuple[KeyFinding, ...]
     tables: tuple[Table, ...]
 
@@ -94,16 +97,22 @@ class Section:
 
 @dataclass(frozen=True)
 class Document:
-    """A report before it is written in some format."""
+    """A report before it is written in some format; ``glossary`` has the words that need a definition."""
 
+    title: str
     made: str
     sections: tuple[Section, ...]
     notes: tuple[str, ...]
+    glossary: tuple[tuple[str, str], ...]
 
 
 def compose(findings: Findings, made_at: datetime) -> Document:
     """The sections of a report made at a time in UTC."""
+    formats = {group.form.mode: group.form for group in findings.groups}
+    titles = {form.title for form in formats.values()}
     return Document(
+        title=titles.pop() if len(titles) == 1 else _TITLE,
+        glossary=glossary([*formats.values()]),
         made=f"made {made_at:%Y-%m-%d %H:%M:%S} UTC",
         sections=tuple(_section(number, group, findings) for number, group in enumerate(findings.groups, 1)),
         notes=findings.notes,
@@ -120,6 +129,7 @@ def _section(number: int, group: Group, findings: Findings) -> Section:
         overview=overview(group, findings),
         key_findings=key_findings(group),
         verdicts=tuple(verdict_rows(group)),
+        verdict_headers=verdict_headers(group),
         alerts=tuple(KeyFinding(case.case, alert) for case in group.cases for alert in case.alerts),
         tables=tuple(_tables(group)),
     )
@@ -130,16 +140,22 @@ def _tables(group: Group) -> Iterator[Table]:
         yield _table(
             "What else was seen of both sides",
             "Before → after, on the launches of the A/B.",
-            BESIDE,
+            beside_columns(described),
             described,
         )
-    yield _table("Figures", "Of the whole world; memory is that of the largest rank.", FIGURES, group.cases)
+    figures = figure_columns(group.form)
+    yield _table("Figures", "Of the whole world; memory is that of the largest rank.", figures, group.cases)
     several = [case for case in group.cases if case.gpus > 1]
     if any(case.time_lost for case in several):
         yield _table("Losses", _LOSSES, LOSSES, several)
-    yield _table("Latencies", "Milliseconds: mean / p50 / p95 / p99.", LATENCIES, group.cases)
+    latencies = latency_columns(group.form)
+    if len(latencies) > 1:
+        yield _table("Latencies", "Milliseconds: mean / p50 / p95 / p99.", latencies, group.cases)
     meanwhile = _table(
-        "What the machine did meanwhile", "Means over the timed rounds.", MEANWHILE, group.cases
+        "What the machine did meanwhile",
+        "Means over the timed rounds.",
+        meanwhile_columns(group.form),
+        group.cases,
     )
     if len(meanwhile.columns) > 1:
         yield meanwhile
@@ -165,5 +181,5 @@ def _table(title: str, about: str, columns: Sequence[Column], cases: Sequence[Ca
 
 
 def _goes_beyond(column: Column, cases: Sequence[CaseFigures]) -> bool:
-    figures = [getattr(case, column.figure) for case in cases if column.figure]
+    figures = [case.share(column.figure) for case in cases if column.figure]
     return any(figure is not None and figure > 1 for figure in figures)

@@ -11,19 +11,23 @@ from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column
 from pytest_gpt_dist.results.table import Align, Style, table
 
 _MIB = 2**20
-_BY_PRIORITY = ("TTFT", "ITL p95", "tokens", "peak memory MiB", "logit error")
+_MEMORY = "peak memory MiB"
+_LAST = (_MEMORY,)
 
 
 def render_sides(beside: Sequence[Beside], style: Style = "text", width: int = ANY_WIDTH) -> str:
     """Return a table with one row a case; as text no wider than ``width``."""
     shared, names = shortened([each.case.rpartition("::")[2] for each in beside])
     columns = [Column("case", "left", names)]
-    columns += [Column(header, align, [cell(each) for each in beside]) for header, align, cell in SIDES]
+    sides = side_columns(beside)
+    columns += [Column(header, align, [cell(each) for each in beside]) for header, align, cell in sides]
     if style == "text":
-        shown = fitted_table(columns, width, by_priority=_BY_PRIORITY, elsewhere=OF_A_SESSION)
+        # What was made is said in a word, and matters more than what it took.
+        order = sorted((header for header, _, _ in sides), key=_LAST.__contains__)
+        shown = fitted_table(columns, width, by_priority=order, elsewhere=OF_A_SESSION)
         return "\n".join([*wrapped(shared, width), shown])
     return table(
-        [(each.case.rpartition("::")[2], *(cell(each) for _, _, cell in SIDES)) for each in beside],
+        [(each.case.rpartition("::")[2], *(cell(each) for _, _, cell in sides)) for each in beside],
         headers=[column.header for column in columns],
         align=[column.align for column in columns],
         style=style,
@@ -46,14 +50,29 @@ def _memory(beside: Beside) -> str:
 
 
 def _errors(beside: Beside) -> str:
-    return " → ".join("-" if error is None else f"{error:.1e}" for error in beside.max_logit_error)
+    return " → ".join("-" if error is None else f"{error:.1e}" for error in beside.error)
 
 
-SIDES: tuple[tuple[str, Align, Callable[[Beside], str]], ...] = (
-    ("TTFT", "right", lambda beside: _change(beside.ttft)),
-    ("ITL p95", "right", lambda beside: _change(beside.itl_p95)),
-    ("peak memory MiB", "right", _memory),
-    ("logit error", "right", _errors),
-    ("tokens", "left", lambda beside: "same" if beside.same_tokens else "other"),
-)
-"""Header, alignment and cell of each column behind the case."""
+def _output(beside: Beside) -> str:
+    return "-" if beside.same_output is None else "same" if beside.same_output else "other"
+
+
+Side = tuple[str, Align, Callable[[Beside], str]]
+"""Header, alignment and cell of a column behind the case."""
+
+
+def side_columns(beside: Sequence[Beside]) -> tuple[Side, ...]:
+    """Return the columns for what differs between two sides: latencies of their modes, memory, error and output."""
+    labels = dict.fromkeys(label for each in beside for label, _ in each.changes)
+    errors = dict.fromkeys(f"{each.error_of} error" for each in beside if each.error_of)
+    works = dict.fromkeys(each.works for each in beside if each.same_output is not None)
+    return (
+        *((label, "right", _changes(label)) for label in labels),
+        (_MEMORY, "right", _memory),
+        *((header, "right", _errors) for header in list(errors)[:1]),
+        *((header, "left", _output) for header in list(works)[:1]),
+    )
+
+
+def _changes(label: str) -> Callable[[Beside], str]:
+    return lambda beside: _change(dict(beside.changes).get(label))

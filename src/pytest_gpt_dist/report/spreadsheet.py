@@ -7,17 +7,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from io import StringIO
-from typing import get_args
 
-from pytest_gpt_dist.compare.verdict import Metric
 from pytest_gpt_dist.report.compared import CaseVerdict
-from pytest_gpt_dist.report.figures import CaseFigures, Latency, Lost
+from pytest_gpt_dist.report.figures import CaseFigures, Lost
 from pytest_gpt_dist.report.findings import Findings, Group
 from pytest_gpt_dist.report.machine import Machine
+from pytest_gpt_dist.results.metrics import Metric
 
 Cell = str | float | None
 _OF_VERDICT = ("before_s", "after_s", "effect", "detectable", "used")
-_METRICS: tuple[Metric, ...] = get_args(Metric)
 
 # A spreadsheet takes a text that begins with one of these for a formula, and runs it. One that separates at semicolons
 # sees further beginnings, behind quotes too.
@@ -29,10 +27,14 @@ def summary_csv(findings: Findings) -> str:
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     rows = [
-        _row(number, group, case) for number, group in enumerate(findings.groups, 1) for case in group.cases
+        dict(_row(number, group, case))
+        for number, group in enumerate(findings.groups, 1)
+        for case in group.cases
     ]
-    writer.writerow(name for name, _ in rows[0])
-    writer.writerows([_cell(value) for _, value in row] for row in rows)
+    # Modes have columns of their own, which stay empty in the rows of others.
+    headers = list(dict.fromkeys(name for row in rows for name in row))
+    writer.writerow(headers)
+    writer.writerows([_cell(row.get(name)) for name in headers] for row in rows)
     return text.getvalue()
 
 
@@ -42,8 +44,9 @@ def _cell(value: Cell) -> Cell:
 
 
 def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]:
-    launches = case.launch_range_tokens_per_s or (None, None)
-    reference = case.reference
+    launches = case.launch_range or (None, None)
+    reference, form = case.reference, case.form
+    judged = (form.time, *(gate.key for gate in form.gates))
     return [
         ("group", number),
         ("workload", group.heading),
@@ -56,27 +59,18 @@ def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]
         ("strategy", case.strategy),
         ("gpus", case.gpus),
         ("layout", case.layout),
-        *_workload(case),
-        ("tokens_per_s", case.tokens_per_s),
-        ("launches", len(case.launches_tokens_per_s)),
-        ("slowest_launch_tokens_per_s", launches[0]),
-        ("fastest_launch_tokens_per_s", launches[1]),
-        ("tokens_per_s_per_gpu", case.tokens_per_s_per_gpu),
-        ("prefill_tokens_per_s", case.prefill_tokens_per_s),
-        ("decode_tokens_per_s", case.decode_tokens_per_s),
-        *_latency("latency", case.latency),
-        *_latency("ttft", case.ttft),
-        *_latency("tpot", case.tpot),
-        *_latency("itl", case.itl),
+        ("mode", form.mode),
+        *case.workload.columns,
+        ("launches", len(case.launch_throughputs)),
+        (f"slowest_launch_{form.throughput}", launches[0]),
+        (f"fastest_launch_{form.throughput}", launches[1]),
+        *(entry for metric in form.figures for entry in _metric(metric, case)),
         ("speedup", case.speedup),
         ("efficiency", case.efficiency),
         ("reference", None if reference is None else str(reference)),
-        ("reference_tokens_per_s", None if reference is None else reference.tokens_per_s),
+        (f"reference_{form.throughput}", None if reference is None else reference.throughput),
         *_lost(case.time_lost),
-        ("mbu", case.mbu),
-        ("mfu", case.mfu),
         ("gpu_utilization", case.gpu_utilization),
-        ("energy_j_per_token", case.energy_j_per_token),
         ("largest_peak_memory_bytes", case.largest_memory_bytes),
         ("peak_memory_bytes_by_rank", _by_rank(case.peak_memory_bytes)),
         ("parameter_bytes_by_rank", _by_rank(case.parameter_bytes)),
@@ -84,35 +78,21 @@ def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]
             "matches_reference",
             None if case.matches_reference is None else str(case.matches_reference).lower(),
         ),
-        ("max_logit_error", case.max_logit_error),
         *_machine(case.machine),
         ("notes", "; ".join(case.notes)),
         ("alerts", "; ".join(case.alerts)),
         ("compared_with", None if case.other_side is None else case.other_side.name),
-        *(entry for metric in _METRICS for entry in _verdict(metric, case.verdicts)),
+        *(entry for time in judged for entry in _verdict(time, case.verdicts)),
         ("verdicts", "; ".join(f"{verdict.metric} {verdict.kind}" for verdict in case.verdicts)),
         ("missing", "; ".join(f"{missing.figure}: {missing.why}" for missing in case.missing)),
     ]
 
 
-def _workload(case: CaseFigures) -> list[tuple[str, Cell]]:
-    """What was asked for, each in a column of its own, so that a spreadsheet can filter by it."""
-    asked = case.workload
-    return [
-        ("model", asked.model),
-        ("weights", asked.weights),
-        ("dtype", asked.dtype),
-        ("scaling", asked.scaling),
-        ("batch_size", asked.batch_size),
-        ("requests", case.requests),
-        ("shortest_prompt_tokens", asked.prompt_tokens.shortest),
-        ("longest_prompt_tokens", asked.prompt_tokens.longest),
-        ("shortest_new_tokens", asked.new_tokens.shortest),
-        ("longest_new_tokens", asked.new_tokens.longest),
-    ]
-
-
-def _latency(name: str, latency: Latency | None) -> list[tuple[str, Cell]]:
+def _metric(metric: Metric, case: CaseFigures) -> list[tuple[str, Cell]]:
+    """A number as it is; of a latency mean and percentiles, each in a column."""
+    if metric.kind == "figure":
+        return [(metric.name, case.number(metric.name))]
+    latency, name = case.latency(metric.name), metric.name.removesuffix("_s")
     return [
         (f"{name}_{part}_s", None if latency is None else getattr(latency, f"{part}_s"))
         for part in ("mean", "p50", "p95", "p99")
@@ -138,7 +118,7 @@ def _machine(machine: Machine) -> Iterator[tuple[str, Cell]]:
             yield figure.name, value
 
 
-def _verdict(metric: Metric, verdicts: Sequence[CaseVerdict]) -> list[tuple[str, Cell]]:
+def _verdict(metric: str, verdicts: Sequence[CaseVerdict]) -> list[tuple[str, Cell]]:
     """The verdict on a metric; times are seconds, the rest are relative changes of them."""
     found = next((verdict for verdict in verdicts if verdict.metric == metric), None)
     low, high = (None, None) if found is None or found.interval is None else found.interval

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, BEYOND_LIMIT
+from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY
 from pytest_gpt_dist.report.cells import NOTHING, exact, layout, memory, notes, number
 from pytest_gpt_dist.report.names import shortened
 from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column, fitted_table, wrapped
+from pytest_gpt_dist.results.metrics import Metric
+from pytest_gpt_dist.results.result_format import ResultFormat, format_of
 from pytest_gpt_dist.results.table import Align
 from pytest_gpt_dist.results.text import first_of
 
@@ -23,22 +25,29 @@ class Row:
     case: str
     info: Mapping[str, Any]
 
+    @property
+    def form(self) -> ResultFormat:
+        """Return how results of its mode are shown."""
+        return format_of(self.info)
+
 
 def render(rows: Sequence[Row], width: int = ANY_WIDTH) -> str:
-    """Return a table for each device, model, dtype and scaling, no wider than ``width``; a dash was not measured.
+    """Return a table for each mode, device, model, dtype and scaling, no wider than ``width``; a dash was not measured.
 
     The line above a table names these four, and what the names of all its cases share.
     """
-    groups: dict[str, list[Row]] = {}
+    groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        groups.setdefault(" · ".join(str(row.info[key]) for key in _IN_COMMON), []).append(row)
-    return "\n\n".join(_group(heading, group, width) for heading, group in groups.items())
+        heading = " · ".join(str(row.info[key]) for key in _IN_COMMON if key in row.info)
+        groups.setdefault((row.form.mode, heading), []).append(row)
+    return "\n\n".join(_group(heading, group, width) for (_, heading), group in groups.items())
 
 
 def _group(heading: str, rows: Sequence[Row], width: int) -> str:
     shared, names = shortened([row.case for row in rows])
     columns = [Column("case", "left", names)]
-    columns += [Column(header, align, [cell(row) for row in rows]) for header, align, cell in _COLUMNS]
+    parts = _columns(rows[0].form)
+    columns += [Column(header, align, [cell(row) for row in rows]) for header, align, cell in parts]
     shown = [
         column
         for column in columns
@@ -48,7 +57,7 @@ def _group(heading: str, rows: Sequence[Row], width: int) -> str:
     table = fitted_table(
         shown,
         width,
-        by_priority=_BY_PRIORITY,
+        by_priority=_by_priority(rows[0].form),
         elsewhere=OF_A_SESSION,
         notes=[", ".join(notes(row.info)) for row in rows],
     )
@@ -65,48 +74,67 @@ def _is_told(column: Column, names: Sequence[str]) -> bool:
 
 def _beyond(rows: Sequence[Row], names: Sequence[str], width: int) -> Iterator[str]:
     """Why shares are above 100%, in the words of a report."""
-    shares: tuple[tuple[str, str, Callable[[Mapping[str, Any]], float | None]], ...] = (
-        ("Efficiency", BEYOND_EFFICIENCY, lambda info: info["efficiency"] if info["gpus"] > 1 else None),
-        ("Of limit", BEYOND_LIMIT, lambda info: info["mbu"]),
+    several = [(row, name) for row, name in zip(rows, names, strict=True) if row.info["gpus"] > 1]
+    if beyond := [name for row, name in several if (row.info["efficiency"] or 0) > 1]:
+        yield from wrapped(f"Efficiency is {BEYOND_EFFICIENCY}: {first_of(beyond)}.", width)
+    for limit in rows[0].form.limits[:1]:
+        found = [(name, row.info[limit.metric]) for row, name in zip(rows, names, strict=True)]
+        if limit.beyond and (beyond := [name for name, share in found if (share or 0) > 1]):
+            label = f"{limit.label[:1].upper()}{limit.label[1:]}"
+            yield from wrapped(f"{label} is {limit.beyond}: {first_of(beyond)}.", width)
+
+
+_Part = tuple[str, Align, Callable[[Row], str]]
+"""Header, alignment and cell of a column behind the case."""
+
+
+def _columns(form: ResultFormat) -> tuple[_Part, ...]:
+    """Columns in the order in which they stand."""
+    return (
+        ("engine", "left", lambda row: row.info["engine"]),
+        ("strategy", "left", lambda row: row.info["strategy"]),
+        ("layout", "left", lambda row: layout(row.info)),
+        (form.rate, "right", lambda row: number(row.info[form.throughput], "{:,.1f}")),
+        ("speed-up", "right", lambda row: number(row.info["speedup"], "{:.2f}×")),
+        ("efficiency", "right", lambda row: number(row.info["efficiency"], "{:.0%}")),
+        *((limit.label, "right", _share(limit.metric)) for limit in form.limits[:1]),
+        *((_header(metric), "right", _figure(metric)) for metric in form.further if metric.summary),
+        (_UTILIZATION, "right", lambda row: number(row.info["gpu_utilization"], "{:.0%}")),
+        ("memory MiB", "right", lambda row: memory(row.info["peak_memory_bytes"])),
+        ("exact", "left", lambda row: exact(row.info["matches_reference"], row.info.get(form.error))),
     )
-    for said, why, share in shares:
-        if beyond := [name for row, name in zip(rows, names, strict=True) if (share(row.info) or 0) > 1]:
-            yield from wrapped(f"{said} is {why}: {first_of(beyond)}.", width)
 
 
-def _milliseconds(summary: Mapping[str, float] | None) -> str:
-    return NOTHING if summary is None else f"{summary['mean'] * 1e3:,.1f}"
+def _by_priority(form: ResultFormat) -> tuple[str, ...]:
+    """Headers of columns, those first that are wanted most where not all fit."""
+    return (
+        *("engine", "strategy", form.rate, "speed-up", "efficiency"),
+        *(_header(metric) for metric in form.further if metric.summary),
+        *("exact", *(limit.label for limit in form.limits[:1]), "memory MiB", "layout", _UTILIZATION),
+    )
 
 
-_COLUMNS: tuple[tuple[str, Align, Callable[[Row], str]], ...] = (
-    ("engine", "left", lambda row: row.info["engine"]),
-    ("strategy", "left", lambda row: row.info["strategy"]),
-    ("layout", "left", lambda row: layout(row.info)),
-    ("tokens/s", "right", lambda row: number(row.info["tokens_per_s"], "{:,.1f}")),
-    ("speed-up", "right", lambda row: number(row.info["speedup"], "{:.2f}×")),
-    ("efficiency", "right", lambda row: number(row.info["efficiency"], "{:.0%}")),
-    ("of limit", "right", lambda row: number(row.info["mbu"], "{:.0%}")),
-    ("latency ms", "right", lambda row: _milliseconds(row.info["latency_s"])),
-    ("TTFT ms", "right", lambda row: _milliseconds(row.info["ttft_s"])),
-    ("GPU util.", "right", lambda row: number(row.info["gpu_utilization"], "{:.0%}")),
-    ("memory MiB", "right", lambda row: memory(row.info["peak_memory_bytes"])),
-    ("exact", "left", lambda row: exact(row.info["matches_reference"], row.info["max_logit_error"])),
-)
-_ONLY_IF_MEASURED = ("GPU util.",)
-"""Header, alignment and cell of each column behind the case, in the order in which they stand."""
+def _header(metric: Metric) -> str:
+    return f"{metric.label} ms" if metric.kind == "latency" else metric.label
+
+
+def _share(name: str) -> Callable[[Row], str]:
+    return lambda row: number(row.info[name], "{:.0%}")
+
+
+def _figure(metric: Metric) -> Callable[[Row], str]:
+    """The number, or the mean of a latency, as it is shown."""
+
+    def cell(row: Row) -> str:
+        value = row.info[metric.name]
+        if metric.kind == "latency" and value is not None:
+            value = value["mean"]
+        return NOTHING if value is None else metric.form.format(value * metric.scale)
+
+    return cell
+
+
+_UTILIZATION = "GPU util."
+_ONLY_IF_MEASURED = (_UTILIZATION,)
 _ONLY_IF_NEEDED = ("engine", "strategy")
 _USUAL_ENGINE = "native"
-_BY_PRIORITY = (
-    "engine",
-    "strategy",
-    "tokens/s",
-    "speed-up",
-    "efficiency",
-    "latency ms",
-    "TTFT ms",
-    "exact",
-    "of limit",
-    "memory MiB",
-    "layout",
-    "GPU util.",
-)

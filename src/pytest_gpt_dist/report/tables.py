@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pytest_gpt_dist.compare.ab import Beside
-from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY, BEYOND_LIMIT
+from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY
 from pytest_gpt_dist.report.cells import NOTHING, exact, memory, number
 from pytest_gpt_dist.report.figures import CaseFigures, Latency
 from pytest_gpt_dist.report.findings import EFFICIENCY_TARGET, UTILIZATION_TARGET, Group
 from pytest_gpt_dist.report.machine import Traffic
 from pytest_gpt_dist.report.missing import Figure
-from pytest_gpt_dist.report.sides import SIDES
-from pytest_gpt_dist.report.verdicts import level, verdict_name
+from pytest_gpt_dist.report.sides import side_columns
+from pytest_gpt_dist.report.verdicts import level, of_medians, verdict_name
+from pytest_gpt_dist.results.metrics import Metric
+from pytest_gpt_dist.results.result_format import Limit, ResultFormat
 from pytest_gpt_dist.results.text import share
 
 
@@ -35,7 +37,7 @@ class Column:
 
 @dataclass(frozen=True)
 class VerdictRow:
-    """A verdict as plain text, in the order of its columns: ``VERDICT_HEADERS``."""
+    """A verdict as plain text, in the order of ``verdict_headers``."""
 
     case: str
     before: str
@@ -46,16 +48,10 @@ class VerdictRow:
     why: str
 
 
-VERDICT_HEADERS = (
-    "case",
-    "before tokens/s (median)",
-    "after tokens/s (median)",
-    "time",
-    "detectable",
-    "verdict",
-    "why",
-)
-"""Of medians of launches' rounds; of a latency, before and after are milliseconds, and say so."""
+def verdict_headers(group: Group) -> tuple[str, ...]:
+    """Return the headers: of medians of launches' rounds; of a latency, before and after say that they are of one."""
+    of = of_medians([verdict for case in group.cases for verdict in case.verdicts])
+    return ("case", f"before {of}", f"after {of}", "time", "detectable", "verdict", "why")
 
 
 def milliseconds(latency: Latency | None) -> str:
@@ -69,11 +65,12 @@ def milliseconds(latency: Latency | None) -> str:
 
 def verdict_rows(group: Group) -> list[VerdictRow]:
     """Every verdict of a group's cases."""
+    given = [verdict for case in group.cases for verdict in case.verdicts]
     return [
         VerdictRow(
-            case=verdict_name(case.case, verdict.metric),
-            before=level(verdict.metric, verdict.before_s),
-            after=level(verdict.metric, verdict.after_s),
+            case=verdict_name(case.case, verdict.label),
+            before=level(verdict, verdict.before_s, given),
+            after=level(verdict, verdict.after_s, given),
             time=number(verdict.effect, "{:+.1%}")
             + ("" if verdict.interval is None else " ({:+.1%} to {:+.1%})".format(*verdict.interval)),
             detectable=number(verdict.detectable, "{:+.1%}"),
@@ -101,8 +98,8 @@ def _beyond(case: CaseFigures) -> str:
 
 
 def _launches(case: CaseFigures) -> str:
-    found = case.launch_range_tokens_per_s
-    count = len(case.launches_tokens_per_s)
+    found = case.launch_range
+    count = len(case.launch_throughputs)
     return str(count) if found is None else f"{count}: {found[0]:,.1f} to {found[1]:,.1f}"
 
 
@@ -143,32 +140,60 @@ _EFFICIENCY = Column(
 )
 _UTILIZATION = Column("GPU util.", "right", _utilization, "gpu_utilization")
 
-FIGURES = (
-    _CASE,
-    Column("notes", "left", lambda case: ", ".join(case.notes)),
-    Column("tokens/s (mean)", "right", lambda case: f"{case.tokens_per_s:,.1f}"),
-    Column("launches", "right", _launches),
-    Column("a device", "right", lambda case: f"{case.tokens_per_s_per_gpu:,.1f}"),
-    Column("speed-up", "right", lambda case: number(case.speedup, "{:.2f}×"), "speedup"),
-    _EFFICIENCY,
-    Column(
-        "of limit",
-        "right",
-        lambda case: number(case.mbu, "{:.0%}"),
-        "mbu",
-        beyond=f"Of limit is {BEYOND_LIMIT}.",
-    ),
-    Column("prefill of limit", "right", lambda case: number(case.mfu, "{:.0%}"), "mfu"),
-    _UTILIZATION,
-    Column("memory MiB", "right", lambda case: memory(case.peak_memory_bytes), "peak_memory_bytes"),
-    Column("exact", "right", lambda case: exact(case.matches_reference, case.max_logit_error)),
-    Column("engine", "left", lambda case: case.engine),
-    Column("layout", "left", lambda case: case.layout),
-)
-"""Throughput, what became of the devices, and whether the result is right."""
 
-BESIDE = (_CASE, *(Column(header, align, _beside(cell)) for header, align, cell in SIDES))
-"""What else differs from the other side of an A/B."""
+def figure_columns(form: ResultFormat) -> tuple[Column, ...]:
+    """Return throughput, what became of the devices, whether the result is right, and the mode's own numbers."""
+    return (
+        _CASE,
+        Column("notes", "left", lambda case: ", ".join(case.notes)),
+        Column(f"{form.rate} (mean)", "right", lambda case: f"{case.throughput:,.1f}"),
+        Column("launches", "right", _launches),
+        Column("a device", "right", lambda case: f"{case.throughput_per_gpu:,.1f}"),
+        Column("speed-up", "right", lambda case: number(case.speedup, "{:.2f}×"), "speedup"),
+        _EFFICIENCY,
+        *map(_of_limit, form.limits),
+        *(_of_metric(metric) for metric in form.further if metric.kind == "figure"),
+        _UTILIZATION,
+        Column("memory MiB", "right", lambda case: memory(case.peak_memory_bytes), "peak_memory_bytes"),
+        Column("exact", "right", lambda case: exact(case.matches_reference, case.error)),
+        Column("engine", "left", lambda case: case.engine),
+        Column("layout", "left", lambda case: case.layout),
+    )
+
+
+def _of_limit(limit: Limit) -> Column:
+    beyond = f"{limit.label[:1].upper()}{limit.label[1:]} is {limit.beyond}." if limit.beyond else ""
+    return Column(
+        limit.label,
+        "right",
+        lambda case: number(case.number(limit.metric), "{:.0%}"),
+        limit.metric,
+        beyond=beyond,
+    )
+
+
+def _of_metric(metric: Metric) -> Column:
+    def cell(case: CaseFigures) -> str:
+        value = case.number(metric.name)
+        return NOTHING if value is None else metric.form.format(value * metric.scale)
+
+    return Column(metric.label, "right", cell, metric.name)
+
+
+def latency_columns(form: ResultFormat) -> tuple[Column, ...]:
+    """Return the mode's latencies, in milliseconds: mean / p50 / p95 / p99."""
+    return (_CASE, *(_of_latency(metric) for metric in form.further if metric.kind == "latency"))
+
+
+def _of_latency(metric: Metric) -> Column:
+    return Column(metric.label, "right", lambda case: milliseconds(case.latency(metric.name)), metric.name)
+
+
+def beside_columns(cases: Sequence[CaseFigures]) -> tuple[Column, ...]:
+    """Return what else differs from the other side of an A/B."""
+    described = [case.other_side.beside for case in cases if case.other_side and case.other_side.beside]
+    return (_CASE, *(Column(header, align, _beside(cell)) for header, align, cell in side_columns(described)))
+
 
 LOSSES = (
     _CASE,
@@ -181,17 +206,7 @@ LOSSES = (
 )
 """What became of the ranks' time, as shares of it."""
 
-LATENCIES = (
-    _CASE,
-    Column("end to end", "right", lambda case: milliseconds(case.latency)),
-    Column("TTFT", "right", lambda case: milliseconds(case.ttft)),
-    Column("TPOT", "right", lambda case: milliseconds(case.tpot), "itl_s"),
-    Column("ITL", "right", lambda case: milliseconds(case.itl), "itl_s"),
-)
-"""In milliseconds: mean / p50 / p95 / p99."""
-
-MEANWHILE = (
-    _CASE,
+_HOST = (
     Column(
         "cores a rank",
         "right",
@@ -220,7 +235,8 @@ MEANWHILE = (
         "host_power_w",
         "Processors W: of their packages, whoever used them.",
     ),
-    _UTILIZATION,
+)
+_GPUS = (
     Column(
         "GPUs W",
         "right",
@@ -228,7 +244,8 @@ MEANWHILE = (
         "gpu_power_w",
         "GPUs W: all of them together.",
     ),
-    Column("J/token", "right", lambda case: number(case.energy_j_per_token, "{:.3g}"), "energy_j_per_token"),
+)
+_GPUS_FURTHER = (
     Column("SM clock MHz", "right", _megahertz, "gpu_clock_hz"),
     Column(
         "hottest °C",
@@ -258,7 +275,18 @@ MEANWHILE = (
         "PCIe: sent / received by all GPUs together.",
     ),
 )
-"""Means over the timed rounds, unless they say otherwise."""
+
+
+def meanwhile_columns(form: ResultFormat) -> tuple[Column, ...]:
+    """Return what the machine did: means over the timed rounds, unless they say otherwise."""
+    energy = [_of_energy(form)] if form.energy else []
+    return (_CASE, *_HOST, _UTILIZATION, *_GPUS, *energy, *_GPUS_FURTHER)
+
+
+def _of_energy(form: ResultFormat) -> Column:
+    unit = form.metric(form.energy).unit
+    return Column(unit, "right", lambda case: number(case.number(form.energy), "{:.3g}"), form.energy)
+
 
 SOURCES = (
     Column("case", "left", lambda case: case.test),

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import astuple
 
-from pytest_gpt_dist.report.sections import GROUPS, TITLE, Document, Section, Table
-from pytest_gpt_dist.report.tables import VERDICT_HEADERS
+from pytest_gpt_dist.report.sections import GROUPS, Document, Section, Table
 from pytest_gpt_dist.results.table import table
 
 
@@ -16,7 +15,7 @@ def text_report(document: Document) -> str:
 
 
 def _parts(document: Document) -> Iterator[str]:
-    yield f"{TITLE}\n{document.made}"
+    yield f"{document.title}\n{document.made}"
     if len(document.sections) > 1:
         yield _listed(GROUPS, [f"{each.heading}: {each.glance}" for each in document.sections])
     for section in document.sections:
@@ -44,7 +43,7 @@ def _section(section: Section) -> Iterator[str]:
     )
     if section.verdicts:
         rows = [astuple(row) for row in section.verdicts]
-        yield "Verdicts\n" + table(rows, VERDICT_HEADERS)
+        yield "Verdicts\n" + table(rows, section.verdict_headers)
     if section.alerts:
         yield _listed("Alerts", [f"{alert.about}: {alert.text}" for alert in section.alerts])
     for part in section.tables:

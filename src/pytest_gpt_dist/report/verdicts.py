@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import one_line
@@ -10,22 +11,11 @@ from pytest_gpt_dist.report.names import shortened
 from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column, fitted_table, wrapped
 from pytest_gpt_dist.results.table import Align, Style, table
 
-_HEADERS = (
-    "case",
-    "before tokens/s (median)",
-    "after tokens/s (median)",
-    "time",
-    "interval",
-    "detectable",
-    "verdict",
-    "why",
-)
 _ALIGN: tuple[Align, ...] = ("left", "right", "right", "right", "right", "right", "left", "left")
+_FURTHER_HEADERS = ("time", "interval", "detectable", "verdict", "why")
 _SHORT_HEADERS = ("case", "before", "after", "time", "interval", "detectable", "verdict")
 _BY_PRIORITY = ("verdict", "time", "interval", "detectable", "after", "before")
-_ABOUT = "before and after: tokens/s (median) · time: what it takes more (+) or less (-)"
 _NOTHING = "-"
-_LATENCIES = {"ttft_s": "TTFT", "itl_p95_s": "ITL p95"}
 
 
 def render_verdicts(
@@ -33,10 +23,11 @@ def render_verdicts(
 ) -> str:
     """Return a table with one row a verdict; as text no wider than ``width``, with the reasons below the rows."""
     if style == "markdown":
-        return table([_cells(verdict) for verdict in verdicts], _HEADERS, _ALIGN, style)
+        headers = (*(f"{side} {of_medians(verdicts)}" for side in ("before", "after")), *_FURTHER_HEADERS)
+        return table([_cells(verdict, verdicts) for verdict in verdicts], ("case", *headers), _ALIGN, style)
     shared, names = shortened([_test(verdict.case) for verdict in verdicts])
-    named = [_with_metric(name, verdict.metric) for name, verdict in zip(names, verdicts, strict=True)]
-    cells = zip(*(_cells(verdict)[1:-1] for verdict in verdicts), strict=True)
+    named = [_with_label(name, verdict.label) for name, verdict in zip(names, verdicts, strict=True)]
+    cells = zip(*(_cells(verdict, verdicts)[1:-1] for verdict in verdicts), strict=True)
     columns = [
         Column(header, align, column)
         for header, align, column in zip(_SHORT_HEADERS, _ALIGN, (named, *cells), strict=False)
@@ -48,12 +39,13 @@ def render_verdicts(
         elsewhere=elsewhere,
         notes=[verdict.why for verdict in verdicts],
     )
-    return "\n".join([*wrapped(" · ".join(filter(None, (shared, _ABOUT))), width), shown])
+    about = f"before and after: {of_medians(verdicts)} · time: what it takes more (+) or less (-)"
+    return "\n".join([*wrapped(" · ".join(filter(None, (shared, about))), width), shown])
 
 
 def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
     """The last line: what failed the session, or how many verdicts of each kind there are."""
-    failing = [verdict_name(verdict.case, verdict.metric) for verdict in verdicts if verdict.fails]
+    failing = [verdict_name(verdict.case, verdict.label) for verdict in verdicts if verdict.fails]
     if failing:
         return f"gpt-dist: {len(failing)} regressed, which fails the session: {', '.join(failing)}"
     missing = [verdict for verdict in verdicts if verdict.kind == "no-baseline"]
@@ -63,35 +55,58 @@ def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
     return "gpt-dist: " + ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
 
 
-def verdict_name(case: str, metric: str) -> str:
-    """The case without its file, and of which of its latencies the verdict is, if of one."""
-    return _with_metric(one_line(_test(case)), metric)
+class OnTime(Protocol):
+    """A verdict, as a session gives it or as a report reads it."""
+
+    @property
+    def label(self) -> str:
+        """Return the name of the latency that it is on; empty for the time of the work."""
+        ...
+
+    @property
+    def rate(self) -> str:
+        """Return the unit of that time's inverse."""
+        ...
 
 
-def level(metric: str, seconds: float | None) -> str:
-    """Tokens per second; of a latency, milliseconds, with the unit."""
+def verdict_name(case: str, label: str) -> str:
+    """Return the case without its file, and of which of its latencies the verdict is, if of one."""
+    return _with_label(one_line(_test(case)), label)
+
+
+def of_medians(verdicts: Iterable[OnTime]) -> str:
+    """Return what before and after are of: the unit, where verdicts agree in it, and the statistic."""
+    rates = {verdict.rate for verdict in verdicts if verdict.rate}
+    return f"{rates.pop()} (median)" if len(rates) == 1 else "(median)"
+
+
+def level(verdict: OnTime, seconds: float | None, verdicts: Iterable[OnTime]) -> str:
+    """Return work per second, with its unit where not all ``verdicts`` have one; of a latency, milliseconds."""
     if seconds is None:
         return _NOTHING
-    return f"{1 / seconds:,.1f}" if metric == "seconds_per_token" else f"{seconds * 1000:,.2f} ms"
+    if verdict.label:
+        return f"{seconds * 1000:,.2f} ms"
+    alone = len({other.rate for other in verdicts if other.rate}) < 2
+    return f"{1 / seconds:,.1f}" if alone else f"{1 / seconds:,.1f} {verdict.rate}"
 
 
 def _test(case: str) -> str:
     return case.rpartition("::")[2]
 
 
-def _with_metric(name: str, metric: str) -> str:
-    return name if metric == "seconds_per_token" else f"{name} {_LATENCIES.get(metric, metric)}"
+def _with_label(name: str, label: str) -> str:
+    return f"{name} {label}" if label else name
 
 
-def _cells(verdict: Verdict) -> list[str]:
+def _cells(verdict: Verdict, verdicts: Sequence[Verdict]) -> list[str]:
     interval = _NOTHING
     if verdict.interval is not None:
         low, high = verdict.interval
         interval = f"{low:+.1%} to {high:+.1%}"
     return [
-        verdict_name(verdict.case, verdict.metric),
-        level(verdict.metric, verdict.before_s),
-        level(verdict.metric, verdict.after_s),
+        verdict_name(verdict.case, verdict.label),
+        level(verdict, verdict.before_s, verdicts),
+        level(verdict, verdict.after_s, verdicts),
         _NOTHING if verdict.effect is None else f"{verdict.effect:+.1%}",
         interval,
         _NOTHING if verdict.detectable is None else f"{verdict.detectable:+.1%}",

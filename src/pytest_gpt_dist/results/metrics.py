@@ -1,94 +1,164 @@
-"""What a saved case holds: every entry of ``extra_info`` by name, with its unit and what it means in a line."""
+"""The metric registry's parts: one entry says how a figure is computed, saved, read back, shown and compared."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
-_PERCENTILES = "; mean, p50, p95 and p99 over requests and rounds"
 SCHEMA = 2
-"""Of what is saved of a case; since 2 some entries have other names, as docs/migrating.md lists."""
+"""Version of what is saved of a case; since 2 some entries have other names, as docs/migrating.md lists."""
+
+Kind = Literal["entry", "figure", "latency"]
+"""What is saved: anything that only documents describe, a number, or a mean with percentiles in seconds."""
+Better = Literal["higher", "lower", ""]
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
-    """An entry of ``extra_info``.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """How a metric can fail an A/B.
 
     Attributes:
-        name: what it is saved under.
-        unit: of its numbers; empty where it has none.
+        option: its name in ``--gpt-gate``.
+        key: under which each launch's number is saved, and which verdicts carry as their ``metric``.
+        label: how a table names it.
+        statistic: which of the latency's numbers it is.
+        absent: why a case may have no such number.
+    """
+
+    option: str
+    key: str
+    label: str
+    statistic: Literal["mean", "p50", "p95", "p99"]
+    absent: str = "not measured"
+
+    def of(self, latency: Mapping[str, float] | None) -> float | None:
+        """Return the number that is judged, in seconds; None of a latency that was not measured."""
+        return None if latency is None else float(latency[self.statistic])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """A saved entry of a case, and all that JSON, tables, spreadsheet, glossary, gates and documents know of it.
+
+    Attributes:
+        name: key in ``extra_info``.
         meaning: one line; ``docs/metrics.md`` has the formula.
+        unit: of its numbers; empty where it has none.
+        kind: what is saved under the key.
+        better: which way is better; empty where that cannot be said.
+        label: heading of its column, and its word in the glossary; empty for what is in no table.
+        form: how a table writes the number, after multiplication with ``scale``.
+        scale: from the saved unit to the one that is shown.
+        summary: whether it is in the table after a session, too, where there is little room.
+        absent: why a case may have none.
+        gate: how it can fail an A/B; None where it cannot.
         only_with: the option without which it is not saved; empty for an entry of every case.
+        value: computes it from what the mode measured; None for what the core puts in itself.
     """
 
     name: str
-    unit: str
     meaning: str
+    unit: str = ""
+    kind: Kind = "entry"
+    better: Better = ""
+    label: str = ""
+    form: str = "{:,.1f}"
+    scale: float = 1.0
+    summary: bool = False
+    absent: str = "not measured"
+    gate: Gate | None = None
     only_with: str = ""
+    value: Callable[[Any], object] | None = None
 
 
-KEYS = (
-    Key("schema", "", "version of this list"),
-    Key("mode", "", "what was measured: inference"),
-    Key("unit", "", "what a sample is: seconds per generated token"),
-    Key("fingerprint", "", "all that changes a number besides the code under test; others do not compare"),
-    Key("series", "", "what trackers know the case by: test, engine, layout, workload and machine"),
-    Key("engine", "", "what generated the tokens"),
-    Key("engine_configuration", "", "what was chosen among the engine's own ways of working"),
-    Key("strategy", "", "the rule that gave the layout, or the layout itself where degrees were given"),
-    Key("gpus", "devices", "number of ranks, each with a device of its own"),
-    Key("layout", "", "degrees of data (dp), pipeline (pp) and tensor parallelism (tp)"),
-    Key("degenerate", "", "the earlier strategy that has the same layout at this count"),
-    Key("oversubscribed", "", "whether ranks share cores"),
-    Key("shared_gpu", "", "whether ranks share a GPU"),
-    Key("device", "", "cpu or cuda"),
-    Key("device_name", "", "the processor or GPU by its maker's name"),
-    Key("backend", "", "what ranks communicate through"),
-    Key("machines", "machines", "number of them"),
-    Key("threads_per_rank", "threads", "cores and threads of a rank on the CPU"),
-    Key("attention", "", "the attention kernel that was asked for"),
-    Key("model", "", "preset or hub name; a folder's last part, with the beginning of its content's hash"),
-    Key("parameters", "parameters", "of the whole model, a tied head counted once"),
-    Key("weights", "", "random or pretrained"),
-    Key("tokenizer", "", "the model's own, or bytes where that is not on the machine"),
-    Key("dtype", "", "number format of weights and cache"),
-    Key("scaling", "", "weak or strong"),
-    Key("batch_size", "requests", "generated together; for each device (weak) or the whole world (strong)"),
-    Key("batching", "", "how requests were put into batches"),
-    Key("padding_fraction", "share", "padded positions of the prompts, of all that were computed"),
-    Key("padding_fraction_in_order", "share", "the same for batches in the order of the prompts"),
-    Key("requests", "requests", "number of them, in the whole world"),
-    Key("prompt_tokens", "tokens", "length of the prompts; a list where they differ"),
-    Key("new_tokens", "tokens", "generated for a request; a list where they differ"),
-    Key("sampling", "", "how tokens were chosen"),
-    Key("seed", "", "of random weights and of sampling"),
-    Key("warmup", "rounds", "untimed ones before the timed ones"),
-    Key("tokens_per_s", "tokens/s", "generated by the whole world; pytest-benchmark's OPS"),
-    Key("tokens_per_s_per_gpu", "tokens/s", "the same for each device"),
-    Key("prefill_tokens_per_s", "tokens/s", "prompt tokens read in the time until the first tokens"),
-    Key("decode_tokens_per_s", "tokens/s", "tokens generated after the first ones, in the rest of the time"),
-    Key("latency_s", "s", f"from the start of a request's batch to its last token{_PERCENTILES}"),
-    Key("ttft_s", "s", f"from the start of a request's batch to its first token{_PERCENTILES}"),
-    Key("tpot_s", "s", f"time per token after the first, of each request{_PERCENTILES}"),
-    Key("itl_s", "s", f"every single gap between two tokens{_PERCENTILES}"),
-    Key("speedup", "ratio", "throughput over that of the reference"),
-    Key("efficiency", "share", "speed-up over the number of devices; null where ranks share one"),
-    Key("reference", "", "what the speed-up refers to: one device, the same engine and workload"),
-    Key("time_lost", "share", "where the missing efficiency went, by kind, as shares of the rounds"),
-    Key("mbu", "share", "how near decoding came to the limit of memory"),
-    Key("mfu", "share", "how near the prefill came to the limit of arithmetic"),
-    Key("limits", "bytes/s, 1/s", "what those two are divided by, by rank, measured in the session"),
-    Key("gpu_utilization", "share", "of the time of the rounds in which a kernel ran, mean over GPUs"),
-    Key("peak_memory_bytes", "bytes", "the most that a rank held, by rank"),
-    Key("parameter_bytes", "bytes", "parameters that a rank really held, each counted once, by rank"),
-    Key("collectives_per_step", "operations", "what a rank communicates in a decode step, by kind and rank"),
-    Key("energy_j_per_token", "J/token", "energy of the devices in the timed rounds, for each token"),
-    Key("max_logit_error", "ratio", "largest difference of the logits from the reference's"),
-    Key("matches_reference", "", "true, or null where no reference could be computed"),
-    Key("tokens_sha256", "", "SHA-256 of the generated tokens"),
-    Key("telemetry", "", "what devices and host did during the rounds, with the alerts"),
-    Key("marks", "", "what makes the numbers doubtful"),
-    Key("resumed", "", "whether an earlier, killed session measured it"),
-    Key("launches", "s/token", "the raw samples, a list for each launch"),
-    Key("against", "", "the other side, with every pair of launches", only_with="--gpt-against"),
+WHAT_RAN = (
+    Metric(name="schema", meaning="version of this list"),
+    Metric(name="mode", meaning="what was measured, such as inference"),
+    Metric(name="unit", meaning="what a sample is, such as seconds per generated token"),
+    Metric(
+        name="fingerprint",
+        meaning="all that changes a number besides the code under test; others do not compare",
+    ),
+    Metric(
+        name="series",
+        meaning="what trackers know the case by: test, engine, layout, workload and machine",
+    ),
+    Metric(name="engine", meaning="what executed it"),
+    Metric(name="engine_configuration", meaning="what was chosen among the engine's own ways of working"),
+    Metric(
+        name="strategy",
+        meaning="the rule that gave the layout, or the layout itself where degrees were given",
+    ),
+    Metric(name="gpus", unit="devices", meaning="number of ranks, each with a device of its own"),
+    Metric(name="layout", meaning="degrees of data (dp), pipeline (pp) and tensor parallelism (tp)"),
+    Metric(name="degenerate", meaning="the earlier strategy that has the same layout at this count"),
+    Metric(name="oversubscribed", meaning="whether ranks share cores"),
+    Metric(name="shared_gpu", meaning="whether ranks share a GPU"),
+    Metric(name="device", meaning="cpu or cuda"),
+    Metric(name="device_name", meaning="the processor or GPU by its maker's name"),
+    Metric(name="backend", meaning="what ranks communicate through"),
+    Metric(name="machines", unit="machines", meaning="number of them"),
+    Metric(name="threads_per_rank", unit="threads", meaning="cores and threads of a rank on the CPU"),
+    Metric(name="warmup", unit="rounds", meaning="untimed ones before the timed ones"),
 )
-"""In the order in which people read them: what ran, how fast, what it cost, and what to make of it."""
+"""Where a case ran and how it was divided; in every mode, as the following are."""
+
+SCALING = (
+    Metric(name="speedup", unit="ratio", better="higher", meaning="throughput over that of the reference"),
+    Metric(
+        name="efficiency",
+        unit="share",
+        better="higher",
+        meaning="speed-up over the number of devices; null where ranks share one",
+    ),
+    Metric(
+        name="reference",
+        meaning="what the speed-up refers to: one device, the same engine and workload",
+    ),
+    Metric(
+        name="time_lost",
+        unit="share",
+        better="lower",
+        meaning="where the missing efficiency went, by kind, as shares of the rounds",
+    ),
+)
+"""What several devices gain over one."""
+
+RESOURCES = (
+    Metric(
+        name="limits",
+        unit="bytes/s, 1/s",
+        meaning="what mbu and mfu are divided by, by rank, measured in the session",
+    ),
+    Metric(
+        name="gpu_utilization",
+        unit="share",
+        better="higher",
+        meaning="of the time of the rounds in which a kernel ran, mean over GPUs",
+    ),
+    Metric(
+        name="peak_memory_bytes",
+        unit="bytes",
+        better="lower",
+        meaning="the most that a rank held, by rank",
+    ),
+)
+"""What a case took of its devices."""
+
+OUTCOME = (
+    Metric(name="matches_reference", meaning="true, or null where no reference could be computed"),
+    Metric(name="telemetry", meaning="what devices and host did during the rounds, with the alerts"),
+    Metric(name="marks", meaning="what makes the numbers doubtful"),
+    Metric(name="resumed", meaning="whether an earlier, killed session measured it"),
+    Metric(
+        name="launches",
+        meaning="the raw samples, a list for each launch, in the unit that unit names",
+    ),
+    Metric(
+        name="against",
+        meaning="the other side, with every pair of launches",
+        only_with="--gpt-against",
+    ),
+)
+"""What to make of the numbers."""

@@ -14,7 +14,7 @@ from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
 from pytest_gpt_dist.results.checked import UNREADABLE, reason
 from pytest_gpt_dist.results.text import REVISION_DIGITS
 
-_OF_A_CASE = ("fingerprint", "launches", "tokens_per_s")
+_OF_A_CASE = ("fingerprint", "launches", "unit")
 _NO_REPOSITORY = "unversioned"
 _NUMBERED = re.compile(r"\d{1,18}")
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args
+from typing import Any
 
 from pytest_gpt_dist.errors import one_line
 from pytest_gpt_dist.results import checked
 from pytest_gpt_dist.results.heading import LONGEST_SERIES, series
+from pytest_gpt_dist.results.result_format import format_of
 from pytest_gpt_dist.results.saved import SavedCase
 
-Figure = Literal["tokens_per_s", "ttft_s", "latency_s"]
-FIGURES: tuple[Figure, ...] = get_args(Figure)
 FORMATS = ("github-action-benchmark", "bencher")
 _MEASURES = {"latency_s": "latency", "ttft_s": "time-to-first-token", "tpot_s": "time-per-output-token"}
-"""What Bencher calls them: its own name where it has one, which it keeps in nanoseconds."""
+"""What Bencher calls latencies: its own name where it has one, which it keeps in nanoseconds."""
 _NS_PER_S = 1e9
 Entries = Mapping[str, Any]
 
@@ -34,16 +33,18 @@ def newest(cases: Iterable[tuple[str, SavedCase]]) -> dict[str, SavedCase]:
     return latest
 
 
-def github_action_benchmark(name: str, info: Entries, figure: Figure) -> dict[str, Any] | None:
+def github_action_benchmark(name: str, info: Entries, figure: str | None) -> dict[str, Any] | None:
     """Return an entry of github-action-benchmark's custom formats; None for a latency that was not measured.
 
-    It is of ``customBiggerIsBetter`` for tokens per second, and of ``customSmallerIsBetter`` for a latency.
+    It is of ``customBiggerIsBetter`` for the throughput, which is the figure where none is asked for, and of
+    ``customSmallerIsBetter`` for a latency.
     """
-    if figure == "tokens_per_s":
+    form = format_of(info)
+    if figure is None or figure == form.throughput:
         value, slowest, fastest = _throughput(info)
-        entry = {"name": name, "unit": "tokens/s", "value": value, "range": f"{slowest:.6g} to {fastest:.6g}"}
+        entry = {"name": name, "unit": form.rate, "value": value, "range": f"{slowest:.6g} to {fastest:.6g}"}
     else:
-        latency = checked.maybe(checked.entries, info[figure])
+        latency = checked.maybe(checked.entries, info.get(figure))
         if latency is None:
             return None
         value, p99 = checked.positive(latency["mean"]), checked.positive(latency["p99"])
@@ -52,11 +53,11 @@ def github_action_benchmark(name: str, info: Entries, figure: Figure) -> dict[st
 
 
 def bencher(info: Entries) -> dict[str, dict[str, float]]:
-    """Return the measures of a benchmark in Bencher Metric Format: tokens per second, latencies in nanoseconds."""
+    """Return the measures of a benchmark in Bencher Metric Format: throughput, latencies in nanoseconds."""
     value, slowest, fastest = _throughput(info)
     measures = {"throughput": {"value": value, "lower_value": slowest, "upper_value": fastest}}
     for figure, measure in _MEASURES.items():
-        latency = checked.maybe(checked.entries, info[figure])
+        latency = checked.maybe(checked.entries, info.get(figure))
         if latency is not None:
             mean, p99 = (checked.positive(latency[key]) * _NS_PER_S for key in ("mean", "p99"))
             # A mean may lie beyond its p99, a value may not lie beyond its bound.
@@ -65,19 +66,20 @@ def bencher(info: Entries) -> dict[str, dict[str, float]]:
 
 
 def _throughput(info: Entries) -> tuple[float, float, float]:
-    """Tokens per second of all rounds, of the slowest one and of the fastest one."""
-    value = checked.positive(info["tokens_per_s"])
+    """Work per second of all rounds, of the slowest one and of the fastest one."""
+    value = checked.positive(info[format_of(info).throughput])
     rounds = [1 / sample for launch in checked.launches(info["launches"]) for sample in launch]
     return value, min(value, *rounds), max(value, *rounds)
 
 
 def _beside(info: Entries) -> str:
     """What one wants to know of a point that jumped, one a line."""
+    form = format_of(info)
     lines = {
         "rounds": sum(map(len, checked.launches(info["launches"]))),
         "speed-up": checked.maybe(checked.number, info["speedup"]),
         "efficiency": checked.maybe(checked.number, info["efficiency"]),
-        "largest error of logits": checked.maybe(checked.number, info["max_logit_error"]),
+        f"largest error of {form.error_of}": checked.maybe(checked.number, info.get(form.error)),
         "marks": ", ".join(checked.names(info["marks"])) or None,
     }
     return "\n".join(f"{name}: {_figure(value)}" for name, value in lines.items() if value is not None)

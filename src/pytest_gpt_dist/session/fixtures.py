@@ -243,7 +243,7 @@ def _outcome(result: Result) -> str:
     if result.throughput is None:
         return "checked, not timed"
     origin = ["taken from the journal"] if result.extra_info["resumed"] else []
-    return ", ".join([f"{result.throughput:,.1f} tokens/s", *origin, *result.extra_info["marks"]])
+    return ", ".join([f"{result.throughput:,.1f} {result.format.rate}", *origin, *result.extra_info["marks"]])
 
 
 def _merge(item: pytest.Item, given: dict[str, Any]) -> dict[str, Any]:

@@ -69,7 +69,7 @@ class Bench:
         self.timed = timed
         self.cases = 1
         self._rootdir = rootdir
-        self._journal = Journal(rootdir / ".gpt-dist", GenerationResult.from_saved)
+        self._journal = Journal(rootdir / ".gpt-dist", GenerationResult.of)
         self._journals = timed
         self._cluster: Cluster | None = None
         self._scratch = Scratch()

@@ -84,10 +84,13 @@ def _closing(saved: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
     """The answer of the session as a report begins with it; nothing where nothing was timed."""
     from pytest_gpt_dist.report.findings import find
     from pytest_gpt_dist.report.overview import closing_lines
+    from pytest_gpt_dist.results.result_format import format_of
     from pytest_gpt_dist.results.saved import SavedCase
 
     timed = [
-        SavedCase("this session", test, "", info) for test, info in saved.items() if info["tokens_per_s"]
+        SavedCase("this session", test, "", info)
+        for test, info in saved.items()
+        if format_of(info).is_timed(info)
     ]
     try:
         return closing_lines(find(timed)) if timed else ()

@@ -16,6 +16,7 @@ from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.report.job_summary import append_job_summary, job_summary
 from pytest_gpt_dist.report.sides import render_sides
 from pytest_gpt_dist.report.verdicts import conclusion, render_verdicts
+from pytest_gpt_dist.results.result_format import format_of, known_formats
 from pytest_gpt_dist.session.terminal_summary import write_lines
 from pytest_gpt_dist.terminal.width import output_columns
 
@@ -25,6 +26,11 @@ _FILES = "file://"
 def make_judge(config: pytest.Config, options: Options) -> Judge:
     """Who judges, by the options. UsageError where pytest-benchmark's storage is not a folder."""
     if options.against is not None:
+        known = list(dict.fromkeys(gate.option for form in known_formats() for gate in form.gates))
+        if not set(options.gate) <= set(known):
+            raise UsageError(
+                f"{options.source('gate')} names {', '.join(options.gate)}: expected {', '.join(known)}, or several"
+            )
         return ByOtherSide(options.gate)
     needed = "baseline" if options.baseline else "require_baseline"
     storage = str(config.getoption("benchmark_storage"))
@@ -55,7 +61,7 @@ class Gate:
         if report.when == "setup":
             self._cases.pop(report.nodeid, None)
         info = getattr(report, "gpt_dist", None)
-        if info is not None and info["tokens_per_s"] is not None:
+        if info is not None and format_of(info).is_timed(info):
             min_effect = getattr(report, "gpt_dist_min_effect", self._options.min_effect)
             # Of a test that is run again, the last attempt.
             self._cases[report.nodeid] = TimedCase(report.nodeid, info, min_effect)

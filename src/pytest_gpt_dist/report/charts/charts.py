@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from statistics import fmean
 
 from matplotlib.lines import Line2D
@@ -23,10 +24,11 @@ from pytest_gpt_dist.report.charts.labels import (
 from pytest_gpt_dist.report.charts.rows import Row, rows_panel, shares_panel
 from pytest_gpt_dist.report.charts.scaling import scaling_curves
 from pytest_gpt_dist.report.charts.time_lost import lost_efficiency
-from pytest_gpt_dist.report.figures import CaseFigures, Latency
+from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import EFFICIENCY_TARGET, Group
 from pytest_gpt_dist.report.missing import Figure
 from pytest_gpt_dist.report.series import series_of
+from pytest_gpt_dist.results.metrics import Metric
 from pytest_gpt_dist.results.text import share
 
 _MIB = 2**20
@@ -37,66 +39,73 @@ def charts(group: Group) -> tuple[Chart, ...]:
     """All of them, in the order of a report."""
     return (
         throughput_comparison(group),
-        latency_comparison(group),
+        *latency_comparison(group),
         parallel_efficiency(group),
         lost_efficiency(group),
         avg_throughput_per_gpu(group),
         scaling_curves(group),
         memory_per_rank(group),
-        latency_distribution(group),
+        *latency_distribution(group),
     )
 
 
 def throughput_comparison(group: Group) -> Chart:
-    """Tokens per second of every case."""
+    """Throughput of every case."""
     rows = [
         Row(
             label=label(group, case),
             look=look(group, series_of(case)),
-            value=case.tokens_per_s,
-            text=f"{case.tokens_per_s:,.1f}",
-            span=case.launch_range_tokens_per_s,
+            value=case.throughput,
+            text=f"{case.throughput:,.1f}",
+            span=case.launch_range,
         )
         for case in group.cases
     ]
     return Chart(
         "throughput_comparison",
         "Throughput of the whole world",
-        (f"Generated tokens of all devices together, mean over the rounds. {launches(group)}",),
+        (f"All devices together, mean over the rounds. {launches(group)}",),
         measured(group),
-        (rows_panel(rows, "tokens/s"),),
+        (rows_panel(rows, group.form.rate),),
         bar_keys(group, group.cases),
     )
 
 
-def latency_comparison(group: Group) -> Chart:
-    """Where the time of a request goes."""
-    rows = [
-        Row(
-            label=label(group, case),
-            look=_FURTHER,
-            value=case.latency.mean_s * 1e3,
-            text=f"{case.latency.mean_s * 1e3:,.1f} ms",
-            inner=case.ttft.mean_s * 1e3,
-            inner_look=_FIRST,
-            mark=case.latency.p95_s * 1e3,
-        )
-        for case in group.cases
-    ]
-    return Chart(
+def latency_comparison(group: Group) -> Iterator[Chart]:
+    """Where the time of a request goes, in modes that have requests."""
+    if not group.form.request:
+        return
+    whole, first = map(group.form.metric, group.form.request)
+    rows = [_whole_and_first(group, case, whole.name, first.name) for case in group.cases]
+    yield Chart(
         "latency_comparison",
         "Latency of a request",
         (
-            "From the start of its batch to its last token: bar and figure are the mean over requests and rounds.",
+            "From the start of its batch to its end: bar and figure are the mean over requests and rounds.",
             all_launches(group),
         ),
         measured(group),
         (rows_panel(rows, "milliseconds"),),
         lambda theme: [
-            Key("to the first token (TTFT)", Patch(color=_FIRST.colour(theme))),
-            Key("all further tokens", Patch(color=_FURTHER.colour(theme))),
+            Key(first.label, Patch(color=_FIRST.colour(theme))),
+            Key("all that follows", Patch(color=_FURTHER.colour(theme))),
             Key("95th percentile of the whole", _stroke(theme)),
         ],
+    )
+
+
+def _whole_and_first(group: Group, case: CaseFigures, whole: str, first: str) -> Row:
+    latency, part = case.latency(whole), case.latency(first)
+    if latency is None:
+        return Row(label(group, case), _FURTHER, None, case.why_missing(whole))
+    return Row(
+        label=label(group, case),
+        look=_FURTHER,
+        value=latency.mean_s * 1e3,
+        text=f"{latency.mean_s * 1e3:,.1f} ms",
+        inner=None if part is None else part.mean_s * 1e3,
+        inner_look=_FIRST,
+        mark=latency.p95_s * 1e3,
     )
 
 
@@ -140,7 +149,7 @@ def avg_throughput_per_gpu(group: Group) -> Chart:
     rows = []
     for series in group.series:
         cases = [case for case in group.cases if series_of(case) == series]
-        compared = [case.tokens_per_s_per_gpu for case in cases if case.gpus in common[series.engine]]
+        compared = [case.throughput_per_gpu for case in cases if case.gpus in common[series.engine]]
         mean = fmean(compared) if compared else None
         rows.append(
             Row(
@@ -148,8 +157,8 @@ def avg_throughput_per_gpu(group: Group) -> Chart:
                 look=look(group, series),
                 value=mean,
                 text="no count in common" if mean is None else f"{mean:,.1f}",
-                points=tuple(case.tokens_per_s_per_gpu for case in cases if not case.disturbed),
-                crosses=tuple(case.tokens_per_s_per_gpu for case in cases if case.disturbed),
+                points=tuple(case.throughput_per_gpu for case in cases if not case.disturbed),
+                crosses=tuple(case.throughput_per_gpu for case in cases if case.disturbed),
             )
         )
     over = "; ".join(
@@ -167,7 +176,7 @@ def avg_throughput_per_gpu(group: Group) -> Chart:
             all_launches(group),
         ),
         measured(group),
-        (rows_panel(rows, "tokens/s of a device"),),
+        (rows_panel(rows, f"{group.form.rate} of a device"),),
         lambda theme: [
             Key("one device count", _circle(theme)),
             *([Key("disturbed", _cross(theme))] if disturbed else []),
@@ -210,44 +219,35 @@ def memory_per_rank(group: Group) -> Chart:
     )
 
 
-def latency_distribution(group: Group) -> Chart:
-    """How far the slow ones are from the usual ones."""
-    between = any(case.itl is not None for case in group.cases)
-    return Chart(
-        "latency_distribution",
-        "Distribution of latencies",
-        (
-            "Over requests, rounds and launches together, so without error bars: the bar ends at the median, the"
-            " line at the 99th percentile; the figures are median, 95th and 99th percentile.",
-            *([] if between else [f"Not between two tokens: {why_none(group.cases, 'itl_s')}."]),
-        ),
-        measured(group),
-        (
-            rows_panel(
-                [_distribution(group, case, case.ttft) for case in group.cases],
-                "milliseconds",
-                "To the first token (TTFT)",
+def latency_distribution(group: Group) -> Iterator[Chart]:
+    """How far the slow ones are from the usual ones, of the latencies for which that matters."""
+    shown = [group.form.metric(name) for name in group.form.distributions]
+    there = [metric for metric in shown if any(case.latency(metric.name) for case in group.cases)]
+    absent = [metric for metric in shown if metric not in there]
+    if there:
+        yield Chart(
+            "latency_distribution",
+            "Distribution of latencies",
+            (
+                "Over requests, rounds and launches together, so without error bars: the bar ends at the median, the"
+                " line at the 99th percentile; the figures are median, 95th and 99th percentile.",
+                *(f"No {metric.label}: {why_none(group.cases, metric.name)}." for metric in absent),
             ),
-            *(
-                [
-                    rows_panel(
-                        [_distribution(group, case, case.itl) for case in group.cases],
-                        "milliseconds",
-                        "Between two tokens (ITL)",
-                    )
-                ]
-                if between
-                else []
+            measured(group),
+            tuple(
+                rows_panel(
+                    [_distribution(group, case, metric) for case in group.cases], "milliseconds", metric.label
+                )
+                for metric in there
             ),
-        ),
-        lambda theme: [*bar_keys(group, group.cases)(theme), Key("95th percentile", _stroke(theme))],
-    )
+            lambda theme: [*bar_keys(group, group.cases)(theme), Key("95th percentile", _stroke(theme))],
+        )
 
 
-def _distribution(group: Group, case: CaseFigures, latency: Latency | None) -> Row:
+def _distribution(group: Group, case: CaseFigures, metric: Metric) -> Row:
+    latency = case.latency(metric.name)
     if latency is None:
-        why = case.why_missing("itl_s")
-        return Row(label(group, case), look(group, series_of(case)), None, why)
+        return Row(label(group, case), look(group, series_of(case)), None, case.why_missing(metric.name))
     median, p95, p99 = (1e3 * seconds for seconds in (latency.p50_s, latency.p95_s, latency.p99_s))
     return Row(
         label=label(group, case),

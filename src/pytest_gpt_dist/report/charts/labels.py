@@ -48,7 +48,7 @@ def all_launches(group: Group) -> str:
 
 def _launch_counts(group: Group) -> str | None:
     """How many launches the cases had; None where none had two."""
-    counts = {len(case.launches_tokens_per_s) for case in group.cases if case.launches_tokens_per_s}
+    counts = {len(case.launch_throughputs) for case in group.cases if case.launch_throughputs}
     if max(counts, default=0) < 2:
         return None
     return f"{min(counts)} to {max(counts)}" if len(counts) > 1 else f"{max(counts)}"
@@ -57,8 +57,8 @@ def _launch_counts(group: Group) -> str | None:
 def references(group: Group) -> str:
     """What speed-up and efficiency refer to."""
     found = dict.fromkeys(
-        f"{case.reference.engine} on {devices(case.reference.gpus)}, {case.reference.tokens_per_s:,.1f} tokens/s"
-        f" ({case.reference.origin})"
+        f"{case.reference.engine} on {devices(case.reference.gpus)},"
+        f" {case.reference.throughput:,.1f} {case.reference.rate} ({case.reference.origin})"
         for case in group.cases
         if case.reference is not None
     )
@@ -67,7 +67,7 @@ def references(group: Group) -> str:
 
 def referred(group: Group) -> str:
     """The references, and what the lines on the bars leave out of them."""
-    lines = any(case.launch_range_tokens_per_s and case.reference for case in group.cases)
+    lines = any(case.launch_range and case.reference for case in group.cases)
     return references(group) + (" Its own spread is not in the lines." if lines else "")
 
 
@@ -89,8 +89,8 @@ def measured(group: Group) -> tuple[str, str]:
 
 def relative_range(case: CaseFigures, of: int) -> tuple[float, float] | None:
     """The slowest and the fastest launch, as multiples of the reference on ``of`` devices."""
-    found = case.launch_range_tokens_per_s
+    found = case.launch_range
     if found is None or case.reference is None:
         return None
-    low, high = (figure / case.reference.tokens_per_s / of for figure in found)
+    low, high = (figure / case.reference.throughput / of for figure in found)
     return low, high
