@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pytest_gpt_dist.cli import build_parser
-from pytest_gpt_dist.config.settings import Declaration, Options, declarations, flag
+from pytest_gpt_dist.config.declaration import Declaration, flag
+from pytest_gpt_dist.config.sections import SECTIONS
+from pytest_gpt_dist.config.settings import Options, declarations, section_declarations
 from pytest_gpt_dist.results.metrics import Metric
 from pytest_gpt_dist.results.result_format import format_of
 from pytest_gpt_dist.session.session import ARGUMENTS
@@ -21,10 +23,10 @@ _DEFAULT = re.compile(r" *\(default: ([^()]*)\)$")
 def options_page() -> str:
     """Every option: flag, ini key, what it takes, default, meaning; a table a group."""
     sections = []
-    for group in dict.fromkeys(how.group for _, how in declarations()):
-        rows = [_option(name, how) for name, how in declarations() if how.group == group]
+    for section in SECTIONS:
+        rows = [_option(name, how) for name, how in section_declarations(section)]
         sections += [
-            f"## {group.capitalize()}",
+            f"## {section.title.capitalize()}",
             _table(("option", "ini key", "takes", "default", "meaning"), rows),
         ]
     names = {name for name, _ in declarations()}

@@ -14,7 +14,8 @@ from signal import SIGINT, SIGPIPE
 from typing import NoReturn
 
 from pytest_gpt_dist.compare.verdict import MIN_EFFECT, require_min_effect
-from pytest_gpt_dist.config.settings import DEFAULT_COUNTS, parse_counts
+from pytest_gpt_dist.config.declaration import parse_counts
+from pytest_gpt_dist.config.sections import DEFAULT_COUNTS
 from pytest_gpt_dist.datasets.generate import DISTRIBUTIONS, FILES, LENGTHS, LONGEST, SHORTEST
 from pytest_gpt_dist.errors import UsageError, quoted, shortened
 from pytest_gpt_dist.results.trackers import FORMATS

@@ -8,17 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_gpt_dist.config.declaration import Declaration, flag, parse_bytes, parse_counts, parse_names
 from pytest_gpt_dist.config.pytest_options import read_options
-from pytest_gpt_dist.config.settings import (
-    Declaration,
-    Options,
-    check_argument,
-    declarations,
-    flag,
-    parse_bytes,
-    parse_counts,
-    parse_names,
-)
+from pytest_gpt_dist.config.settings import Options, check_argument, declarations
 from pytest_gpt_dist.config.thresholds import DEFAULT_THRESHOLDS, Threshold
 from pytest_gpt_dist.errors import UsageError, quoted
 

@@ -7,7 +7,8 @@ from docs.generate import PAGES, REFERENCE, parsers
 
 from plugin.test_timed_session import KEYS as SAVED
 from pytest_gpt_dist.cli import build_parser
-from pytest_gpt_dist.config.settings import declarations, flag
+from pytest_gpt_dist.config.declaration import flag
+from pytest_gpt_dist.config.settings import declarations
 from pytest_gpt_dist.inference.result_format import INFERENCE
 
 

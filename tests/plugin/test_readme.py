@@ -9,8 +9,10 @@ import pytest
 
 from plugin.sessions import TESTS, TINY, run_session
 from pytest_gpt_dist.cli import build_parser
+from pytest_gpt_dist.config.declaration import flag
 from pytest_gpt_dist.config.pytest_options import read_options
-from pytest_gpt_dist.config.settings import check_batching, declarations, flag
+from pytest_gpt_dist.config.sections import check_batching
+from pytest_gpt_dist.config.settings import declarations
 from pytest_gpt_dist.report.table import Row, render
 
 ROOT = TESTS.parent

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
-from pytest_gpt_dist.config.settings import DEGREES, Options
+from pytest_gpt_dist.config.sections import DEGREES
+from pytest_gpt_dist.config.settings import Options
 
 _OTHER_SIDE = ("against", "gate", "null_control")
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from pytest_gpt_dist.config.declaration import IniType, flag
 from pytest_gpt_dist.config.given import Given
 from pytest_gpt_dist.config.precedence import settled
-from pytest_gpt_dist.config.settings import IniType, Options, declarations, flag
+from pytest_gpt_dist.config.settings import Options, declarations
 from pytest_gpt_dist.errors import UsageError, quoted, shortened
 
 

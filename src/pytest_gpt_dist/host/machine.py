@@ -10,7 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
-from pytest_gpt_dist.config.settings import Options
+from pytest_gpt_dist.config.sections import DeviceOptions
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.host.cores import Cores, own_cores
 from pytest_gpt_dist.host.gpus import (
@@ -86,7 +86,7 @@ class Machine:
         return self.cores.of_ranks(gpus, self.threads_per_rank) if self.device == "cpu" else frozenset()
 
 
-def find_machine(options: Options) -> Machine:
+def find_machine(options: DeviceOptions) -> Machine:
     """The machine that the options describe.
 
     Raises UsageError where GPUs are asked for, or are to be shared, and there are none, or CUDA_VISIBLE_DEVICES

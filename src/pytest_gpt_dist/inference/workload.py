@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_gpt_dist.config.choices import Batching
-from pytest_gpt_dist.config.settings import Options, check_batching
+from pytest_gpt_dist.config.sections import check_batching
+from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.engines.protocol import Request, Sampling
 from pytest_gpt_dist.inference.prompts import Prompt, Tokenize, encode, fit

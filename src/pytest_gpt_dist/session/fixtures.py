@@ -13,7 +13,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster import RankGroupError
-from pytest_gpt_dist.config.settings import DEGREES, check_argument
+from pytest_gpt_dist.config.sections import DEGREES
+from pytest_gpt_dist.config.settings import check_argument
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.result import GenerationResult

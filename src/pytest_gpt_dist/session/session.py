@@ -16,7 +16,8 @@ from pytest_gpt_dist.ab.paired_runner import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.cluster.config import Backend
-from pytest_gpt_dist.config.settings import DEGREES, Options, check_argument
+from pytest_gpt_dist.config.sections import DEGREES
+from pytest_gpt_dist.config.settings import Options, check_argument
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.git.revision import source_revision
 from pytest_gpt_dist.host.machine import Machine, find_machine
