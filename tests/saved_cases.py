@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from pytest_gpt_dist.inference.result_format import INFERENCE
 from pytest_gpt_dist.results.metrics import SCHEMA
 from pytest_gpt_dist.results.saved import SavedCase
 
@@ -22,8 +23,8 @@ FINGERPRINT: dict[str, Any] = {
 }
 INFO: dict[str, Any] = {
     "schema": SCHEMA,
-    "mode": "inference",
-    "unit": "seconds per generated token",
+    "mode": INFERENCE.mode,
+    "unit": INFERENCE.unit,
     "fingerprint": FINGERPRINT,
     "engine": "native",
     "strategy": "pure_data_parallel",

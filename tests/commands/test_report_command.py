@@ -11,7 +11,7 @@ import pytest
 from pytest_gpt_dist.cli import main
 from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
 from pytest_gpt_dist.installation import install_extra
-from pytest_gpt_dist.report import libraries
+from pytest_gpt_dist.report import folder as report_folder
 from pytest_gpt_dist.report.findings import find
 from pytest_gpt_dist.results.saved import read_saved, revision_of
 from saved_cases import saved_case
@@ -214,7 +214,7 @@ def test_an_incomplete_command_is_exit_status_4(arguments: list[str], tmp_path: 
 def test_a_missing_library_is_the_command_that_installs_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(libraries, "NEEDED", ("no_such_library",))
+    monkeypatch.setattr(report_folder, "NEEDED", ("no_such_library",))
     assert main(["report", str(tmp_path), "--output", str(tmp_path)]) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(f"needs no_such_library: {install_extra('report')}")

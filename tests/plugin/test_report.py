@@ -10,7 +10,7 @@ import pytest
 from plugin.sessions import TINY, Session, error_line, run_python, run_session
 from pytest_gpt_dist.cli import main
 from pytest_gpt_dist.installation import install_extra
-from pytest_gpt_dist.report import libraries
+from pytest_gpt_dist.report import folder as report_folder
 from saved_cases import saved_case
 
 CASES = """\
@@ -143,7 +143,7 @@ def test_the_report_opens_with_the_words_that_the_session_ends_with(session: Ses
 def test_a_missing_library_is_said_before_the_session_begins(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(libraries, "NEEDED", ("no_such_library",))
+    monkeypatch.setattr(report_folder, "NEEDED", ("no_such_library",))
     pytester.makepyfile(CASE)
     line = error_line(pytester.runpytest_inprocess("--gpt-report=out"))
     assert line == f"--gpt-report needs no_such_library: {install_extra('report')}"

@@ -13,8 +13,6 @@ from matplotlib.colors import to_rgb, to_rgba
 from matplotlib.figure import Figure
 from PIL import Image
 
-from pytest_gpt_dist.report.chart_look import Look
-from pytest_gpt_dist.report.chart_series import look
 from pytest_gpt_dist.report.charts.canvas import (
     DARK,
     LIGHT,
@@ -22,6 +20,7 @@ from pytest_gpt_dist.report.charts.canvas import (
     Chart,
     Panel,
     Theme,
+    cut,
     render,
     render_key,
 )
@@ -35,7 +34,7 @@ from pytest_gpt_dist.report.charts.charts import (
     throughput_comparison,
 )
 from pytest_gpt_dist.report.charts.legend import swatches
-from pytest_gpt_dist.report.charts.rows import cut
+from pytest_gpt_dist.report.charts.look import Look, look
 from pytest_gpt_dist.report.charts.scaling import scaling_curves
 from pytest_gpt_dist.report.charts.time_lost import lost_efficiency
 from pytest_gpt_dist.report.findings import Group, find

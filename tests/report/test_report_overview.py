@@ -19,7 +19,7 @@ from pytest_gpt_dist.report.headline import (
     headline,
     throughput_contest,
 )
-from pytest_gpt_dist.report.names import plain_name, shortened
+from pytest_gpt_dist.report.names import plain_name, without_shared
 from pytest_gpt_dist.report.overview import closing_lines
 from pytest_gpt_dist.results.saved import SavedCase
 from saved_cases import ALONE, lost, saved_case
@@ -365,12 +365,12 @@ def test_cases_of_one_layout_are_told_apart_by_engine_and_by_test() -> None:
 def test_what_names_share_is_left_out_of_them_and_said_once(
     names: list[str], shared: str, rests: Any
 ) -> None:
-    assert shortened(names) == (shared, tuple(names) if rests is ... else rests)
+    assert without_shared(names) == (shared, tuple(names) if rests is ... else rests)
 
 
 @given(st.lists(st.text("ab[]-_. 12", min_size=1, max_size=12), min_size=1, max_size=5))
 def test_a_shortened_name_leads_back_to_the_whole_one(names: list[str]) -> None:
-    shared, rests = shortened(names)
+    shared, rests = without_shared(names)
     start, _, end = shared.partition("…")
     assert [f"{start}{rest}{end}" for rest in rests] == names
 

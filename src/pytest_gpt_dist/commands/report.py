@@ -7,8 +7,7 @@ from argparse import Namespace
 from datetime import UTC, datetime
 
 from pytest_gpt_dist.report.findings import find
-from pytest_gpt_dist.report.folder import check_writable
-from pytest_gpt_dist.report.libraries import require_libraries
+from pytest_gpt_dist.report.folder import check_writable, require_libraries
 from pytest_gpt_dist.results.saved import read_saved
 from pytest_gpt_dist.terminal.status_line import StatusLine
 

@@ -13,7 +13,7 @@ from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
 from pytest_gpt_dist.report.figures import CaseFigures, case_figures
 from pytest_gpt_dist.report.gaps import gaps
 from pytest_gpt_dist.report.missing import Figure
-from pytest_gpt_dist.report.names import shortened
+from pytest_gpt_dist.report.names import without_shared
 from pytest_gpt_dist.report.series import Series, series_of, with_variants
 from pytest_gpt_dist.results.checked import UNREADABLE
 from pytest_gpt_dist.results.heading import workload
@@ -282,7 +282,7 @@ def _circumstances(case: SavedCase, form: ResultFormat) -> _Circumstances:
 def _group(circumstances: _Circumstances, apart: str, results: Sequence[_Read]) -> Group:
     newest = _newest(results)
     named = sorted(with_variants(list(_told_apart(newest))), key=attrgetter("gpus"))
-    shared, names = shortened([case.case for case in named])
+    shared, names = without_shared([case.case for case in named])
     cases = [replace(case, case=name) for case, name in zip(named, names, strict=True)]
     revisions = dict.fromkeys(case.revision for case in cases)
     return Group(

@@ -1,14 +1,19 @@
-"""The folder of a report: whether it can be written, and how files come into it."""
+"""The folder of a report: whether one can be written there, and how files come into it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.installation import install_extra
+
+NEEDED = ("matplotlib", "PIL", "jinja2")
+"""What a report needs and a benchmark does not."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +22,13 @@ class File:
 
     name: str
     content: bytes
+
+
+def require_libraries(needed_for: str) -> None:
+    """UsageError, with the command that helps, where a library is not installed. Imports none of them."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise UsageError(f"{needed_for} needs {' and '.join(missing)}: {install_extra('report')}")
 
 
 def check_writable(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_gpt_dist.compare.welch import CONFIDENCE, LaunchDifference
-from pytest_gpt_dist.report.names import shortened
+from pytest_gpt_dist.report.names import without_shared
 from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, Column, fitted_table, wrapped
 from pytest_gpt_dist.results.table import Align, Style, table
 
@@ -38,7 +38,7 @@ def render_launches(
     if style == "markdown":
         named = [(case, *row) for case, row in zip(cases, rows, strict=True)]
         return f"{_WHY}\n\n{table(named, _HEADERS, _ALIGN, style)}"
-    shared, names = shortened(cases)
+    shared, names = without_shared(cases)
     cells = (names, *zip(*rows, strict=True))
     columns = [Column(*column) for column in zip(_HEADERS, _ALIGN, cells, strict=True)]
     shown = fitted_table(columns, width, by_priority=_BY_PRIORITY, elsewhere=elsewhere)

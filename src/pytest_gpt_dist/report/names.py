@@ -75,7 +75,7 @@ def _in_a_word(text: str) -> str:
     return word if len(word) <= _LONGEST else word[: _LONGEST - 1] + "…"
 
 
-def shortened(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+def without_shared(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """Return what all names share, with … in place of the rest, and those rests; an empty text where that is little.
 
     Names are only cut between words, and each keeps a letter, because a number alone says nothing.

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from pytest_gpt_dist.compare.ab import Beside
 from pytest_gpt_dist.compare.paired import Change
-from pytest_gpt_dist.report.names import shortened
+from pytest_gpt_dist.report.names import without_shared
 from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column, fitted_table, wrapped
 from pytest_gpt_dist.results.table import Align, Style, table
 
@@ -17,7 +17,7 @@ _LAST = (_MEMORY,)
 
 def render_sides(beside: Sequence[Beside], style: Style = "text", width: int = ANY_WIDTH) -> str:
     """Return a table with one row a case; as text no wider than ``width``."""
-    shared, names = shortened([each.case.rpartition("::")[2] for each in beside])
+    shared, names = without_shared([each.case.rpartition("::")[2] for each in beside])
     columns = [Column("case", "left", names)]
     sides = side_columns(beside)
     columns += [Column(header, align, [cell(each) for each in beside]) for header, align, cell in sides]

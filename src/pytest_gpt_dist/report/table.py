@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY
 from pytest_gpt_dist.report.cells import NOTHING, exact, layout, memory, notes, number
-from pytest_gpt_dist.report.names import shortened
+from pytest_gpt_dist.report.names import without_shared
 from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column, fitted_table, wrapped
 from pytest_gpt_dist.results.metrics import Metric
 from pytest_gpt_dist.results.result_format import ResultFormat, format_of
@@ -44,7 +44,7 @@ def render(rows: Sequence[Row], width: int = ANY_WIDTH) -> str:
 
 
 def _group(heading: str, rows: Sequence[Row], width: int) -> str:
-    shared, names = shortened([row.case for row in rows])
+    shared, names = without_shared([row.case for row in rows])
     columns = [Column("case", "left", names)]
     parts = _columns(rows[0].form)
     columns += [Column(header, align, [cell(row) for row in rows]) for header, align, cell in parts]

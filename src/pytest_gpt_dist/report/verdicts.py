@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import one_line
-from pytest_gpt_dist.report.names import shortened
+from pytest_gpt_dist.report.names import without_shared
 from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column, fitted_table, wrapped
 from pytest_gpt_dist.results.table import Align, Style, table
 
@@ -25,7 +25,7 @@ def render_verdicts(
     if style == "markdown":
         headers = (*(f"{side} {of_medians(verdicts)}" for side in ("before", "after")), *_FURTHER_HEADERS)
         return table([_cells(verdict, verdicts) for verdict in verdicts], ("case", *headers), _ALIGN, style)
-    shared, names = shortened([_test(verdict.case) for verdict in verdicts])
+    shared, names = without_shared([_test(verdict.case) for verdict in verdicts])
     named = [_with_label(name, verdict.label) for name, verdict in zip(names, verdicts, strict=True)]
     cells = zip(*(_cells(verdict, verdicts)[1:-1] for verdict in verdicts), strict=True)
     columns = [

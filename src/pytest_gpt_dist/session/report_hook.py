@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, first_line, one_line
-from pytest_gpt_dist.report.folder import File, check_writable
-from pytest_gpt_dist.report.libraries import require_libraries
+from pytest_gpt_dist.report.folder import File, check_writable, require_libraries
 from pytest_gpt_dist.results.saved import SavedCase, revision_of
 from pytest_gpt_dist.session.items import runs_cases
 from pytest_gpt_dist.session.terminal_summary import write_lines

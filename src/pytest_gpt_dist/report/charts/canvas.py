@@ -20,6 +20,8 @@ from PIL import Image
 WIDTH_IN = 4.5
 PLOT_IN = 4.1
 """Width of the plot; narrow, so that a phone shows the texts at a readable size."""
+LONGEST_LABEL = 52
+"""Characters of a name beside or above what is drawn."""
 _SIDE_IN = 0.2
 _LINE_IN = 0.2
 _KEY_IN = 0.18
@@ -225,3 +227,11 @@ def _settings(theme: Theme) -> Iterator[None]:
         # A name in a script that the font lacks is drawn as boxes.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
+
+
+def cut(text: str, longest: int = LONGEST_LABEL) -> str:
+    """As much of a text as fits; what is cut out is the middle, since names differ at their ends."""
+    if len(text) <= longest:
+        return text
+    head = longest // 2
+    return f"{text[:head]}…{text[head + 1 - longest :]}"

@@ -9,8 +9,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY
-from pytest_gpt_dist.report.chart_look import Look
-from pytest_gpt_dist.report.chart_series import bar_keys, look
 from pytest_gpt_dist.report.charts.canvas import Chart, Key, Theme
 from pytest_gpt_dist.report.charts.labels import (
     all_launches,
@@ -21,6 +19,7 @@ from pytest_gpt_dist.report.charts.labels import (
     relative_range,
     why_none,
 )
+from pytest_gpt_dist.report.charts.look import Look, bar_keys, look
 from pytest_gpt_dist.report.charts.rows import Row, rows_panel, shares_panel
 from pytest_gpt_dist.report.charts.scaling import scaling_curves
 from pytest_gpt_dist.report.charts.time_lost import lost_efficiency

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_gpt_dist.report.charts.rows import LONGEST_LABEL, cut
+from pytest_gpt_dist.report.charts.canvas import LONGEST_LABEL, cut
 from pytest_gpt_dist.report.figures import CaseFigures, devices
 from pytest_gpt_dist.report.findings import Group
 from pytest_gpt_dist.report.missing import Figure

@@ -9,14 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import MultipleLocator, StrMethodFormatter
 
-from pytest_gpt_dist.report.chart_look import Look
-from pytest_gpt_dist.report.charts.canvas import PLOT_IN, Panel, Theme
+from pytest_gpt_dist.report.charts.canvas import PLOT_IN, Panel, Theme, cut
+from pytest_gpt_dist.report.charts.look import Look
 
 BAR_HEIGHT = 0.36
 _ROW_IN = 0.46
 _CHARACTER_IN = 0.085
 _SMALLEST_GAP_IN = 0.12
-LONGEST_LABEL = 52
 _BAR = 0.64
 
 
@@ -74,14 +73,6 @@ def shares_panel(rows: Sequence[Row], axis: str, target: float) -> Panel:
 def rows_in(rows: int) -> float:
     """The height of so many rows, in inches."""
     return _ROW_IN * max(1, rows)
-
-
-def cut(text: str, longest: int = LONGEST_LABEL) -> str:
-    """As much of a text as fits; what is cut out is the middle, since names differ at their ends."""
-    if len(text) <= longest:
-        return text
-    head = longest // 2
-    return f"{text[:head]}…{text[head + 1 - longest :]}"
 
 
 def plain_axes(axes: Axes) -> None:

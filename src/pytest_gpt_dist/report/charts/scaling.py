@@ -9,8 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import StrMethodFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from pytest_gpt_dist.report.chart_series import curve, look
-from pytest_gpt_dist.report.charts.canvas import Chart, Key, Panel, Theme
+from pytest_gpt_dist.report.charts.canvas import Chart, Key, Panel, Theme, cut
 from pytest_gpt_dist.report.charts.labels import (
     launches,
     measured,
@@ -19,7 +18,8 @@ from pytest_gpt_dist.report.charts.labels import (
     relative_range,
     why_none,
 )
-from pytest_gpt_dist.report.charts.rows import cut, plain_axes
+from pytest_gpt_dist.report.charts.look import curve, look
+from pytest_gpt_dist.report.charts.rows import plain_axes
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Group
 from pytest_gpt_dist.report.series import series_of

@@ -1,19 +1,50 @@
-"""How a series looks in every chart: the colour is its strategy's, hatching and style of line are its engine's."""
+"""How a series looks in every chart: the colour is its strategy's, hatching, markers and lines are its engine's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from pytest_gpt_dist.report.chart_look import HUES, Look
-from pytest_gpt_dist.report.charts.canvas import Key, Theme
-from pytest_gpt_dist.report.charts.rows import cut
+from pytest_gpt_dist.report.charts.canvas import Key, Theme, cut
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import Group
 from pytest_gpt_dist.report.series import Series, series_of
+
+HUES = 8
+_MARKERS = "osD^vP*X"
+_LINES: tuple[Literal["-", ":", "-."], ...] = ("-", ":", "-.")
+_HATCHES = ("", "////", "....", "xxxx", "||||", "oo", "\\\\\\\\", "++++")
+
+
+@dataclass(frozen=True)
+class Look:
+    """A colour, and what tells series of one colour apart. Eight by eight do not repeat."""
+
+    hue: int
+    pattern: int
+
+    def colour(self, theme: Theme) -> str:
+        """Of bars and lines."""
+        return theme.series(self.hue)
+
+    @property
+    def hatch(self) -> str:
+        """Of bars."""
+        return _HATCHES[self.pattern % len(_HATCHES)]
+
+    @property
+    def marker(self) -> str:
+        """Of points; one of its own even where colours repeat."""
+        return _MARKERS[(self.hue + self.pattern) % len(_MARKERS)]
+
+    @property
+    def line(self) -> Literal["-", ":", "-."]:
+        """Of lines; not dashed, as what is no measurement is."""
+        return _LINES[self.pattern % len(_LINES)]
 
 
 def look(group: Group, series: Series) -> Look:
