@@ -247,7 +247,7 @@ def test_a_verdict_is_strict_json(baselines: list[list[float]]) -> None:
     entries = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
     assert entries.pop("interval") == (list(verdict.interval) if verdict.interval else None)
     assert all(getattr(verdict, key) == value for key, value in entries.items())
-    known_from_the_mode = {"label", "rate"}
+    known_from_the_mode = {"label", "rate", "remedy"}
     assert set(entries) | {"interval"} | known_from_the_mode == set(Verdict.__dataclass_fields__)
 
 

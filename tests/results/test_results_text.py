@@ -1,5 +1,6 @@
 """Texts from outside: in a line, in a table, in Markdown, and in an encoding that lacks some of them."""
 
+from dataclasses import replace
 from html import unescape
 from io import BytesIO, TextIOWrapper
 from types import SimpleNamespace
@@ -139,3 +140,15 @@ def test_a_terminal_of_any_encoding_gets_a_table_line_by_line(encoding: str) -> 
 def test_of_many_lines_ten_are_said_and_the_rest_is_counted() -> None:
     assert first_lines(["a"] * 10) == ("a",) * 10
     assert first_lines(["a"] * 13) == (*["a"] * 10, "and 3 more such lines")
+
+
+def test_a_session_that_compared_nothing_says_why_and_what_to_do() -> None:
+    alone = Verdict.without_baseline(
+        "b.py::a", "stored", 0.01, "every session was disturbed", "end the other work"
+    )
+    line = conclusion([alone, replace(alone, case="b.py::b")], required=False)
+    assert line == (
+        "gpt-dist: 2 no-baseline, so nothing was compared: every session was disturbed; end the other work"
+    )
+    required = conclusion([alone], required=True)
+    assert required.endswith("makes a failure: every session was disturbed; end the other work")

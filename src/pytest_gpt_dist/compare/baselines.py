@@ -12,13 +12,13 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any
 
-from pytest_gpt_dist.compare.sessions import judge_stored, no_baseline
+from pytest_gpt_dist.compare.sessions import SAVE, judge_stored, no_baseline
 from pytest_gpt_dist.compare.verdict import JudgedTime, Verdict
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.results import checked
 from pytest_gpt_dist.results.result_format import format_of
 from pytest_gpt_dist.results.saved import files_below, newest_first, read_session, unusable
-from pytest_gpt_dist.telemetry.disturbances import disturbing
+from pytest_gpt_dist.telemetry.disturbances import WHAT_TO_DO, disturbing
 
 NEWEST_SESSIONS = 30
 """So many matching sessions a case are compared with, the newest. A storage that every night adds to would
@@ -220,7 +220,9 @@ def _judge(case: MeasuredCase, matching: Sequence[MeasuredCase], cases: int, min
     disturbed = [saved for saved in matching if saved.disturbances]
     if not undisturbed:
         why = f"every saved session of it was disturbed ({_kinds(disturbed)})"
-        return replace(no_baseline(case.name, case.launches), why=why)
+        kinds = dict.fromkeys(mark.partition(":")[0] for saved in disturbed for mark in saved.disturbances)
+        helps = "; ".join(WHAT_TO_DO[kind] for kind in kinds if kind in WHAT_TO_DO)
+        return replace(no_baseline(case.name, case.launches), why=why, remedy=f"{helps}; then {SAVE}")
     newest = sorted(undisturbed, key=lambda saved: saved.saved_at)[-NEWEST_SESSIONS:]
     since = newest[0].saved_at if len(newest) == NEWEST_SESSIONS else ""
     left_out = [saved for saved in disturbed if saved.saved_at >= since]

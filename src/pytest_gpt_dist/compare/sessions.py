@@ -26,6 +26,7 @@ PRIOR_SPREAD = 0.03
 PRIOR_DEGREES = 4
 """How many degrees of freedom that assumption weighs."""
 NO_SESSION = "no saved session has this case"
+SAVE = "save this session for the next one to compare with (--benchmark-autosave)"
 _WORTH_SAVING = (2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
 _MOST_LAUNCHES = 64
 
@@ -74,7 +75,7 @@ def judge_stored(
 def no_baseline(case: str, now: Sequence[float], differing: Sequence[str] = ()) -> Verdict:
     """The verdict where nothing may be compared; ``differing`` are the fingerprint's keys that forbid it."""
     reason = f"saved sessions differ in {', '.join(differing)}" if differing else NO_SESSION
-    return Verdict.without_baseline(case, "stored", exp(session_datum(now)), reason)
+    return Verdict.without_baseline(case, "stored", exp(session_datum(now)), reason, SAVE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ class JudgedTime:
 class Verdict:
     """What a session says about one case. Times are seconds of ``metric``, effects relative changes of time.
 
-    ``metric`` is the key of a ``JudgedTime``, with its ``label`` and ``rate``.
+    ``metric`` is the key of a ``JudgedTime``, with its ``label`` and ``rate``. ``remedy`` is what to do about a
+    `no-baseline`, empty where nothing is known to help.
 
     An ``effect`` of +0.05 is 5% slower. ``interval`` holds it with a probability of ``confidence``.
     ``detectable`` is the smallest slowdown that would have been called `regressed` had it been observed.
@@ -68,9 +69,12 @@ class Verdict:
     metric: str = ""
     label: str = ""
     rate: str = ""
+    remedy: str = ""
 
     @classmethod
-    def without_baseline(cls, case: str, mode: Mode, after_s: float | None, why: str) -> Verdict:
+    def without_baseline(
+        cls, case: str, mode: Mode, after_s: float | None, why: str, remedy: str = ""
+    ) -> Verdict:
         """`no-baseline`: there is nothing to compare ``after_s`` with, for the reason ``why``."""
         return cls(
             case=case,
@@ -84,6 +88,7 @@ class Verdict:
             detectable=None,
             used=0,
             why=why,
+            remedy=remedy,
         )
 
     def on(self, time: JudgedTime) -> Verdict:
@@ -105,7 +110,7 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """As it is saved, without what readers know from the mode of the case; every value is plain JSON."""
         entries = asdict(self)
-        del entries["label"], entries["rate"]
+        del entries["label"], entries["rate"], entries["remedy"]
         entries["interval"] = list(self.interval) if self.interval else None
         return entries
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.names import plain_name
 from pytest_gpt_dist.results.text import first_of
+from pytest_gpt_dist.telemetry.disturbances import WHAT_TO_DO
 
 DISTURBED_BY_AT_MOST = 0.5
 """A disturbed case may have lost that share of its speed, so it competes with up to twice its figure."""
@@ -15,9 +16,7 @@ DRIFTS_BY_AT_MOST = 0.1
 """And a drifting one that share."""
 _SHARED_CORES, _SHARED_GPU, _DRIFTING = "oversubscribed", "shared GPU", "drifting"
 _WHAT_TO_DO = {
-    "shared device": "end the other work on the machine, or give the session cores or GPUs of its own",
-    "throttled": "let the GPUs cool, or raise the container's processor limit",
-    "swapped": "free memory, or choose a smaller model or batch",
+    **WHAT_TO_DO,
     _DRIFTING: "measure with more warm-up (--gpt-warmup) and several launches (--gpt-launches=5)",
     _SHARED_CORES: "ask for no more ranks than there are cores (--gpt-gpus)",
     _SHARED_GPU: "ask for no more ranks than there are GPUs (--gpt-gpus)",

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from pytest_gpt_dist.compare.verdict import Verdict
-from pytest_gpt_dist.errors import one_line
+from pytest_gpt_dist.errors import LONGEST_PATH, one_line
 from pytest_gpt_dist.report.names import without_shared
 from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column, fitted_table, wrapped
 from pytest_gpt_dist.results.table import Align, Style, table
+from pytest_gpt_dist.results.text import first_of
 
 _ALIGN: tuple[Align, ...] = ("left", "right", "right", "right", "right", "right", "left", "left")
 _FURTHER_HEADERS = ("time", "interval", "detectable", "verdict", "why")
@@ -44,15 +45,25 @@ def render_verdicts(
 
 
 def conclusion(verdicts: Sequence[Verdict], required: bool) -> str:
-    """The last line: what failed the session, or how many verdicts of each kind there are."""
+    """Return the last line: what failed the session, that it compared nothing and why, or how many of each kind."""
     failing = [verdict_name(verdict.case, verdict.label) for verdict in verdicts if verdict.fails]
     if failing:
         return f"gpt-dist: {len(failing)} regressed, which fails the session: {', '.join(failing)}"
     missing = [verdict for verdict in verdicts if verdict.kind == "no-baseline"]
     if required and missing:
-        return f"gpt-dist: {len(missing)} without a baseline, which --gpt-require-baseline makes a failure"
+        said = f"gpt-dist: {len(missing)} without a baseline, which --gpt-require-baseline makes a failure"
+        return f"{said}: {_reasons(missing)}"
+    if missing and len(missing) == len(verdicts):
+        return f"gpt-dist: {len(missing)} no-baseline, so nothing was compared: {_reasons(missing)}"
     kinds = [verdict.kind for verdict in verdicts]
     return "gpt-dist: " + ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+
+
+def _reasons(missing: Sequence[Verdict]) -> str:
+    """Why there is no baseline, each reason once, and what to do about it."""
+    reasons = list(dict.fromkeys(verdict.why for verdict in missing))
+    remedies = list(dict.fromkeys(verdict.remedy for verdict in missing if verdict.remedy))
+    return one_line("; ".join([first_of(reasons, "; "), *remedies]), LONGEST_PATH)
 
 
 class OnTime(Protocol):

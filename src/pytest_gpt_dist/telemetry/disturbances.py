@@ -17,6 +17,12 @@ MOST_THROTTLED = 0.01
 BY_DESIGN = ("power cap",)
 """Keeps the clocks of a busy GPU down all the time, in every launch alike, so it makes no launch another one."""
 _THROTTLED, _SHARED, _SWAPPED = "throttled", "shared device", "swapped"
+WHAT_TO_DO = {
+    _SHARED: "end the other work on the machine, or give the session cores or GPUs of its own",
+    _THROTTLED: "let the GPUs cool, or raise the container's processor limit",
+    _SWAPPED: "free memory, or choose a smaller model or batch",
+}
+"""What helps against each kind."""
 
 
 def others(observation: Observation) -> list[float]:
