@@ -56,7 +56,7 @@ class Results:
 
 
 def shapes(size: Dimensions) -> Iterator[tuple[int, int]]:
-    """``[outputs, inputs]`` of the weights of a decode step, in their order."""
+    """Yield ``[outputs, inputs]`` of the weights of a decode step, in their order."""
     heads = size.heads * size.head_dim
     for _ in range(size.layers):
         yield from (
@@ -69,7 +69,7 @@ def shapes(size: Dimensions) -> Iterator[tuple[int, int]]:
 
 
 def steps(size: Dimensions) -> dict[str, Step]:
-    """The ways: each takes ``[rows, inputs of the widest weight]`` through every product."""
+    """Return the ways: each takes ``[rows, inputs of the widest weight]`` through every product."""
     from torchao.quantization import Int8WeightOnlyConfig, quantize_  # noqa: PLC0415
 
     weights = [torch.randn(shape).bfloat16() for shape in shapes(size)]
@@ -123,7 +123,7 @@ def table(results: Results) -> str:
 
 
 def read_results(file: Path) -> Results:
-    """The results in a file."""
+    """Return the results in a file."""
     saved = json.loads(file.read_text())
     return Results(saved["machine"], saved["torchao"], tuple(Measured(**each) for each in saved["measured"]))
 

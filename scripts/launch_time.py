@@ -194,7 +194,7 @@ def launches_table(results: Results) -> str:
 
 
 def summary(results: Results) -> str:
-    """A line for each layout: what following launches save, and whether the goal is reached."""
+    """Return a line for each layout: what following launches save, and whether the goal is reached."""
     lines = []
     for layout in LAYOUTS:
         found = _launches(results, layout.id)
@@ -220,7 +220,7 @@ def _spread(seconds: Sequence[float], digits: int) -> str:
 
 
 def read_results(file: Path) -> Results:
-    """The results in a file; UsageError where it has none."""
+    """Return the results in a file; UsageError where it has none."""
     try:
         saved = json.loads(file.read_text())
         sessions = tuple(

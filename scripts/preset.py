@@ -6,7 +6,7 @@ from pytest_gpt_dist.registry import Registry, builtin
 
 
 def preset_config(model: str) -> DecoderConfig:
-    """What a preset is; UsageError where there is none of that name."""
+    """Return what a preset is; UsageError where there is none of that name."""
     registry = Registry()
     builtin(registry)
     config: DecoderConfig = registry.model(model).config
@@ -14,5 +14,5 @@ def preset_config(model: str) -> DecoderConfig:
 
 
 def preset_dimensions(model: str) -> Dimensions:
-    """The sizes of a preset; UsageError where there is none of that name."""
+    """Return the sizes of a preset; UsageError where there is none of that name."""
     return preset_config(model).dimensions

@@ -33,7 +33,7 @@ M = TypeVar("M", bound=Measurements)
 
 
 def results_parser(description: str | None) -> argparse.ArgumentParser:
-    """The arguments that every script has which writes such a file: ``--output`` and ``--table``."""
+    """Return the arguments that every script has which writes such a file: ``--output`` and ``--table``."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -48,7 +48,7 @@ def write_results(file: Path, results: DataclassInstance) -> None:
 
 
 def continued(file: Path, empty: M, read: Callable[[Path], M]) -> M:
-    """What the file has of the setting and machine of ``empty``; UsageError where it is of another."""
+    """Return what the file has of the setting and machine of ``empty``; UsageError where it is of another."""
     if not file.exists():
         return empty
     found = read(file)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def run_session(arguments: Sequence[str], *, deadline_s: float) -> dict[str, dict[str, Any]]:
-    """The ``extra_info`` of every case that was measured, by the name of its test, in their order.
+    """Return the ``extra_info`` of every case that was measured, by the name of its test, in their order.
 
     Nothing is left in the repository's storage. A session that fails, or takes longer than ``deadline_s``, ends
     the program with what pytest printed last.

@@ -73,7 +73,7 @@ class SessionCost:
 
 
 def case_cost(name: str, test_s: float, figures: Figures) -> CaseCost:
-    """What a test of ``test_s`` seconds spent in rounds."""
+    """Return what a test of ``test_s`` seconds spent in rounds."""
     rounds = [round_s for launch in figures.rounds_s for round_s in launch]
     warmup_s = figures.warmup_rounds * len(figures.rounds_s) * fmean(rounds)
     return CaseCost(name, test_s, sum(rounds), warmup_s)
@@ -90,7 +90,7 @@ def table(sessions: Sequence[SessionCost]) -> str:
 
 
 def summary(sessions: Sequence[SessionCost]) -> str:
-    """The cost in one line."""
+    """Return the cost in one line."""
     costs = [session.cost for session in sessions]
     return (
         f"wall time ÷ time inside rounds: {median(costs):.2f}, {min(costs):.2f} to {max(costs):.2f}"
@@ -129,7 +129,7 @@ def measure(arguments: Sequence[str]) -> SessionCost:
 
 
 def read_sessions(path: Path) -> list[SessionCost]:
-    """What was measured before."""
+    """Return what was measured before."""
     return [
         SessionCost(**entry | {"cases": tuple(CaseCost(**case) for case in entry["cases"])})
         for entry in json.loads(path.read_text())["sessions"]

@@ -68,7 +68,7 @@ def measure(options: Options, gpus: int, pairs: int) -> tuple[list[Pair], float,
 
 
 def look_s(pids: Sequence[int], gpus: Sequence[Gpu], cores: Set[int], repeats: int = 50) -> float:
-    """The median time of one look, in processor seconds of this process."""
+    """Return the median time of one look, in processor seconds of this process."""
     source = MachineSource(pids, gpus, cores)
     seconds = []
     for _ in range(repeats):

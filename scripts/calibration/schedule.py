@@ -13,7 +13,7 @@ BLOCK = 2 * len(SLOWED)
 
 
 def schedule(blocks: int, seed: int) -> tuple[str, ...]:
-    """The engines of all launches, in their order.
+    """Return the engines of all launches, in their order.
 
     Launches 2j and 2j + 1 are a pair. A block has a pair of each slowed engine, in random order. Who is first in
     the pairs of one slowed engine follows the order of a session's pairs, again and again.

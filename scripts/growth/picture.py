@@ -24,7 +24,7 @@ _BLUE, _VERMILLION = "#0072B2", "#D55E00"
 
 
 def draw(results: Results) -> Figure:
-    """A panel for each factor; bars reach from the slowest launch to the fastest, and hollow ranks share cores."""
+    """Return a panel for each factor; bars span the launches, and hollow ranks share cores."""
     figure = Figure(figsize=(9, 6.5), layout="constrained")
     panels = figure.subplots(2, 2)
     for axes, factor in zip(panels.flat, FACTORS, strict=True):

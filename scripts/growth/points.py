@@ -32,7 +32,7 @@ FACTORS: dict[str, tuple[int, ...]] = {
 
 
 def along(factor: str) -> tuple[Point, ...]:
-    """The points that differ in one factor alone, the least first."""
+    """Return the points that differ in one factor alone, the least first."""
     return tuple(replace(MIDDLE, **{factor: value}) for value in FACTORS[factor])
 
 

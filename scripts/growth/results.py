@@ -41,7 +41,7 @@ class Results:
     measured: tuple[Measured, ...] = ()
 
     def of(self, point: Point) -> Figures | None:
-        """What the point came to, if it was measured."""
+        """Return what the point came to, if it was measured."""
         return next((each.figures for each in self.measured if each.point == point), None)
 
     def missing(self, points: Iterable[Point]) -> tuple[Point, ...]:
@@ -50,7 +50,7 @@ class Results:
 
 
 def read_results(file: Path) -> Results:
-    """The results in a file; UsageError where it has none."""
+    """Return the results in a file; UsageError where it has none."""
     try:
         saved = json.loads(file.read_text())
         measured = tuple(

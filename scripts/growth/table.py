@@ -18,7 +18,7 @@ TITLES = {
 
 
 def tables(results: Results) -> str:
-    """A table for each factor; points that were not measured yet have no row."""
+    """Return a table for each factor; points that were not measured yet have no row."""
     return "\n\n".join(_table(results, factor) for factor in FACTORS)
 
 

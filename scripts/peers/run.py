@@ -99,7 +99,7 @@ def table(results: Sequence[dict[str, Any]], engines: Sequence[str] = ENGINES) -
 
 
 def summary(results: Sequence[dict[str, Any]], engines: Sequence[str] = ENGINES) -> str:
-    """The native engine's lead in time per token over each peer: the least, the median and the most."""
+    """Return the native engine's lead in time per token over each peer: the least, the median and the most."""
     lines = []
     for engine in engines[1:]:
         leads = sorted(

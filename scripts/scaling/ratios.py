@@ -22,7 +22,7 @@ def readers(alone: Figures, together: Figures) -> float | None:
 
 
 def allowed_speedup(alone: Figures, together: Figures) -> float | None:
-    """The speed-up of ranks that lose nothing but what they have to share; None where that is not known.
+    """Return the speed-up of ranks that lose nothing but what they have to share; None where that is not known.
 
     Of one rank's decoding the share ``mbu``, of its prefill ``mfu``, is what the
     limits explain. That time grows as the limit shrinks that is left to a rank beside the others; the rest is

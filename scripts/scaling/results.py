@@ -41,7 +41,7 @@ class Session:
     twice: Figures
 
     def case(self, layout: str) -> Figures:
-        """The case of that layout."""
+        """Return the case of that layout."""
         (found,) = (case for case in self.cases if case.layout == layout)
         return found
 
@@ -56,7 +56,7 @@ class Results:
 
 
 def read_results(file: Path) -> Results:
-    """The results in a file; UsageError where it has none."""
+    """Return the results in a file; UsageError where it has none."""
     try:
         saved = json.loads(file.read_text())
         setting = Setting(**saved["setting"] | {"ranks": tuple(saved["setting"]["ranks"])})

@@ -125,7 +125,7 @@ def _remarks(cases: Sequence[Figures]) -> str:
 
 
 def _spread(values: Sequence[float | None], form: str) -> str:
-    """The median over sessions, with the least and the most; empty where there is no such figure."""
+    """Return the median over sessions, with the least and the most; empty where there is no such figure."""
     known = [value for value in values if value is not None]
     if not known:
         return ""

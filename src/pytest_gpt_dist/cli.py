@@ -89,7 +89,7 @@ def _write_to_nobody() -> None:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """What may be typed, as argparse reads it."""
+    """Return what may be typed, as argparse reads it."""
     parser = _Parser(prog="gpt-dist", description="Tools around pytest-gpt-dist.")
     parser.add_argument("--version", action="version", version=f"pytest-gpt-dist {__version__}")
     commands = _actions(parser, "command")

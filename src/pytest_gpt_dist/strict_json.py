@@ -14,7 +14,7 @@ def loads(text: str) -> Any:
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object; of a key that is there twice, Python's own reading would drop the first in silence."""
+    """Return a JSON object; of a key that is there twice, Python's own reading would drop the first in silence."""
     entry = dict(pairs)
     if len(entry) < len(pairs):
         ((repeated, _),) = Counter(key for key, _ in pairs).most_common(1)

@@ -44,7 +44,7 @@ def run(given: Namespace) -> int:
 
 
 def _planned(given: Namespace) -> dict[Path, Recipe]:
-    """The files to be written. UsageError for an option that would have no effect."""
+    """Return the files to be written. UsageError for an option that would have no effect."""
     if given.num_configs is not None and not given.benchmark:
         raise UsageError("--num-configs has no effect without --benchmark")
     if given.distribution is not None and given.benchmark:

@@ -51,7 +51,7 @@ def next_steps(place: str | None) -> Iterator[str]:
 
 
 def _wanted(place: str) -> str:
-    """The line of a place that everybody has, and in words what stands beside a repository."""
+    """Return the line of a place that everybody has, and in words what stands beside a repository."""
     if place.startswith("."):
         return f"pytest-gpt-dist, which pip installs from {place}"
     return json.dumps(requirement(place), ensure_ascii=False)

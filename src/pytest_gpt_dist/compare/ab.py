@@ -51,7 +51,7 @@ def is_flagged(confirmation: Saved, times: Sequence[JudgedTime], min_effect: flo
 def judge_sides(
     cases: Sequence[tuple[str, Mapping[str, Any]]], min_effects: Mapping[str, float], gates: Sequence[str]
 ) -> list[Verdict]:
-    """The verdicts of a session on cases given as (name, saved entries); all of them share one error level.
+    """Return the verdicts of a session on cases given as (name, saved entries); all of them share one error level.
 
     A case whose other side could not be measured is `no-baseline`, and says why.
     """
@@ -71,7 +71,7 @@ def judge_sides(
 
 
 def describe_sides(cases: Sequence[tuple[str, Mapping[str, Any]]]) -> list[Beside]:
-    """What else differs, of the cases whose other side was measured."""
+    """Return what else differs, of the cases whose other side was measured."""
     return [_beside(name, info) for name, info in cases if info["against"]["screening"]]
 
 
@@ -108,7 +108,7 @@ def _not_measured(name: str, info: Mapping[str, Any], time: JudgedTime) -> Verdi
 
 
 def _measured_s(info: Mapping[str, Any], time: JudgedTime) -> float | None:
-    """The case's own figure; None where it has none."""
+    """Return the case's own figure; None where it has none."""
     form = format_of(info)
     for metric in form.metrics:
         if metric.gate is not None and metric.gate.key == time.key:
@@ -132,7 +132,7 @@ def _beside(name: str, info: Mapping[str, Any]) -> Beside:
 
 
 def _peak(pairs: Saved, side: str) -> int | None:
-    """The median over launches of the largest rank's peak."""
+    """Return the median over launches of the largest rank's peak."""
     peaks: Iterable[float | None] = (pair[side]["peak_memory_bytes"] for pair in pairs)
     known = [peak for peak in peaks if peak is not None]
     return round(median(known)) if known else None

@@ -235,13 +235,13 @@ def _judge(case: MeasuredCase, matching: Sequence[MeasuredCase], cases: int, min
 
 
 def _kinds(disturbed: Sequence[MeasuredCase]) -> str:
-    """What disturbed them, without the particulars, in which no two sessions agree."""
+    """Return what disturbed them, without the particulars, in which no two sessions agree."""
     kinds = (mark.partition(":")[0] for case in disturbed for mark in case.disturbances)
     return ", ".join(dict.fromkeys(kinds))
 
 
 def _nearest_difference(case: MeasuredCase, namesakes: Iterable[MeasuredCase]) -> list[str]:
-    """The keys in which the saved case that is most like this one differs."""
+    """Return the keys in which the saved case that is most like this one differs."""
     differences = [
         [
             key

@@ -146,7 +146,7 @@ def flagged(pairs: Sequence[Pair], min_effect: float = MIN_EFFECT) -> Direction 
 
 
 def judge_paired(cases: Sequence[PairedCase]) -> tuple[Verdict, ...]:
-    """The verdicts on all cases of a session, in their order.
+    """Return the verdicts on all cases of a session, in their order.
 
     Suspects of a slowdown share ``LEVEL`` by Holm's correction, and so, apart from them, do suspects of a
     speed-up. A suspect whose confirmation is missing counts among them and is `inconclusive`.

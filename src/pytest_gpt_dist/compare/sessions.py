@@ -39,7 +39,7 @@ def judge_stored(
     cases: int,
     min_effect: float = MIN_EFFECT,
 ) -> Verdict:
-    """The verdict on this session's launches of a case, given those of earlier sessions.
+    """Return the verdict on this session's launches of a case, given those of earlier sessions.
 
     ``now`` and each of ``baselines`` hold the data of one session's launches (``launch_datum``), in seconds
     per unit of work; ``baselines`` are only sessions with this one's fingerprint. ``cases`` counts the cases that
@@ -73,7 +73,7 @@ def judge_stored(
 
 
 def no_baseline(case: str, now: Sequence[float], differing: Sequence[str] = ()) -> Verdict:
-    """The verdict where nothing may be compared; ``differing`` are the fingerprint's keys that forbid it."""
+    """Return the verdict where nothing may be compared; ``differing`` are the fingerprint's keys that forbid it."""
     reason = f"saved sessions differ in {', '.join(differing)}" if differing else NO_SESSION
     return Verdict.without_baseline(case, "stored", exp(session_datum(now)), reason, SAVE)
 
@@ -103,7 +103,7 @@ class _Comparison:
         return settle(self.shift, limit=self.limit, bound=self.bound, min_effect=self.min_effect)
 
     def _half_width(self, probability: float) -> float:
-        """The variance is shrunk towards the prior, which weighs as ``PRIOR_DEGREES`` degrees of freedom."""
+        """Return half the interval's width; its variance is shrunk towards the prior, of ``PRIOR_DEGREES`` degrees."""
         degrees = PRIOR_DEGREES + self.sessions - 1
         shrunk = (PRIOR_DEGREES * PRIOR_SPREAD**2 + (self.sessions - 1) * self.between) / degrees
         return student_quantile(probability, degrees) * sqrt(shrunk * (1 + 1 / self.sessions))
@@ -120,7 +120,7 @@ def _sessions_needed(seen: _Comparison) -> int | None:
 def _launches_needed(
     seen: _Comparison, now: Sequence[float], baselines: Sequence[Sequence[float]]
 ) -> int | None:
-    """The smallest number of launches in each of as many sessions with which the shift would be settled.
+    """Return the smallest number of launches in each of as many sessions with which the shift would be settled.
 
     The spread inside sessions tells what part of the spread between them is that of launches, and so
     shrinks with their number. None where no session has two launches, or where it would not suffice.

@@ -118,7 +118,7 @@ class Verdict:
 def settle(
     shift: float, *, limit: float, bound: float, min_effect: float
 ) -> Literal["regressed", "improved", "unchanged", "inconclusive"]:
-    """The kind for a shift of log time that is significant beyond ±``limit``, known upwards to ``bound``.
+    """Return the kind for a shift of log time that is significant beyond ±``limit``, known upwards to ``bound``.
 
     All but ``min_effect`` are differences of natural logarithms. Exchanging the sides mirrors `regressed`
     and `improved`; `unchanged` looks upwards only, because its question is whether the case got slower.

@@ -71,7 +71,7 @@ class Declaration:
     metavar: str | None = None
 
     def check(self, value: Any) -> Any:
-        """The parsed value, or ValueError with what was expected."""
+        """Return the parsed value, or ValueError with what was expected."""
         if isinstance(value, str) and not value:
             raise ValueError("expected something")
         if self.ini == "string" and isinstance(value, str):
@@ -124,7 +124,7 @@ class Section:
 
 
 def flag(name: str) -> str:
-    """The command-line flag of a field, ``--gpt-batch-size`` for ``batch_size``."""
+    """Return the command-line flag of a field, ``--gpt-batch-size`` for ``batch_size``."""
     return "--gpt-" + name.replace("_", "-")
 
 

@@ -29,7 +29,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 
 def read_options(config: pytest.Config) -> Options:
-    """The options in force: the command line, else the ini file, else the default.
+    """Return the options in force: the command line, else the ini file, else the default.
 
     The command line wins over a key that its own options exclude, too.
 

@@ -36,7 +36,7 @@ class Fits:
 def find_faults(
     path: Path, fits: Fits | None = None, watch: Watch = lambda text: None, file: TextIO | None = None
 ) -> tuple[int, list[str]]:
-    """The number of prompts in a JSON Lines file, and a line with file and place for each fault.
+    """Return the number of prompts in a JSON Lines file, and a line with file and place for each fault.
 
     ``watch`` is told how far it is. A file that cannot be read has that fault. ``file`` is one that is open already,
     which ``path`` then is the name of.

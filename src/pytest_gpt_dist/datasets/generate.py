@@ -82,7 +82,7 @@ def generate(recipe: Recipe) -> Iterator[str]:
 
 
 def graded(recipe: Recipe, count: int) -> list[Recipe]:
-    """A family of ``count`` recipes from short prompts to long ones, each of a single length and a seed of its own.
+    """Return a family of ``count`` recipes from short prompts to long ones, each of one length and a seed of its own.
 
     The lengths grow by equal factors, so that a curve over them has its points evenly on a logarithmic axis.
     """
@@ -106,13 +106,13 @@ def _check(what: str, value: int, least: int, most: int) -> None:
 
 
 def _words() -> list[str]:
-    """The different words of the prompts that come with the package, in the order in which they appear."""
+    """Return the different words of the prompts that come with the package, in the order in which they appear."""
     texts = [prompt.text or "" for prompt in shipped_prompts()]
     return list(dict.fromkeys(word for text in texts for word in text.split()))
 
 
 def _length(recipe: Recipe, random: Random) -> int:
-    """A length between the shortest and the longest; what falls outside of them is drawn again."""
+    """Return a length between the shortest and the longest; what falls outside of them is drawn again."""
     shortest, longest = recipe.shortest, recipe.longest
     match recipe.distribution:
         case "fixed":
@@ -131,10 +131,10 @@ def _length(recipe: Recipe, random: Random) -> int:
 
 
 def _below(random: Random, limit: int) -> int:
-    """A whole number below a limit; only ``Random.random`` is promised to be the same in every Python."""
+    """Return a whole number below a limit; only ``Random.random`` is promised to be the same in every Python."""
     return int(random.random() * limit)
 
 
 def _normal(random: Random) -> float:
-    """A standard normal value, by Box and Muller (1958)."""
+    """Return a standard normal value, by Box and Muller (1958)."""
     return sqrt(-2 * log(1 - random.random())) * cos(2 * pi * random.random())

@@ -51,7 +51,7 @@ class Finding:
 def looked(
     subject: str, look: Callable[P, Finding | Iterable[Finding]], *args: P.args, **named: P.kwargs
 ) -> Iterator[Finding]:
-    """What a look finds; where it fails, the last finding is a fault that says why."""
+    """Yield what a look finds; where it fails, the last finding is a fault that says why."""
     try:
         found = look(*args, **named)
         yield from (found,) if isinstance(found, Finding) else found
@@ -60,7 +60,7 @@ def looked(
 
 
 def failure(subject: str, error: Exception) -> Finding:
-    """The fault that an error is. One of usage says what to do about it, after a semicolon."""
+    """Return the fault that an error is. One of usage says what to do about it, after a semicolon."""
     if isinstance(error, UsageError):
         seen, _, remedy = str(error).partition("; ")
         return Finding(subject, "fault", seen, remedy)

@@ -28,7 +28,7 @@ _LEAVE_OUT = "leave it out with CUDA_VISIBLE_DEVICES"
 
 
 def look_at_gpus(asked: str | None) -> tuple[tuple[Gpu, ...], list[Finding]]:
-    """The GPUs that ranks would see, and findings; ``asked`` is CUDA_VISIBLE_DEVICES, None if it is not set.
+    """Return the GPUs that ranks would see, and findings; ``asked`` is CUDA_VISIBLE_DEVICES, None if it is not set.
 
     Where a visible one cannot be used, ranks would not start, and there are none.
     """

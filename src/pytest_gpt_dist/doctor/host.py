@@ -35,7 +35,7 @@ _LEAST_SHARED_BYTES = _GIB
 
 
 def look_at_host(environment: Mapping[str, str], gpus: int) -> Iterator[Finding]:
-    """Findings about this machine, of which ``gpus`` GPUs are known."""
+    """Yield findings about this machine, of which ``gpus`` GPUs are known."""
     yield from looked("system", _system)
     yield from looked("packages", look_at_packages)
     if sys.platform != "linux":
@@ -78,7 +78,7 @@ def _cores() -> Finding:
 
 
 def memory(meminfo: str, left_bytes: int | None) -> Finding:
-    """The memory that is free, from the text of ``/proc/meminfo`` and what a container's limit leaves; pure."""
+    """Return the memory that is free, from the text of ``/proc/meminfo`` and what a container's limit leaves; pure."""
     free = free_memory(meminfo, left_bytes)
     needed = enough_memory(free)
     if needed.remedy:

@@ -16,7 +16,7 @@ _NO_HUB = "presets have random weights and need no hub; for hub names use what i
 
 
 def look_at_hub() -> Finding:
-    """The hub and the folder that transformers would use; its environment variables are read as it reads them."""
+    """Return the hub and the folder that transformers would use; environment variables are read as it reads them."""
     from huggingface_hub import constants  # noqa: PLC0415  read from the environment when imported
 
     return hub(Path(constants.HF_HUB_CACHE).absolute(), constants.ENDPOINT, offline=constants.HF_HUB_OFFLINE)

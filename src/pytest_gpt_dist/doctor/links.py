@@ -27,7 +27,7 @@ class Links(Finding):
     pairs: tuple[Link, ...] = ()
 
     def beneath(self) -> Sequence[str]:
-        """A matrix, and what its words mean."""
+        """Return a matrix, and what its words mean."""
         return matrix(self.pairs) if len(self.pairs) > 1 else ()
 
 
@@ -49,7 +49,7 @@ def judge(pairs: Sequence[Link]) -> Links:
 
 
 def matrix(pairs: Sequence[Link]) -> list[str]:
-    """The links as rows and columns of GPUs, and a line with what its words mean; pure."""
+    """Return the links as rows and columns of GPUs, and a line with what its words mean; pure."""
     numbers = sorted({number for pair in pairs for number in pair.gpus})
     cells = {
         (one, other): _SHORT[pair.kind] + (_NO_PEER if pair.peer_access is False else "")

@@ -52,7 +52,7 @@ def look_at_ranks(gpus: int) -> Iterator[Finding]:
 
 
 def fault(subject: str, error: RankGroupError, folder: Path, hint: str = "") -> Finding:
-    """What happened to ranks, and the last that was said by one to blame; all there is goes into a file."""
+    """Return what happened to ranks, and the last that was said by one to blame; all there is goes into a file."""
     report = folder / "failure.txt"
     report.write_text(f"{error}\n", errors="backslashreplace")
     seen = first_line(error).removesuffix("; it said:")
@@ -64,7 +64,7 @@ def fault(subject: str, error: RankGroupError, folder: Path, hint: str = "") -> 
 
 
 def last_words(error: RankGroupError) -> str:
-    """The line that says most of what was printed by a rank to blame, or by whoever was to start it.
+    """Return the line that says most of what was printed by a rank to blame, or by whoever was to start it.
 
     That is the end of a traceback, or else the last line; "" for a rank that raised, as the error says what.
     """
@@ -77,7 +77,7 @@ def last_words(error: RankGroupError) -> str:
 
 
 def torch_build() -> dict[str, Any]:
-    """What torch was built for; on a rank."""
+    """Return what torch was built for; on a rank."""
     import torch  # noqa: PLC0415  on a rank alone
 
     return {"version": torch.__version__, "cuda": torch.version.cuda}
@@ -107,7 +107,7 @@ def judge_build(build: dict[str, Any], gpus: int, driver: tuple[int, int] | None
 
 
 def sum_of_ranks() -> tuple[float, tuple[int, ...]]:
-    """An all-reduce of every rank's number plus one, and the cores of this rank; on every rank."""
+    """Return an all-reduce of every rank's number plus one, and the cores of this rank; on every rank."""
     import torch  # noqa: PLC0415  on a rank alone
     import torch.distributed as dist  # noqa: PLC0415
 
@@ -155,7 +155,7 @@ def _driver_cuda() -> tuple[int, int] | None:
 
 @contextmanager
 def _kept_after_a_fault() -> Iterator[Path]:
-    """A new folder for what ranks print, which is removed where nothing went wrong."""
+    """Yield a new folder for what ranks print, which is removed where nothing went wrong."""
     folder = Path(tempfile.mkdtemp(prefix="gpt-dist-doctor-"))
     try:
         yield folder

@@ -12,7 +12,7 @@ _NAME = "CUDA_VISIBLE_DEVICES"
 
 
 def visibility(asked: str | None, installed: Sequence[Gpu]) -> Finding:
-    """What the variable shows of the GPUs, with the value that would work; pure."""
+    """Return what the variable shows of the GPUs, with the value that would work; pure."""
     if not installed:
         seen = "NVML finds no NVIDIA GPU: cases run on the CPU, with gloo and a small model"
         if asked is not None and not hides_all(asked):
@@ -39,7 +39,7 @@ def visibility(asked: str | None, installed: Sequence[Gpu]) -> Finding:
 
 
 def mistake(asked: str, installed: Sequence[Gpu]) -> str | None:
-    """The first thing in the variable that is not as it was meant; None where all is well. Pure."""
+    """Return the first thing in the variable that is not as it was meant; None where all is well. Pure."""
     entries = [entry.strip() for entry in asked.split(",")]
     before: list[Gpu] = []
     for place, entry in enumerate(entries, 1):

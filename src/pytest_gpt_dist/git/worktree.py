@@ -38,7 +38,7 @@ class Worktree:
 
 
 def find_revision(folder: Path, name: str) -> tuple[Path, str] | None:
-    """The repository that holds ``folder`` and the id of the commit ``name``; None if it has no such commit.
+    """Return the repository that holds ``folder`` and the id of the commit ``name``; None if it has no such commit.
 
     UsageError where there is no repository that git would read.
     """

@@ -62,7 +62,7 @@ def processes_of_groups(groups: Path = _GROUPS, own: Path = _OWN) -> Iterator[tu
 
 
 def _groups(groups: Path, own: Path) -> Iterator[Path]:
-    """The group of this process and all above it, as far as they are visible; in a container that may be one."""
+    """Yield the group of this process and all above it, as far as they are visible; in a container that may be one."""
     path = next((line[len(_UNIFIED) :] for line in _lines(own) if line.startswith(_UNIFIED)), "/")
     yield from _down(groups, path)
 
@@ -84,7 +84,7 @@ def _down(groups: Path, path: str) -> Iterator[Path]:
 
 
 def _limit(file: Path) -> float | None:
-    """That of a cpu.max: ``max 100000`` or, in microseconds, ``QUOTA PERIOD``."""
+    """Return the cores of a cpu.max: ``max 100000`` or, in microseconds, ``QUOTA PERIOD``."""
     fields = " ".join(_lines(file)).split()
     if len(fields) != 2 or not all(map(str.isdigit, fields)):
         return None
@@ -105,7 +105,7 @@ def _memory_left_bytes(group: Path) -> int | None:
 
 
 def _number(file: Path) -> int | None:
-    """The one in a file; None where there is none, or "max"."""
+    """Return the one in a file; None where there is none, or "max"."""
     text = " ".join(_lines(file))
     return int(text) if text.isdigit() else None
 

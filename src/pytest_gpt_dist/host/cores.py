@@ -19,13 +19,13 @@ class Cores:
         return len(self.numbers) if self.limit is None else min(len(self.numbers), self.limit)
 
     def of_rank(self, rank: int, threads: int) -> tuple[int, ...]:
-        """The cores of one rank: `threads` neighbours each, starting over when they run out."""
+        """Return the cores of one rank: `threads` neighbours each, starting over when they run out."""
         first = rank * threads
         count = len(self.numbers)
         return tuple(sorted({self.numbers[core % count] for core in range(first, first + threads)}))
 
     def of_ranks(self, world_size: int, threads: int) -> frozenset[int]:
-        """The cores that a world of ranks owns together."""
+        """Return the cores that a world of ranks owns together."""
         return frozenset(core for rank in range(world_size) for core in self.of_rank(rank, threads))
 
     def oversubscribed(self, world_size: int, threads: int) -> bool:

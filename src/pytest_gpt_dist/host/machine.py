@@ -26,7 +26,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 
 
 def cpu_name() -> str:
-    """The processor's model name, or its architecture where the kernel names no model."""
+    """Return the processor's model name, or its architecture where the kernel names no model."""
     try:
         lines = _CPU_INFO.read_text().splitlines()
     except OSError:
@@ -70,7 +70,7 @@ class Machine:
         return self.device == "cuda" and gpus > len(self.gpus)
 
     def backend_of(self, gpus: int) -> str:
-        """What carries the tensors of that many ranks: NCCL refuses two of them on one GPU."""
+        """Return what carries the tensors of that many ranks: NCCL refuses two of them on one GPU."""
         return "gloo" if self.shares_gpu(gpus) else self.backend
 
     def staged(self, gpus: int) -> bool:
@@ -82,12 +82,12 @@ class Machine:
         return self.device == "cpu" and self.cores.oversubscribed(gpus, self.threads_per_rank)
 
     def cores_of(self, gpus: int) -> frozenset[int]:
-        """The cores that so many ranks own; none where they own GPUs."""
+        """Return the cores that so many ranks own; none where they own GPUs."""
         return self.cores.of_ranks(gpus, self.threads_per_rank) if self.device == "cpu" else frozenset()
 
 
 def find_machine(options: DeviceOptions) -> Machine:
-    """The machine that the options describe.
+    """Return the machine that the options describe.
 
     Raises UsageError where GPUs are asked for, or are to be shared, and there are none, or CUDA_VISIBLE_DEVICES
     names none of those that exist.

@@ -59,7 +59,7 @@ class Scratch:
 
 
 def _make() -> tuple[Path, Hold | None]:
-    """A new folder and the hold on it; no hold where the disk knows no locks, and so nobody sweeps."""
+    """Return a new folder and the hold on it; no hold where the disk knows no locks, and so nobody sweeps."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
         try:

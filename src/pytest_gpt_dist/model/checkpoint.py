@@ -101,7 +101,7 @@ def _stored_tensors(folder: Path) -> dict[str, Entry]:
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """The file of each tensor, all of them in the index's own folder."""
+    """Return the file of each tensor, all of them in the index's own folder."""
     content = read_json(index, _LARGEST_INDEX, strict_json.loads)
     weight_map = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(weight_map, dict):

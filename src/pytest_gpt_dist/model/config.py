@@ -152,7 +152,7 @@ class _Reader:
         of: Mapping[str, Any] | None = None,
         null: int | None = None,
     ) -> int:
-        """A whole number of at least 1 and at most what there can be of that ``size``."""
+        """Return a whole number of at least 1 and at most what there can be of that ``size``."""
         key, value = self._given(key, default, self.values if of is None else of)
         if value is None and null is not None:
             value = null
@@ -163,14 +163,14 @@ class _Reader:
         return value
 
     def number(self, key: str, default: float | None = None, *, of: Mapping[str, Any] | None = None) -> float:
-        """A number above 0."""
+        """Return a number above 0."""
         key, value = self._given(key, default, self.values if of is None else of)
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < _LARGEST:
             raise UsageError(f"{self.where}: {key} is {quoted(value)}, must be a number above 0")
         return float(value)
 
     def _given(self, key: str, default: object, values: Mapping[str, Any]) -> tuple[str, Any]:
-        """The name that a value has here, and the value. Under both of its names it must be the same."""
+        """Return the name that a value has here, and the value. Under both of its names it must be the same."""
         other = self._aliases.get(key)
         if other is not None and other in values:
             if key in values and values[key] != values[other]:

@@ -49,7 +49,7 @@ def load(
 
 
 def _layer(share: Share) -> list[str]:
-    """What a parameter belongs to: its layer, or itself alone."""
+    """Return what a parameter belongs to: its layer, or itself alone."""
     return share.name.split(".")[:2]
 
 

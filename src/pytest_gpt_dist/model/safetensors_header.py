@@ -60,7 +60,7 @@ def read_header(file: Path) -> dict[str, Entry]:
 
 
 def _parsed(prefix: bytes, read: Any, size: int) -> tuple[dict[str, Any], int]:
-    """The header, and where the data begins."""
+    """Return the header, and where the data begins."""
     if len(prefix) < _LENGTH.size:
         raise ValueError("it is shorter than any")
     (length,) = _LENGTH.unpack(prefix)
@@ -77,7 +77,7 @@ def _parsed(prefix: bytes, read: Any, size: int) -> tuple[dict[str, Any], int]:
 
 
 def _entries(file: Path, header: dict[str, Any], start: int, size: int) -> dict[str, Entry]:
-    """The tensors, which follow each other without holes and end with the file."""
+    """Return the tensors, which follow each other without holes and end with the file."""
     places = sorted((_place(name, values), name) for name, values in header.items())
     end = 0
     for (first, last), name in places:
@@ -95,7 +95,7 @@ def _entries(file: Path, header: dict[str, Any], start: int, size: int) -> dict[
 
 
 def _place(name: str, values: Any) -> tuple[int, int]:
-    """The first byte of a tensor in the data, and the first one after it."""
+    """Return the first byte of a tensor in the data, and the first one after it."""
     if not isinstance(values, dict) or not {"dtype", "shape", "data_offsets"} <= values.keys():
         raise ValueError(f"{quoted(name)} is no table of dtype, shape and data_offsets")
     dtype, shape, offsets = values["dtype"], values["shape"], values["data_offsets"]

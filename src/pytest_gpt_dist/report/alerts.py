@@ -11,7 +11,7 @@ from pytest_gpt_dist.telemetry.alerts import Alert, worst
 
 
 def alert_lines(saved: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each quantity and place: its worst alert, and in how many of the cases saved there was one."""
+    """Return a line for each quantity and place: its worst alert, and in how many of the cases saved there was one."""
     alerts = [alert for info in saved for alert in worst(_alerts(info))]
     return [f"{alert} ({_cases(alert, alerts)})" for alert in worst(alerts)]
 

@@ -12,12 +12,12 @@ _MIB = 2**20
 
 
 def number(value: float | None, form: str) -> str:
-    """A figure in that form, a dash for one that was not measured."""
+    """Return a figure in that form, a dash for one that was not measured."""
     return NOTHING if value is None else form.format(value)
 
 
 def memory(by_rank: Sequence[int | None]) -> str:
-    """The largest of the ranks in MiB; a dash where none could tell."""
+    """Return the largest of the ranks in MiB; a dash where none could tell."""
     known = [size for size in by_rank if size is not None]
     return f"{max(known) / _MIB:,.0f}" if known else NOTHING
 
@@ -31,7 +31,7 @@ def exact(matches_reference: bool | None, error: float | None) -> str:
 
 
 def notes(info: Mapping[str, Any]) -> list[str]:
-    """What else there is to say about a case, its marks included."""
+    """Return what else there is to say about a case, its marks included."""
     found = []
     if info["degenerate"]:
         found.append(f"= {info['degenerate']}")
@@ -50,5 +50,5 @@ def notes(info: Mapping[str, Any]) -> list[str]:
 
 
 def layout(info: Mapping[str, Any]) -> str:
-    """The degrees, as ``dp1·pp2·tp4``."""
+    """Return the degrees, as ``dp1·pp2·tp4``."""
     return "dp{dp}·pp{pp}·tp{tp}".format_map(info["layout"])

@@ -156,12 +156,12 @@ class CaseFigures:
         return (min(launches), max(launches)) if len(launches) > 1 else None
 
     def why_missing(self, figure: Figure | None) -> str:
-        """The reason why the case has no such figure; empty where it has."""
+        """Return the reason why the case has no such figure; empty where it has."""
         return next((missing.why for missing in self.missing if missing.figure == figure), "")
 
 
 def case_figures(saved: SavedCase) -> CaseFigures:
-    """The figures of a saved case. UsageError where the entries are not what a timed case saves."""
+    """Return the figures of a saved case. UsageError where the entries are not what a timed case saves."""
     try:
         return _figures(saved, saved.info)
     except UNREADABLE as error:
@@ -229,7 +229,7 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
 
 
 def devices(count: int) -> str:
-    """That many devices, in words."""
+    """Return that many devices, in words."""
     return "1 device" if count == 1 else f"{count} devices"
 
 

@@ -67,7 +67,7 @@ def write_report(
 
 
 def _drawn(section: Section, chart: Chart) -> tuple[File, Picture]:
-    """A chart's file, and its picture for the page."""
+    """Return a chart's file, and its picture for the page."""
     light, dark = chart.draw(LIGHT), chart.draw(DARK)
     return (
         File(f"{chart.name}{section.suffix}.png", light.whole),

@@ -221,7 +221,7 @@ class _Read:
         return (*_OF_A_CASE, *self.figures.form.varies)
 
     def told(self, key: str) -> str:
-        """An entry of the fingerprint, as JSON."""
+        """Return an entry of the fingerprint, as JSON."""
         return json.dumps(self.saved.info["fingerprint"].get(key), sort_keys=True)
 
     @property
@@ -333,12 +333,12 @@ def _apart(circumstances: _Circumstances, earlier: Sequence[_Circumstances]) -> 
 
 
 def _told(entry: str | None) -> str:
-    """An entry of the fingerprint in words."""
+    """Return an entry of the fingerprint in words."""
     return "none" if entry in (None, "null") else one_line(str(entry).strip('"'), 40)
 
 
 def _superseded(results: Sequence[_Read], newest: Sequence[_Read]) -> Iterator[str]:
-    """What of the same cases was left out; a session that was saved twice is no second result."""
+    """Yield what of the same cases was left out; a session that was saved twice is no second result."""
     counting = {each.identity: each.saved.info["launches"] for each in newest}
     older = sum(each.saved.info["launches"] != counting[each.identity] for each in results)
     if older:
@@ -349,7 +349,7 @@ def _superseded(results: Sequence[_Read], newest: Sequence[_Read]) -> Iterator[s
 
 
 def _machine(info: Mapping[str, Any], revision: str) -> str:
-    """What the figures were measured with, besides the device that the heading names."""
+    """Return what the figures were measured with, besides the device that the heading names."""
     told = info["fingerprint"]
     words = [
         f"{told['cores']} cores" if "cores" in told and info.get("device") == "cpu" else None,

@@ -32,7 +32,7 @@ _DEGREES = re.compile(r"dp\d+pp\d+tp\d+")
 
 
 def gaps(cases: Sequence[CaseFigures]) -> Iterator[str]:
-    """What a full matrix of the strategies, engines and device counts that are there would have besides."""
+    """Yield what a full matrix of the strategies, engines and device counts that are there would have besides."""
     counts = sorted({case.gpus for case in cases if case.gpus > 1})
     there = {(series_of(case), case.gpus) for case in cases}
     for series in dict.fromkeys(series_of(case) for case in cases):
@@ -60,7 +60,7 @@ def gaps(cases: Sequence[CaseFigures]) -> Iterator[str]:
 
 
 def _of_mode(form: ResultFormat) -> dict[str, str]:
-    """The names of the mode's own figures: shares of limits, and what has a column."""
+    """Return the names of the mode's own figures: shares of limits, and what has a column."""
     first, *further = form.limits or (None,)
     shares = {} if first is None else {first.metric: "share of the limit"}
     shares |= {limit.metric: f"{limit.work}'s share of the limit" for limit in further if limit is not None}

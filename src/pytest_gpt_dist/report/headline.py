@@ -96,7 +96,7 @@ def _within(text: str, further: str) -> str:
 
 
 def _gain(case: CaseFigures) -> str:
-    """The speed-up of a case on several devices; empty without one that can be believed."""
+    """Return the speed-up of a case on several devices; empty without one that can be believed."""
     if case.speedup is None or case.reference is None or case.gpus == 1:
         return ""
     if any(mark.startswith("speed-up refers to a disturbed run") for mark in case.marks):
@@ -142,7 +142,7 @@ def _in_total(group: Group) -> Answer:
 
 
 def _soonest(group: Group, wanted: Wanted) -> Answer | None:
-    """The lowest mean of a latency; None where no case has it."""
+    """Return the lowest mean of a latency; None where no case has it."""
     means = {id(case): found.mean_s for case in group.distinct if (found := case.latency(wanted.metric))}
     known = [case for case in group.distinct if means.get(id(case))]
     if not known:
@@ -181,7 +181,7 @@ def _for_memory(group: Group) -> Answer | None:
 
 
 def _largest_loss(case: CaseFigures) -> str:
-    """What takes most of its time, of what was measured; empty where that is little, or not known."""
+    """Return what takes most of its time, of what was measured; empty where that is little, or not known."""
     if case.time_lost is None:
         return ""
     kind, share = max(case.time_lost.measured.items(), key=lambda item: item[1])
@@ -189,7 +189,7 @@ def _largest_loss(case: CaseFigures) -> str:
 
 
 def _against(cases: Sequence[CaseFigures]) -> Headline | None:
-    """The verdict of an A/B on its cases, each by its worst; None where there was none."""
+    """Return the verdict of an A/B on its cases, each by its worst; None where there was none."""
     judged = [(case, verdict) for case in cases for verdict in case.verdicts if verdict.paired]
     if not judged:
         return None
@@ -224,7 +224,7 @@ def _cases(found: Sequence[_Judged]) -> int:
 
 
 def _side(name: str) -> str:
-    """What the option named, in one word."""
+    """Return what the option named, in one word."""
     word = "·".join(name.partition(" (revision")[0].split())
     return word if len(word) <= _LONGEST_SIDE else f"…{word[1 - _LONGEST_SIDE :]}"
 

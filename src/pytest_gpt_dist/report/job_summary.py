@@ -15,7 +15,7 @@ _VARIABLE = "GITHUB_STEP_SUMMARY"
 
 
 def job_summary(judged: Judged, required: bool) -> str:
-    """The verdicts in Markdown."""
+    """Return the verdicts in Markdown."""
     parts = [
         f"### {escape(conclusion(judged.verdicts, required))}",
         render_verdicts(judged.verdicts, style="markdown"),

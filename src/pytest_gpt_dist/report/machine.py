@@ -57,7 +57,7 @@ _OF_HOST: tuple[Figure, ...] = get_args(FigureOfHost)
 
 
 def read_machine(info: Mapping[str, Any]) -> Machine:
-    """That of a case's ``extra_info``; older files have less. TypeError or ValueError where it is damaged."""
+    """Return what a case saved of it; older files have less. TypeError or ValueError where it is damaged."""
     told = telemetry(info)
     host = entries(told.get("host", {}))
     ranks, gpus = ([entries(each) for each in told.get(key, ())] for key in ("ranks", "gpus"))

@@ -13,7 +13,7 @@ from pytest_gpt_dist.results.text import escape, escape_line
 
 
 def markdown_report(document: Document, charts: Sequence[Sequence[Chart]]) -> str:
-    """A page whose pictures, ``charts`` by section, lie beside it."""
+    """Return a page whose pictures, ``charts`` by section, lie beside it."""
     return "\n\n".join(_parts(document, charts)) + "\n"
 
 
@@ -67,7 +67,7 @@ def _section(section: Section, charts: Sequence[Chart]) -> Iterator[str]:
 
 
 def _overview(seen: Overview) -> Iterator[str]:
-    """The answer, its figures, and what to know before believing it."""
+    """Yield the answer, its figures, and what to know before believing it."""
     yield f"**{escape(seen.headline.text)}**"
     if seen.headline.why:
         yield escape_line(seen.headline.why)

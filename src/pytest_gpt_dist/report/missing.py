@@ -78,7 +78,7 @@ def _limits(info: Mapping[str, Any], form: ResultFormat) -> Iterator[Missing]:
 
 
 def telemetry(info: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What was saved of what the machine did; empty where that is nothing."""
+    """Return what was saved of what the machine did; empty where that is nothing."""
     found = info.get("telemetry")
     return found if isinstance(found, Mapping) else {}
 

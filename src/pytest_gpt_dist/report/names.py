@@ -56,7 +56,7 @@ def in_words(strategy: str) -> str:
 
 
 def _apart(case: CaseFigures, cases: Sequence[CaseFigures]) -> str:
-    """An engine besides the native one, and the variant, in brackets and without a space in them."""
+    """Return an engine besides the native one, and the variant, in brackets and without a space in them."""
     engines = {other.engine for other in cases}
     told = [case.engine] if len(engines) > 1 and case.engine != "native" else []
     alike = [other for other in cases if _key(other) == _key(case)]
@@ -70,7 +70,7 @@ def _key(case: CaseFigures) -> tuple[str, str, int]:
 
 
 def _in_a_word(text: str) -> str:
-    """A text of the user's, without spaces and of bounded length."""
+    """Return a text of the user's, without spaces and of bounded length."""
     word = "·".join(text.split())
     return word if len(word) <= _LONGEST else word[: _LONGEST - 1] + "…"
 

@@ -100,7 +100,7 @@ def page(
 
 
 def _hues(theme: Theme) -> list[str]:
-    """The colours of strategies, which are those of the pictures."""
+    """Return the colours of strategies, which are those of the pictures."""
     return [theme.series(place) for place in range(HUES)]
 
 

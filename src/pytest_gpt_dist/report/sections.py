@@ -107,7 +107,7 @@ class Document:
 
 
 def compose(findings: Findings, made_at: datetime) -> Document:
-    """The sections of a report made at a time in UTC."""
+    """Return the sections of a report made at a time in UTC."""
     formats = {group.form.mode: group.form for group in findings.groups}
     titles = {form.title for form in formats.values()}
     return Document(

@@ -22,7 +22,7 @@ class Series:
 
 
 def series_of(case: CaseFigures) -> Series:
-    """The series that a case is a point of."""
+    """Return the series that a case is a point of."""
     return Series(case.strategy, case.engine, case.variant)
 
 
@@ -45,7 +45,7 @@ def with_variants(cases: Sequence[CaseFigures]) -> Iterator[CaseFigures]:
 
 
 def _besides(case: CaseFigures, rest: str) -> str:
-    """What stands in the brackets of a test's name, and behind them, besides count, strategy and engine."""
+    """Return what stands in the brackets of a test's name, and behind them, besides count, strategy and engine."""
     inside, _, behind = rest.partition("]")
     known = {f"{case.gpus}gpu", case.strategy, case.engine}
     words = [word for word in inside.split("-") if word not in known]

@@ -23,7 +23,7 @@ _FORMULA = re.compile(r"""(^|;[\s"]*)(?=[=+\-@＝＋－＠])""")
 
 
 def summary_csv(findings: Findings) -> str:
-    """The table; what could not be measured is an empty cell, its reason stands in the column ``missing``."""
+    """Return the table; what could not be measured is an empty cell, its reason stands in the column ``missing``."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
     rows = [
@@ -39,7 +39,7 @@ def summary_csv(findings: Findings) -> str:
 
 
 def _cell(value: Cell) -> Cell:
-    """What would be a formula gets the apostrophe that keeps it a text."""
+    """Return the cell; what would be a formula gets the apostrophe that keeps it a text."""
     return _FORMULA.sub(r"\1'", value) if isinstance(value, str) else value
 
 
@@ -89,7 +89,7 @@ def _row(number: int, group: Group, case: CaseFigures) -> list[tuple[str, Cell]]
 
 
 def _metric(metric: Metric, case: CaseFigures) -> list[tuple[str, Cell]]:
-    """A number as it is; of a latency mean and percentiles, each in a column."""
+    """Return a number as it is; of a latency mean and percentiles, each in a column."""
     if metric.kind == "figure":
         return [(metric.name, case.number(metric.name))]
     latency, name = case.latency(metric.name), metric.name.removesuffix("_s")
@@ -119,7 +119,7 @@ def _machine(machine: Machine) -> Iterator[tuple[str, Cell]]:
 
 
 def _verdict(metric: str, verdicts: Sequence[CaseVerdict]) -> list[tuple[str, Cell]]:
-    """The verdict on a metric; times are seconds, the rest are relative changes of them."""
+    """Return the verdict on a metric; times are seconds, the rest are relative changes of them."""
     found = next((verdict for verdict in verdicts if verdict.metric == metric), None)
     low, high = (None, None) if found is None or found.interval is None else found.interval
     return [

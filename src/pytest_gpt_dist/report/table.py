@@ -123,7 +123,7 @@ def _share(name: str) -> Callable[[Row], str]:
 
 
 def _figure(metric: Metric) -> Callable[[Row], str]:
-    """The number, or the mean of a latency, as it is shown."""
+    """Return the number, or the mean of a latency, as it is shown."""
 
     def cell(row: Row) -> str:
         value = row.info[metric.name]

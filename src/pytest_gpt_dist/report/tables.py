@@ -83,7 +83,7 @@ def verdict_rows(group: Group) -> list[VerdictRow]:
 
 
 def _lost(kind: str) -> Callable[[CaseFigures], str]:
-    """The share of that kind; what is next to nothing has no sign."""
+    """Return the share of that kind; what is next to nothing has no sign."""
     return lambda case: number(None if case.time_lost is None else getattr(case.time_lost, kind), "{:z.0%}")
 
 

@@ -39,6 +39,6 @@ def degrees(layout: Mapping[str, int]) -> str:
 
 
 def _machine(info: Mapping[str, Any]) -> str:
-    """The device, and of a processor how many cores there are: clouds sell one processor in many sizes."""
+    """Return the device, and of a processor how many cores there are: clouds sell one processor in many sizes."""
     cores = info["fingerprint"].get("cores") if info["device"] == "cpu" else None
     return str(info["device_name"]) if cores is None else f"{info['device_name']}, cores: {cores}"

@@ -73,7 +73,7 @@ def _throughput(info: Entries) -> tuple[float, float, float]:
 
 
 def _beside(info: Entries) -> str:
-    """What one wants to know of a point that jumped, one a line."""
+    """Return what one wants to know of a point that jumped, one a line."""
     form = format_of(info)
     lines = {
         "rounds": sum(map(len, checked.launches(info["launches"]))),

@@ -49,7 +49,7 @@ class Alert:
 
 
 def raised(before: Reading | None, now: Reading, thresholds: Sequence[Threshold]) -> list[Alert]:
-    """The alerts of a look, of the most severe threshold of each quantity and place.
+    """Return the alerts of a look, of the most severe threshold of each quantity and place.
 
     Where there are no GPUs the ranks use processors on purpose: then only what everything else uses counts.
     It takes an earlier look, ``before``, to tell.
@@ -65,7 +65,7 @@ def raised(before: Reading | None, now: Reading, thresholds: Sequence[Threshold]
 
 
 def worst(alerts: Iterable[Alert]) -> list[Alert]:
-    """The most severe alert of each quantity and place, with its highest value; in their order."""
+    """Return the most severe alert of each quantity and place, with its highest value; in their order."""
     kept: dict[tuple[Quantity, str], Alert] = {}
     for alert in alerts:
         key = (alert.quantity, alert.where)

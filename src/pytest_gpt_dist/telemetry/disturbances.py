@@ -54,7 +54,7 @@ def _beside_ranks(observation: Observation, cores: int, busy_s: Figure) -> list[
 
 
 def disturbance_marks(observations: Sequence[Observation]) -> list[str]:
-    """The marks of a case: ``throttled: …``, ``shared device: …``, ``swapped``; each once."""
+    """Return the marks of a case: ``throttled: …``, ``shared device: …``, ``swapped``; each once."""
     gpus = [gpu for each in observations for reading in each.inside for gpu in reading.gpus]
     marks = [
         f"{_THROTTLED}: {reason}"
@@ -86,7 +86,7 @@ def _throttled(observation: Observation) -> float:
 
 
 def _taken(observation: Observation) -> float:
-    """The mean of ``others_on_owned``; 0 where that is not told."""
+    """Return the mean of ``others_on_owned``; 0 where that is not told."""
     shares = others_on_owned(observation)
     return fmean(shares) if shares else 0.0
 

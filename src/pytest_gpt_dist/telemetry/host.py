@@ -34,7 +34,7 @@ class Host:
         self._cores = psutil.cpu_count() or 1
 
     def read(self) -> HostReading:
-        """The machine now."""
+        """Return the machine now."""
         swapped_in, swapped_out = told(_swapped_bytes) or (None, None)
         disk_read, disk_written = told(_disk_bytes) or (None, None)
         received, sent = told(_network_bytes) or (None, None)

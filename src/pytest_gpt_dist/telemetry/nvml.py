@@ -115,7 +115,7 @@ def foreign(running: Set[int], own: Set[int], worked: Set[int]) -> tuple[int, ..
 
 
 def _worked(handle: Any) -> set[int]:
-    """The processes whose kernels ran within the last ``_LATELY_S``; NVMLError where the card does not sample them."""
+    """Return the processes whose kernels ran within the last ``_LATELY_S``; NVMLError where it samples none."""
     since_us = int((time.time() - _LATELY_S) * 1e6)
     samples = pynvml.nvmlDeviceGetProcessUtilization(handle, since_us)
     return {sample.pid for sample in samples if sample.smUtil > 0}

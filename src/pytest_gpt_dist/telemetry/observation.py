@@ -45,6 +45,6 @@ class Observation:
         return inside or tuple(reading for reading in self.readings if reading.at_s > self.end_s)[:1]
 
     def points(self, figure: Figure) -> Points:
-        """A figure over time, without the readings that lack it."""
+        """Return a figure over time, without the readings that lack it."""
         seen = ((reading.at_s, figure(reading)) for reading in self.readings)
         return [(at_s, value) for at_s, value in seen if value is not None]

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 def told(ask: Callable[..., T], *args: Any) -> T | None:
-    """The answer, or None where there is none.
+    """Return the answer, or None where there is none.
 
     Kernels, sandboxes, drivers and the libraries that ask them have many ways to refuse, warnings that are
     errors among them, and no figure beside the times is worth the times.

@@ -22,13 +22,13 @@ class Processes:
 
 
 def session_pids() -> frozenset[int]:
-    """This process and all that it started, directly or not, and that still run."""
+    """Return this process and all that it started, directly or not, and that still run."""
     own = psutil.Process()
     return frozenset({own.pid, *(child.pid for child in own.children(recursive=True))})
 
 
 def process_name(pid: int) -> str | None:
-    """The name of a process; None where it has gone, or is another user's and hidden."""
+    """Return the name of a process; None where it has gone, or is another user's and hidden."""
     return told(lambda: psutil.Process(pid).name())
 
 

@@ -57,11 +57,11 @@ class Sampler:
         self._thread.join(self._patience_s)
 
     def announced(self, text: str) -> str:
-        """A status line, behind what is alarming at the moment."""
+        """Return a status line, behind what is alarming at the moment."""
         return " · ".join([*(f"! {alert.short}" for alert in self._present), text])
 
     def observation(self, start_s: float, end_s: float) -> Observation | None:
-        """What was seen, with the span of the rounds on the monotonic clock; None if nothing was."""
+        """Return what was seen, with the span of the rounds on the monotonic clock; None if nothing was."""
         readings = tuple(self._readings)
         return Observation(readings, start_s, end_s, self._alerts) if readings else None
 

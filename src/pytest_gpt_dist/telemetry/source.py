@@ -21,7 +21,7 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """The last look was taken."""
+        """Free what was opened: the last look was taken."""
         ...
 
 

@@ -24,7 +24,7 @@ class Extent:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Extent | None:
-        """That of values; None if there are none."""
+        """Return the extent of values; None if there are none."""
         return cls(fmean(values), max(values)) if values else None
 
 
@@ -86,7 +86,7 @@ class Series:
 
     @classmethod
     def of(cls, observation: Observation) -> Series:
-        """That of a launch."""
+        """Return the series of a launch."""
         start_s = observation.start_s
         shifted = (replace(reading, at_s=reading.at_s - start_s) for reading in observation.readings)
         return cls(observation.span_s, tuple(shifted))
@@ -223,7 +223,7 @@ def _growth(observations: Sequence[Observation], figure: Figure) -> float | None
 
 
 def _total(values: Iterable[float | None]) -> float | None:
-    """The sum, None if one of them is unknown."""
+    """Return the sum, None if one of them is unknown."""
     total = 0.0
     for value in values:
         if value is None:

@@ -41,7 +41,7 @@ class Standing:
 
 
 def in_words(seconds: float) -> str:
-    """A span as roughly as it is known: in steps of 10 s, then in minutes, then in hours with one decimal."""
+    """Return a span as roughly as it is known: in steps of 10 s, then in minutes, then in hours with one decimal."""
     if seconds <= 50:
         return f"{max(1, ceil(seconds / 10))}0 s"
     minutes = max(1, round(seconds / 60))

@@ -47,7 +47,7 @@ class LiveLine:
                 _write(_ERASE)
 
     def _uncaptured(self) -> AbstractContextManager[None]:
-        """The terminal itself: while pytest captures, its width cannot be asked for either."""
+        """Return the terminal itself: while pytest captures, its width cannot be asked for either."""
         if self._capture is None:
             return nullcontext()
         disabled: AbstractContextManager[None] = self._capture.global_and_fixture_disabled()

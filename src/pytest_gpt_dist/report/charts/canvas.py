@@ -47,7 +47,7 @@ class Theme:
     ink: str
 
     def series(self, place: int) -> str:
-        """The colour of the series at a place; they repeat after eight."""
+        """Return the colour of the series at a place; they repeat after eight."""
         return (*_OKABE_ITO, self.ink)[place % (len(_OKABE_ITO) + 1)]
 
 
@@ -111,7 +111,7 @@ def render(
     legend: Callable[[Theme], Sequence[Key]],
     theme: Theme,
 ) -> Drawn:
-    """The picture; the same input gives the same bytes."""
+    """Return the picture; the same input gives the same bytes."""
     with _settings(theme):
         keys = legend(theme)
         columns = 1 if any(len(key.label) > _LONG_LABEL for key in keys) else 2
@@ -156,7 +156,7 @@ def render(
 
 
 def render_key(artist: Artist, theme: Theme) -> bytes:
-    """What stands before one entry of a legend, as PNG, for a page that has its label as text."""
+    """Return what stands before one entry of a legend, as PNG, for a page that has its label as text."""
     with _settings(theme):
         figure = Figure(figsize=_SWATCH_IN, dpi=_DPI)
         figure.legend(
@@ -175,7 +175,7 @@ def render_key(artist: Artist, theme: Theme) -> bytes:
 
 
 def _with_palette(pixels: NDArray[np.uint8]) -> Image.Image:
-    """A picture of the most frequent colours, those of all areas; the others become the nearest of them."""
+    """Return a picture of the most frequent colours, those of all areas; the others become the nearest of them."""
     packed = pixels.astype(np.int64) @ (2**16, 2**8, 1)
     found, places, counts = np.unique(packed, return_inverse=True, return_counts=True)
     colours = np.stack([found >> 16, found >> 8 & 255, found & 255], axis=-1)

@@ -109,7 +109,7 @@ def _whole_and_first(group: Group, case: CaseFigures, whole: str, first: str) ->
 
 
 def parallel_efficiency(group: Group) -> Chart:
-    """What each case on several devices makes of them."""
+    """Return what each case on several devices makes of them."""
     several = [case for case in group.cases if case.gpus > 1]
     beyond = any(case.efficiency is not None and case.efficiency > 1 for case in several)
     rows = [
@@ -143,7 +143,7 @@ def parallel_efficiency(group: Group) -> Chart:
 
 
 def avg_throughput_per_gpu(group: Group) -> Chart:
-    """What a device contributes, by strategy; means of other device counts would not compare."""
+    """Return what a device contributes, by strategy; means of other device counts would not compare."""
     common = {series.engine: _common_counts(group, series.engine) for series in group.series}
     rows = []
     for series in group.series:
@@ -184,7 +184,7 @@ def avg_throughput_per_gpu(group: Group) -> Chart:
 
 
 def memory_per_rank(group: Group) -> Chart:
-    """The peak of every rank, beside what its weights take."""
+    """Return the peak of every rank, beside what its weights take."""
     rows = []
     for case in group.cases:
         ranks = [size / _MIB for size in case.peak_memory_bytes if size is not None]
@@ -277,7 +277,7 @@ def _cross(theme: Theme) -> Line2D:
 
 
 def _common_counts(group: Group, engine: str) -> list[int]:
-    """The device counts on which all strategies of an engine ran."""
+    """Return the device counts on which all strategies of an engine ran."""
     ran = [
         {case.gpus for case in group.cases if series_of(case) == series}
         for series in group.series

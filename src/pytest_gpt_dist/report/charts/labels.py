@@ -15,7 +15,7 @@ _SHORTEST_NAME = 12
 
 
 def label(group: Group, case: CaseFigures) -> str:
-    """The test's name, or where all cases are of one function what stands in its brackets, and what disturbed it."""
+    """Return the test's name, or of one function's cases what stands in its brackets, and what disturbed it."""
     functions = {each.case.partition("[")[0] for each in group.cases}
     inside = case.case.partition("[")[2]
     name = inside[:-1] if inside.endswith("]") and len(functions) == 1 else case.case
@@ -24,7 +24,7 @@ def label(group: Group, case: CaseFigures) -> str:
 
 
 def _states(case: CaseFigures) -> list[str]:
-    """A word or two for each thing that the figures of a case suffer from."""
+    """Return a word or two for each thing that the figures of a case suffer from."""
     kinds = dict.fromkeys(mark.partition(":")[0] for mark in case.disturbed)
     return [
         *(["its test failed"] if case.failed else []),
@@ -35,7 +35,7 @@ def _states(case: CaseFigures) -> list[str]:
 
 
 def launches(group: Group) -> str:
-    """What the lines on the bars are, or why there are none."""
+    """Return what the lines on the bars are, or why there are none."""
     if (counts := _launch_counts(group)) is None:
         return _ONE_LAUNCH
     return f"Lines: slowest to fastest of {counts} launches, each by the mean of its rounds."
@@ -55,7 +55,7 @@ def _launch_counts(group: Group) -> str | None:
 
 
 def references(group: Group) -> str:
-    """What speed-up and efficiency refer to."""
+    """Return what speed-up and efficiency refer to."""
     found = dict.fromkeys(
         f"{case.reference.engine} on {devices(case.reference.gpus)},"
         f" {case.reference.throughput:,.1f} {case.reference.rate} ({case.reference.origin})"
@@ -66,13 +66,13 @@ def references(group: Group) -> str:
 
 
 def referred(group: Group) -> str:
-    """The references, and what the lines on the bars leave out of them."""
+    """Return the references, and what the lines on the bars leave out of them."""
     lines = any(case.launch_range and case.reference for case in group.cases)
     return references(group) + (" Its own spread is not in the lines." if lines else "")
 
 
 def not_shown(cases: Sequence[CaseFigures], figure: Figure) -> str:
-    """The cases that have no such figure, each with the reason."""
+    """Return the cases that have no such figure, each with the reason."""
     return f"Not shown: {first_of([f'{case.case} ({case.why_missing(figure)})' for case in cases])}."
 
 
@@ -83,12 +83,12 @@ def why_none(cases: Sequence[CaseFigures], figure: Figure) -> str:
 
 
 def measured(group: Group) -> tuple[str, str]:
-    """The workload, and on which machine and when."""
+    """Return the workload, and on which machine and when."""
     return group.heading, f"{group.machine} · {group.dates}"
 
 
 def relative_range(case: CaseFigures, of: int) -> tuple[float, float] | None:
-    """The slowest and the fastest launch, as multiples of the reference on ``of`` devices."""
+    """Return the slowest and the fastest launch, as multiples of the reference on ``of`` devices."""
     found = case.launch_range
     if found is None or case.reference is None:
         return None

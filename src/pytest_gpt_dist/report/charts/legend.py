@@ -31,7 +31,7 @@ def swatches(by_section: Sequence[Sequence[Chart]]) -> list[Swatch]:
 
 
 def _artists(charts: Sequence[Chart], theme: Theme) -> dict[str, Artist]:
-    """The first artist of each label: a series is a bar before it is a curve of the same colour."""
+    """Return the first artist of each label: a series is a bar before it is a curve of the same colour."""
     found: dict[str, Artist] = {}
     for chart in charts:
         for key in chart.legend(theme):

@@ -57,7 +57,7 @@ def look(group: Group, series: Series) -> Look:
 
 
 def bar_keys(group: Group, cases: Sequence[CaseFigures]) -> Callable[[Theme], list[Key]]:
-    """What the colours of these cases' bars mean."""
+    """Return what the colours of these cases' bars mean."""
     shown = {series_of(case) for case in cases}
     return lambda theme: [
         Key(cut(str(series)), _patch(look(group, series), theme))
@@ -67,7 +67,7 @@ def bar_keys(group: Group, cases: Sequence[CaseFigures]) -> Callable[[Theme], li
 
 
 def curve(seen: Look, theme: Theme, x: Sequence[float] = (), y: Sequence[float] = ()) -> Line2D:
-    """A line with a marker at each point."""
+    """Return a line with a marker at each point."""
     return Line2D(
         x,
         y,

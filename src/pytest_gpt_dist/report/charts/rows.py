@@ -47,7 +47,7 @@ class Row:
 
 
 def rows_panel(rows: Sequence[Row], axis: str, title: str = "") -> Panel:
-    """A plot of rows over an axis of that name."""
+    """Return a plot of rows over an axis of that name."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         _draw(axes, theme, rows, 0.0)
@@ -58,7 +58,7 @@ def rows_panel(rows: Sequence[Row], axis: str, title: str = "") -> Panel:
 
 
 def shares_panel(rows: Sequence[Row], axis: str, target: float) -> Panel:
-    """A plot of rows over an axis of shares, up to 100% at least; ``target`` is a line through all of them."""
+    """Return a plot of rows over an axis of shares, up to 100% at least; ``target`` is a line through all of them."""
 
     def draw(axes: Axes, theme: Theme) -> None:
         _draw(axes, theme, rows, 1.0)
@@ -71,7 +71,7 @@ def shares_panel(rows: Sequence[Row], axis: str, target: float) -> Panel:
 
 
 def rows_in(rows: int) -> float:
-    """The height of so many rows, in inches."""
+    """Return the height of so many rows, in inches."""
     return _ROW_IN * max(1, rows)
 
 
@@ -168,5 +168,5 @@ def _draw_bar(axes: Axes, theme: Theme, middle: float, value: float, look: Look)
 
 
 def _outlined(theme: Theme) -> list[AbstractPathEffect]:
-    """What makes a line visible on a bar of any colour."""
+    """Return what makes a line visible on a bar of any colour."""
     return [withStroke(linewidth=3.2, foreground=theme.paper)]

@@ -89,7 +89,7 @@ def _draw(axes: Axes, theme: Theme, group: Group) -> None:
 
 
 def _draw_series(axes: Axes, theme: Theme, group: Group, cases: list[CaseFigures], aside: float) -> None:
-    """A curve, moved ``aside`` by so many points, so that lines over launches do not hide each other."""
+    """Draw a curve, moved ``aside`` by so many points, so that lines over launches do not hide each other."""
     seen = look(group, series_of(cases[0]))
     moved = axes.transData + ScaledTranslation(aside / 72, 0, axes.figure.dpi_scale_trans)
     points = [(case.gpus, case.speedup) for case in cases if case.speedup is not None]

@@ -49,7 +49,7 @@ class Kind:
     narrowest: float = 0.04
 
     def dress(self, patch: Patch, theme: Theme) -> Patch:
-        """The same patch, looking so."""
+        """Return the same patch, looking so."""
         patch.set_facecolor(self.colour(theme))
         patch.set_edgecolor(theme.muted if self.outlined else theme.paper)
         patch.set_linestyle("--" if self.outlined else "-")
@@ -128,7 +128,7 @@ def _parts(case: CaseFigures) -> Iterator[tuple[Kind, float]]:
 
 
 def _remarks(cases: Sequence[CaseFigures]) -> Iterator[str]:
-    """What is drawn in another way than the rest, where something is."""
+    """Yield what is drawn in another way than the rest, where something is."""
     told = [case for case in cases if case.time_lost is not None]
     reasons = dict.fromkeys(case.why_missing("efficiency") for case in told if case.efficiency is None)
     if reasons:
