@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import gc
 import logging
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-import torch.distributed as dist
 
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
-from pytest_gpt_dist.host.device import PeakMemory, release_memory, synchronize
+from pytest_gpt_dist.host.device import PeakMemory, release_memory
 from pytest_gpt_dist.inference.engines.choosers import make_chooser
 from pytest_gpt_dist.inference.engines.protocol import (
     Batch,
@@ -29,8 +25,8 @@ from pytest_gpt_dist.inference.mesh import Mesh
 from pytest_gpt_dist.inference.messages import CaseJob, Check, RankReport, RankRound
 from pytest_gpt_dist.inference.times import BatchTimes
 from pytest_gpt_dist.inference.token_stopwatch import RoundStopwatch
+from pytest_gpt_dist.measure.rank_rounds import anywhere, largest, run_rounds
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.measure.statistics import enough_rounds
 from pytest_gpt_dist.model.attention import attention_kernel
 from pytest_gpt_dist.parallel import Traffic, parameter_bytes, traffic
 from pytest_gpt_dist.parallel.comm_time import Spent
@@ -69,14 +65,13 @@ class _RunningCase:
         report = RankReport(self._wrong_share(), engine.parameter_bytes, dict(engine.configuration))
         _log.info("loaded: %s bytes of parameters", report.parameter_bytes)
         _log.debug("batches of requests: %s", [[r.index for r in batch.requests] for batch in self._batches])
-        if _anywhere(report.problem is not None):
+        if anywhere(report.problem is not None):
             return report
         if self._job.check is not None:
             report = self._check_exactness(report, self._job.check)
             if report.problem is not None:
                 return report
-        with _without_collection():
-            return self._generate(report, self._job.timing)
+        return self._generate(report, self._job.timing)
 
     def _wrong_share(self) -> str | None:
         """Whether this rank holds other than its share of the model: the layout's formula must agree."""
@@ -135,7 +130,7 @@ class _RunningCase:
             engine.generate(batches, forced, None)
         mine = [request.index for batch in self._batches for request in batch.requests] if mesh.last else []
         skipped = any(forced.compared[index] != check.steps for index in mine)
-        error, differ, unseen = _largest(forced.max_error, not forced.tokens_equal, skipped)
+        error, differ, unseen = largest(forced.max_error, not forced.tokens_equal, skipped)
         if unseen:
             return replace(
                 report, problem="the engine did not let its logits be compared with the reference's"
@@ -149,65 +144,73 @@ class _RunningCase:
         )
 
     def _generate(self, report: RankReport, timing: Timing | None) -> RankReport:
-        warmup = timing.warmup if timing else 0
-        for number in range(1, warmup + 1):
-            report_progress("warm-up", number, warmup)
-            warm = self._round()
-            _log.info("warm-up %d: %.6f s", number, warm.seconds)
-        rounds: list[_Round] = []
-        slowest_s: list[float] = []
-        started_s = time.monotonic()
-        elapsed_s = 0.0
-        while not slowest_s or (timing and not enough_rounds(slowest_s, elapsed_s, timing)):
-            report_progress("round", len(rounds) + 1, timing.rounds or 0 if timing else 1)
-            rounds.append(self._round())
-            _log.info("round %d: %.6f s", len(rounds), rounds[-1].seconds)
-            round_s, elapsed_s = _largest(rounds[-1].seconds, time.monotonic() - started_s)
-            slowest_s.append(round_s)
-        engine = self._engine
+        mesh, engine = self._mesh, self._engine
+        done = run_rounds(
+            _Generation(engine, mesh, self._batches, self._job.sampling, self._vocabulary),
+            mesh.device,
+            timing,
+        )
+        outcomes = [each.outcome for each in done.rounds]
         counted = not (isinstance(engine, CommunicatesItself) and engine.communicates_itself)
-        wrong = (self._wrong_traffic(each.traffic) for each in rounds if counted)
+        wrong = (self._wrong_traffic(outcome.traffic) for outcome in outcomes if counted)
         return replace(
             report,
             problem=next((problem for problem in wrong if problem is not None), None),
-            traffic_per_step=self._per_step(rounds[0].traffic) if counted else None,
-            tokens=rounds[-1].tokens,
-            tokens_vary=any(each.tokens != rounds[0].tokens for each in rounds),
+            traffic_per_step=self._per_step(outcomes[0].traffic) if counted else None,
+            tokens=outcomes[-1].tokens,
+            tokens_vary=any(outcome.tokens != outcomes[0].tokens for outcome in outcomes),
             rounds=tuple(
-                RankRound(each.seconds, each.batches, each.spent if counted else None) for each in rounds
+                RankRound(each.seconds, each.outcome.batches, each.outcome.spent if counted else None)
+                for each in done.rounds
             )
             if timing
             else (),
-            timed_span_s=(started_s, time.monotonic()),
+            timed_span_s=done.span_s,
         )
-
-    def _round(self) -> _Round:
-        mesh, engine = self._mesh, self._engine
-        chooser = make_chooser(self._job.sampling, self._vocabulary, mesh)
-        stopwatch = RoundStopwatch(mesh.device)
-        before = mesh.traffic
-        mesh.spent()
-        gc.collect()
-        synchronize(mesh.device)
-        _largest(0.0)  # every rank starts when the last one is ready
-        start_s = time.perf_counter()
-        tokens = engine.generate(self._batches, chooser, stopwatch)
-        synchronize(mesh.device)
-        seconds = time.perf_counter() - start_s
-        counted, spent = mesh.traffic - before, mesh.spent()
-        if mesh.at.tp > 0:  # the first tensor-parallel rank speaks for all
-            return _Round(seconds, (), {}, counted, spent)
-        made = {index: tuple(ids) for index, ids in tokens.items()}
-        return _Round(seconds, stopwatch.read(), made, counted, spent)
 
 
 @dataclass(frozen=True)
-class _Round:
-    seconds: float
+class _Outcome:
+    """What a round left: when tokens came and which, what was communicated, and the time that took."""
+
     batches: tuple[BatchTimes, ...]
     tokens: dict[int, tuple[int, ...]]
     traffic: Traffic
     spent: Spent | None
+
+
+class _Generation:
+    """The work of a round: every request of this replica, generated once."""
+
+    def __init__(
+        self, engine: Engine, mesh: Mesh, batches: Sequence[Batch], sampling: Sampling, vocabulary: int
+    ) -> None:
+        self._engine = engine
+        self._mesh = mesh
+        self._batches = batches
+        self._sampling = sampling
+        self._vocabulary = vocabulary
+
+    def prepare(self) -> None:
+        """Begin with the first draw of the sampling, a new stopwatch, and counters at zero."""
+        mesh = self._mesh
+        self._chooser = make_chooser(self._sampling, self._vocabulary, mesh)
+        self._stopwatch = RoundStopwatch(mesh.device)
+        self._before = mesh.traffic
+        mesh.spent()
+
+    def run(self) -> None:
+        """Generate."""
+        self._tokens = self._engine.generate(self._batches, self._chooser, self._stopwatch)
+
+    def outcome(self) -> _Outcome:
+        """Return tokens and their times; the first tensor-parallel rank speaks for all of its replica."""
+        mesh = self._mesh
+        counted, spent = mesh.traffic - self._before, mesh.spent()
+        if mesh.at.tp > 0:
+            return _Outcome((), {}, counted, spent)
+        made = {index: tuple(ids) for index, ids in self._tokens.items()}
+        return _Outcome(self._stopwatch.read(), made, counted, spent)
 
 
 def _with_new_tokens(batches: Sequence[Batch], new_tokens: int) -> tuple[Batch, ...]:
@@ -222,28 +225,3 @@ def _with_new_tokens(batches: Sequence[Batch], new_tokens: int) -> tuple[Batch, 
         )
         for batch in batches
     )
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """No garbage collection inside rounds; between them only what is new is looked at, which takes no time."""
-    gc.collect()
-    gc.freeze()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.unfreeze()
-
-
-def _largest(*values: float) -> list[float]:
-    """Of each value the largest of all ranks."""
-    shared = torch.tensor([float(value) for value in values], dtype=torch.float64)
-    dist.all_reduce(shared, dist.ReduceOp.MAX)
-    found: list[float] = shared.tolist()
-    return found
-
-
-def _anywhere(here: bool) -> bool:
-    return _largest(float(here)) != [0.0]

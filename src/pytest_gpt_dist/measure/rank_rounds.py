@@ -1,0 +1,120 @@
+"""On a rank: warm-up and timed rounds, in step with all other ranks of the world."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+import torch
+import torch.distributed as dist
+
+from pytest_gpt_dist.cluster.rank import report_progress
+from pytest_gpt_dist.host.device import synchronize
+from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.measure.statistics import enough_rounds
+
+_log = logging.getLogger(__name__)
+OutcomeT = TypeVar("OutcomeT")
+OutcomeT_co = TypeVar("OutcomeT_co", covariant=True)
+
+
+class RoundWork(Protocol[OutcomeT_co]):
+    """What a rank does in a round; its methods are called in this order, once a round."""
+
+    def prepare(self) -> None:
+        """Make ready what the round needs; not timed."""
+        ...
+
+    def run(self) -> None:
+        """Do the work of the round; timed until the device has finished it."""
+        ...
+
+    def outcome(self) -> OutcomeT_co:
+        """Return what came of it; not timed."""
+        ...
+
+
+@dataclass(frozen=True)
+class TimedRound(Generic[OutcomeT]):
+    """A round on one rank: its own seconds, from when all ranks were ready, and what came of it."""
+
+    seconds: float
+    outcome: OutcomeT
+
+
+@dataclass(frozen=True)
+class TimedRounds(Generic[OutcomeT]):
+    """The rounds after the warm-up; ``span_s`` is when they began and ended, on the host's monotonic clock."""
+
+    rounds: tuple[TimedRound[OutcomeT], ...]
+    span_s: tuple[float, float]
+
+
+def run_rounds(
+    work: RoundWork[OutcomeT], device: torch.device, timing: Timing | None
+) -> TimedRounds[OutcomeT]:
+    """Return the rounds of a launch, as many on every rank; without ``timing`` a single one.
+
+    All ranks begin a round when the last one is ready, and agree on the slowest rank's seconds, by which
+    ``enough_rounds`` ends them.
+    """
+    with _without_collection():
+        warmup = timing.warmup if timing else 0
+        for number in range(1, warmup + 1):
+            report_progress("warm-up", number, warmup)
+            warm = _round(work, device)
+            _log.info("warm-up %d: %.6f s", number, warm.seconds)
+        rounds: list[TimedRound[OutcomeT]] = []
+        slowest_s: list[float] = []
+        began_s = time.monotonic()
+        elapsed_s = 0.0
+        while not slowest_s or (timing and not enough_rounds(slowest_s, elapsed_s, timing)):
+            report_progress("round", len(rounds) + 1, timing.rounds or 0 if timing else 1)
+            rounds.append(_round(work, device))
+            _log.info("round %d: %.6f s", len(rounds), rounds[-1].seconds)
+            round_s, elapsed_s = largest(rounds[-1].seconds, time.monotonic() - began_s)
+            slowest_s.append(round_s)
+        return TimedRounds(tuple(rounds), (began_s, time.monotonic()))
+
+
+def largest(*values: float) -> list[float]:
+    """Return of each value the largest of all ranks."""
+    shared = torch.tensor([float(value) for value in values], dtype=torch.float64)
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    found: list[float] = shared.tolist()
+    return found
+
+
+def anywhere(here: bool) -> bool:
+    """Return whether it is so on any rank."""
+    return largest(float(here)) != [0.0]
+
+
+def _round(work: RoundWork[OutcomeT], device: torch.device) -> TimedRound[OutcomeT]:
+    work.prepare()
+    gc.collect()
+    synchronize(device)
+    largest(0.0)  # every rank starts when the last one is ready
+    start_s = time.perf_counter()
+    work.run()
+    synchronize(device)
+    seconds = time.perf_counter() - start_s
+    return TimedRound(seconds, work.outcome())
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep garbage collection out of rounds; between them only what is new is looked at, which takes no time."""
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.unfreeze()
