@@ -12,10 +12,10 @@ from pytest_gpt_dist.cluster import OWN, RankGroupError, Side
 from pytest_gpt_dist.compare.ab import gated, is_flagged, is_suspect
 from pytest_gpt_dist.compare.paired import Order, confirmation_order, screening_order
 from pytest_gpt_dist.errors import UsageError, first_line
-from pytest_gpt_dist.measure.mode import CheckedT, Groups
+from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Groups
 from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.measure.runner import CaseRunner, CaseT
+from pytest_gpt_dist.measure.runner import CaseRunner
 from pytest_gpt_dist.telemetry.alerts import worst
 
 Figures = Mapping[str, float | None]

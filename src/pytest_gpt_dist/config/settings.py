@@ -18,6 +18,8 @@ from pytest_gpt_dist.errors import UsageError, quoted
 _LARGEST_SIZE = 2**50
 _LARGEST_INTEGER = 10**6
 DEFAULT_COUNTS = (1, 2, 4)
+MATRIX = ("strategy", "gpus", "engine")
+"""What a matrix gives to its test."""
 DEGREES = ("data_parallel", "pipeline_parallel", "tensor_parallel")
 IniType = Literal["string", "bool", "int", "float"]
 _UNITS = {

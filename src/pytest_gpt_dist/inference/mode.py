@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
+from typing import Any
 
-from pytest_gpt_dist.cluster import Progress
-from pytest_gpt_dist.host.machine import DeviceLimits, Machine
+from pytest_gpt_dist.cluster import Progress, RankGroup
+from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.inference.batching import prompts_in_parts
 from pytest_gpt_dist.inference.case import Case
+from pytest_gpt_dist.inference.cases import CaseBuilder
 from pytest_gpt_dist.inference.checks import (
     check_counts,
     check_marks,
@@ -24,11 +26,12 @@ from pytest_gpt_dist.inference.messages import CaseJob, RankReport
 from pytest_gpt_dist.inference.metrics import seconds_per_token, speed
 from pytest_gpt_dist.inference.result import GenerationResult, make_result, marks
 from pytest_gpt_dist.inference.weight_cache_policy import Keeping
-from pytest_gpt_dist.measure.mode import Groups, Status
+from pytest_gpt_dist.measure.mode import ModeContext, Status
 from pytest_gpt_dist.measure.progress import shown
 from pytest_gpt_dist.measure.result import Launch, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.statistics import launch_datum
+from pytest_gpt_dist.results.heading import series
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,7 @@ class Checked:
 
 
 class InferenceMode:
-    """Generation of tokens, checked against one device.
-
-    ``scratch`` gives the folder for what can be made again; ``cases`` is how many there will be, as far as is known;
-    ``paired``, whether on two sides.
-    """
+    """Generation of tokens, checked against one device."""
 
     name = "inference"
     compared = (
@@ -52,31 +51,35 @@ class InferenceMode:
         *("peak_memory_bytes", "max_logit_error", "tokens_sha256", "marks", "launches"),
     )
 
-    def __init__(
-        self,
-        groups: Groups,
-        machine: Machine,
-        scratch: Callable[[], Path],
-        *,
-        cases: int = 1,
-        paired: bool = False,
-    ) -> None:
-        self._groups = groups
-        self._machine = machine
-        self._keeping = Keeping(scratch, machine.device, cases=cases, paired=paired)
-        self._references = References(scratch, self._keeping)
+    def __init__(self, context: ModeContext) -> None:
+        self.cases = CaseBuilder(context)
+        self._context = context
+        self._machine = context.machine
+
+    @cached_property
+    def _keeping(self) -> Keeping:
+        """Made for the first case that runs, when the number of cases is known."""
+        context = self._context
+        return Keeping(
+            context.scratch, context.machine.device, cases=context.case_count(), paired=context.paired
+        )
+
+    @cached_property
+    def _references(self) -> References:
+        return References(self._context.scratch, self._keeping)
 
     def check(self, case: Case, status: Status) -> Checked:
         """Compute the one-device reference of a case's prompts, once a session on one rank."""
         status("starting ranks")
         on_progress: Callable[[int, Progress], None] = shown(status)
-        reference = self._references.get(
-            case.source, case.requests, lambda: self._groups.group(1), on_progress
-        )
+        reference = self._references.get(case.source, case.requests, self._one_rank, on_progress)
         compared = reference is None or self._references.compare_with_transformers(
-            case.source, reference, case.requests[0], lambda: self._groups.group(1), on_progress
+            case.source, reference, case.requests[0], self._one_rank, on_progress
         )
         return Checked(reference, compared)
+
+    def _one_rank(self) -> RankGroup:
+        return self._context.groups.group(1)
 
     def job(
         self, case: Case, checked: Checked, timing: Timing | None
@@ -149,3 +152,11 @@ class InferenceMode:
             "itl_p95_s": None if found.itl_s is None else found.itl_s.p95,
             "peak_memory_bytes": max((peak for peak in peaks if peak is not None), default=None),
         }
+
+    def series(self, test: str, info: Mapping[str, Any]) -> str:
+        """Return the name under which a tracker keeps the saved numbers of a test's case over time."""
+        return series(test, info)
+
+    def restored(self, info: dict[str, Any], output: list[list[int]]) -> GenerationResult:
+        """Return the result that was saved so, marked as resumed. KeyError or TypeError if it was none."""
+        return GenerationResult.from_saved(info, output)

@@ -42,6 +42,7 @@ class GenerationResult(Result):
     """
 
     THROUGHPUT = "tokens_per_s"
+    throughput_unit = "tokens/s"
 
     tokens: list[list[int]]
     tokens_per_s: float | None = None

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pytest_gpt_dist.cluster import OWN, RankGroup, Side
-from pytest_gpt_dist.host.machine import DeviceLimits
+from pytest_gpt_dist.config.settings import Options
+from pytest_gpt_dist.host.machine import DeviceLimits, Machine
+from pytest_gpt_dist.measure.matrix import MatrixCase
 from pytest_gpt_dist.measure.result import Launch, Result
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.registry import Registry
 
 Status = Callable[[str], None]
 """Shows what is done now."""
@@ -27,8 +32,29 @@ class Groups(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ModeContext:
+    """What a mode is made of: what the session was asked for, and what it lends.
+
+    ``scratch`` gives the folder for what can be made again; ``case_count`` says how many tests run cases, as far as
+    that is known by then.
+    """
+
+    options: Options
+    registry: Registry
+    machine: Machine
+    groups: Groups
+    scratch: Callable[[], Path]
+    case_count: Callable[[], int] = lambda: 1
+
+    @property
+    def paired(self) -> bool:
+        """Return whether each case is measured on two sides."""
+        return self.options.against is not None
+
+
 class CaseSpec(Protocol):
-    """What the core must know of a case, whatever its mode."""
+    """What the core must know of a case, whatever its mode; it is hashable, and its text says in a line what it is."""
 
     @property
     def engine(self) -> str:
@@ -56,16 +82,64 @@ class CaseSpec(Protocol):
         ...
 
 
+CaseT = TypeVar("CaseT", bound=CaseSpec)
 CaseT_contra = TypeVar("CaseT_contra", bound=CaseSpec, contravariant=True)
 CheckedT = TypeVar("CheckedT")
 
 
+class CaseMaker(Protocol[CaseT]):
+    """What makes the cases of a mode, of options and of what a test says; nothing of them has run yet.
+
+    Whatever is wrong with either is a UsageError, in one line.
+    """
+
+    @property
+    def arguments(self) -> Collection[str]:
+        """Return the names that a test may give, besides those that every mode has."""
+        ...
+
+    def check_options(self, *, collect_only: bool) -> None:
+        """Find what is wrong with the options before anything starts; quickly, where tests are only collected."""
+        ...
+
+    def matrix(self, arguments: Mapping[str, Any], own: Collection[str]) -> Sequence[MatrixCase]:
+        """Return the matrix of a test that gives ``arguments`` itself, and ``own`` ones in another part of its id.
+
+        What is wrong with the arguments is said by the test when it runs.
+        """
+        ...
+
+    def case(self, arguments: Mapping[str, Any]) -> CaseT:
+        """Return the case that arguments describe on top of the options."""
+        ...
+
+    def alone(self, case: CaseT) -> CaseT:
+        """Return the one-device case of the same engine and workload, which a speed-up refers to."""
+        ...
+
+    def lacks(self, case: CaseT) -> str | None:
+        """Return in a line why the case cannot run on as many devices as it takes, or None."""
+        ...
+
+    def fingerprint(self, case: CaseT) -> Mapping[str, Any]:
+        """Return everything besides the code under test that changes the case's numbers, as it is saved."""
+        ...
+
+
 class Mode(Protocol[CaseT_contra, CheckedT]):
-    """What is measured: it makes the work of a case, checks it, and names its figures."""
+    """What is measured: it makes the work of a case, checks it, and names its figures.
+
+    Its factory, which the registry knows by the import path, takes a ModeContext.
+    """
 
     @property
     def name(self) -> str:
-        """Return the name that results carry."""
+        """Return the name that results carry, under which it is registered."""
+        ...
+
+    @property
+    def cases(self) -> CaseMaker[Any]:
+        """Return what makes its cases."""
         ...
 
     def check(self, case: CaseT_contra, status: Status) -> CheckedT:
@@ -109,4 +183,12 @@ class Mode(Protocol[CaseT_contra, CheckedT]):
 
     def gated_figures(self, case: CaseT_contra, launch: Launch) -> Mapping[str, float | None]:
         """Return one number a launch of each metric that an A/B compares."""
+        ...
+
+    def series(self, test: str, info: Mapping[str, Any]) -> str:
+        """Return the name under which a tracker keeps the saved numbers of a test's case over time."""
+        ...
+
+    def restored(self, info: dict[str, Any], output: Any) -> Result:
+        """Return the result that was saved so, marked as resumed. KeyError or TypeError where it is none."""
         ...

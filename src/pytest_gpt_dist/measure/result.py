@@ -24,6 +24,7 @@ class Result:
 
     THROUGHPUT: ClassVar[str] = "throughput_per_s"
     """Name under which the throughput is saved."""
+    throughput_unit: ClassVar[str] = "1/s"
 
     layout: Layout
     extra_info: dict[str, Any]

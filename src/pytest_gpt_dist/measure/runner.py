@@ -6,22 +6,20 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Generic, TypeVar
+from typing import Generic
 
 from pytest_gpt_dist.cluster import RankGroup, RankGroupError
 from pytest_gpt_dist.config.thresholds import DEFAULT_THRESHOLDS, Threshold
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
 from pytest_gpt_dist.measure.entry_points import measure_limits
-from pytest_gpt_dist.measure.mode import CaseSpec, CheckedT, Groups, Mode
+from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Groups, Mode
 from pytest_gpt_dist.measure.progress import shown
 from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.telemetry.disturbances import disturbing
 from pytest_gpt_dist.telemetry.sampler import Sampler
 from pytest_gpt_dist.telemetry.source import MachineSource
-
-CaseT = TypeVar("CaseT", bound=CaseSpec)
 
 _log = logging.getLogger(__name__)
 _FAILURES = (UsageError, WrongResultError, RankGroupError)
