@@ -10,9 +10,10 @@ from pytest_gpt_dist.cli import build_parser
 from pytest_gpt_dist.config.declaration import Declaration, flag
 from pytest_gpt_dist.config.sections import SECTIONS
 from pytest_gpt_dist.config.settings import Options, declarations, section_declarations
+from pytest_gpt_dist.inference.cases import ARGUMENTS
+from pytest_gpt_dist.measure.arguments import TIMING
 from pytest_gpt_dist.results.metrics import Metric
 from pytest_gpt_dist.results.result_format import format_of
-from pytest_gpt_dist.session.session import ARGUMENTS
 
 REFERENCE = Path(__file__).parent / "reference"
 _NOTICE = "<!-- Written by docs/generate.py. Change the declarations in the code, and run it again. -->"
@@ -38,7 +39,7 @@ def options_page() -> str:
         *sections,
         "## As arguments",
         "`gpt_dist.run` and the marker `gpt_dist` take these by name, with the same rules:",
-        ", ".join(f"`{name}`" for name in ARGUMENTS if name in names) + ".",
+        ", ".join(f"`{name}`" for name in (*ARGUMENTS, *TIMING) if name in names) + ".",
         "Besides, they take `strategy` and `min_effect`, and `gpus` is one number. See [fixtures](fixtures.md).",
     )
 

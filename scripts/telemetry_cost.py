@@ -23,11 +23,12 @@ from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.host.gpus import Gpu
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.metrics import seconds_per_token
-from pytest_gpt_dist.inference.mode import Checked, InferenceMode
+from pytest_gpt_dist.inference.mode import Checked
+from pytest_gpt_dist.measure.arguments import timing_of
 from pytest_gpt_dist.measure.runner import CaseRunner, Watching
 from pytest_gpt_dist.measure.statistics import launch_datum
 from pytest_gpt_dist.registry import Registry, builtin
-from pytest_gpt_dist.session.session import Bench
+from pytest_gpt_dist.session.benchmark_session import BenchmarkSession
 from pytest_gpt_dist.telemetry.observation import INTERVAL_S
 from pytest_gpt_dist.telemetry.source import MachineSource
 
@@ -37,13 +38,12 @@ def measure(options: Options, gpus: int, pairs: int) -> tuple[list[Pair], float,
     registry = Registry()
     builtin(registry)
     with TemporaryDirectory() as folder:
-        bench = Bench(options, registry, Path(folder), timed=True)
-        mode = InferenceMode(bench, bench.machine, lambda: Path(folder))
-        runners = [
-            CaseRunner(mode, bench, bench.machine, Watching(sampled=sampled)) for sampled in (False, True)
-        ]
+        session = BenchmarkSession(options, registry, Path(folder), timed=True)
+        mode, machine = session.mode("inference"), session.machine
+        runners = [CaseRunner(mode, session, machine, Watching(sampled=sampled)) for sampled in (False, True)]
         try:
-            case, timing = bench.case({"strategy": "pure_data_parallel", "gpus": gpus})
+            case: Case = mode.cases.case({"strategy": "pure_data_parallel", "gpus": gpus})
+            timing = timing_of({}, options)
             checked = mode.check(case, lambda status: None)
 
             def datum_s(runner: CaseRunner[Case, Checked]) -> float:
@@ -60,11 +60,10 @@ def measure(options: Options, gpus: int, pairs: int) -> tuple[list[Pair], float,
                 measured.append(Pair(by_side[0], by_side[1]))
                 sys.stderr.write(f"\rpair {number + 1} of {pairs}: {measured[-1].log_ratio:+.2%} \x1b[K")
             sys.stderr.write("\n")
-            machine = bench.machine
-            look = look_s(bench.group(gpus).pids, machine.gpus[:gpus], machine.cores_of(gpus))
+            look = look_s(session.group(gpus).pids, machine.gpus[:gpus], machine.cores_of(gpus))
             return measured, look, case.model_name
         finally:
-            bench.close()
+            session.close()
 
 
 def look_s(pids: Sequence[int], gpus: Sequence[Gpu], cores: Set[int], repeats: int = 50) -> float:

@@ -3,14 +3,17 @@
 from pathlib import Path
 
 from pytest_gpt_dist.cluster import OWN, RankGroup, Side
+from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.host.cores import Cores
 from pytest_gpt_dist.host.machine import Machine
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.engines.protocol import ModelSource, Request
 from pytest_gpt_dist.inference.mode import InferenceMode
 from pytest_gpt_dist.inference.workload import Workload
+from pytest_gpt_dist.measure.mode import ModeContext
 from pytest_gpt_dist.model.presets import GPT2_MINI
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.registry import Registry
 
 CASE = Case(
     strategy="pure_data_parallel",
@@ -41,4 +44,4 @@ ONE_CORE = Machine("cpu", (), None, "gloo", 1, False, Cores((0,)))
 
 def inference_mode(machine: Machine = ONE_CORE) -> InferenceMode:
     """Generation, for what it makes of launches that never ran."""
-    return InferenceMode(NoGroups(), machine, Path)
+    return InferenceMode(ModeContext(Options(), Registry(), machine, NoGroups(), Path))

@@ -30,7 +30,7 @@ from pytest_gpt_dist.host.machine import cpu_name
 from pytest_gpt_dist.measure.result import WrongResultError
 from pytest_gpt_dist.measure.statistics import launch_datum
 from pytest_gpt_dist.registry import Registry, builtin
-from pytest_gpt_dist.session.session import Bench
+from pytest_gpt_dist.session.benchmark_session import BenchmarkSession
 
 REPOSITORY = Path(__file__).parents[2]
 CASE = Options(
@@ -85,13 +85,13 @@ def launcher() -> Iterator[Callable[[str], PooledLaunch]]:
     for name in SLOWED:
         registry.add_engine(name, f"scripts.calibration.slowed:{name.title()}")
     with TemporaryDirectory() as folder:
-        bench = Bench(CASE, registry, Path(folder), timed=True)
+        session = BenchmarkSession(CASE, registry, Path(folder), timed=True)
 
         def launch(engine: str) -> PooledLaunch:
-            case, timing = bench.case({"engine": engine})
-            bench.renew()
+            run = session.asked("inference", {"engine": engine})
+            session.renew()
             start_s = time.time()
-            result = bench.run(case, timing, lambda status: None)
+            result = session.run(run, lambda status: None)
             rounds_s = tuple(float(f"{sample:.7g}") for sample in result.samples)
             return PooledLaunch(engine, round(start_s, 2), launch_datum(rounds_s), rounds_s)
 
@@ -99,7 +99,7 @@ def launcher() -> Iterator[Callable[[str], PooledLaunch]]:
             launch(NATIVE)
             yield launch
         finally:
-            bench.close()
+            session.close()
 
 
 def measure(path: Path, pool: Pool, engines: tuple[str, ...], launch: Callable[[str], PooledLaunch]) -> None:

@@ -6,7 +6,7 @@ Nothing is imported here before a session needs it, so that other people's test 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,24 +17,25 @@ from pytest_gpt_dist.config.pytest_options import add_options, read_options
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.session import benchmark_storage
-from pytest_gpt_dist.session.items import runs_cases
+from pytest_gpt_dist.session.items import mode_of_matrix, runs_cases
 from pytest_gpt_dist.session.terminal_summary import Summary
 
 if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
-    from pytest_gpt_dist.inference.matrix import MatrixCase
+    from pytest_gpt_dist.measure.matrix import MatrixCase
+    from pytest_gpt_dist.session.benchmark_session import BenchmarkSession
     from pytest_gpt_dist.session.fixtures import GptDist, ProcessGroup
-    from pytest_gpt_dist.session.session import Bench
 
 _FIXTURES = ("gpt_dist", "gpt_process_group")
 _OPTIONS = pytest.StashKey[Options]()
-_BENCH = pytest.StashKey["Bench"]()
+_SESSION = pytest.StashKey["BenchmarkSession"]()
 _WRONG = pytest.StashKey[UsageError]()
 _MARKERS = (
     "gpt_dist(gpus, strategy, **workload): what gpt_dist.run uses where it is not told; it selects too,"
     " as in -m \"gpt_dist(gpus=4, strategy='full_model_parallel')\"",
-    "gpt_dist_matrix: parametrize the test with the gpus, strategy and engine of each case of the matrix",
+    "gpt_dist_matrix(mode='inference'): parametrize the test with the gpus, strategy and engine of each case of the"
+    " mode's matrix",
 )
 
 
@@ -87,27 +88,28 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """A session that came to its end leaves nothing to resume."""
     ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
-    if _BENCH in session.config.stash and ended and not (session.shouldstop or session.shouldfail):
-        session.config.stash[_BENCH].complete()
+    if _SESSION in session.config.stash and ended and not (session.shouldstop or session.shouldfail):
+        session.config.stash[_SESSION].complete()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """End every process that the session started."""
-    if _BENCH in config.stash:
-        config.stash[_BENCH].close()
+    if _SESSION in config.stash:
+        config.stash[_SESSION].close()
 
 
 @pytest.fixture
 def gpt_dist(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> Iterator[GptDist]:
     """Run distributed generation: ``gpt_dist.run(strategy=…, gpus=…, **workload) -> Result``."""
+    from pytest_gpt_dist.session.case_recorder import CaseRecorder
     from pytest_gpt_dist.session.fixtures import GptDist
     from pytest_gpt_dist.terminal.live_line import LiveLine
 
     config = request.config
     _refuse_wrong(config)
-    runner = GptDist(request.node, benchmark, lambda: _bench(config), LiveLine(config))
-    yield runner
-    runner.finish()
+    recorder = CaseRecorder(request.node, benchmark, lambda: _session(config), LiveLine(config))
+    yield GptDist(recorder)
+    recorder.finish()
 
 
 @pytest.fixture
@@ -116,7 +118,7 @@ def gpt_process_group(request: pytest.FixtureRequest) -> Callable[[int], Process
     from pytest_gpt_dist.session.fixtures import ProcessGroup
 
     _refuse_wrong(request.config)
-    return lambda world_size: ProcessGroup(lambda: _bench(request.config), world_size)
+    return lambda world_size: ProcessGroup(lambda: _session(request.config), world_size)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -138,7 +140,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                     **{**marker.kwargs, "gpus": case.gpus, "strategy": case.strategy, "engine": case.engine},
                 ),
             )
-            for case in _matrix(metafunc.config, marker, _own_arguments(metafunc))
+            for case in _matrix(metafunc.config, metafunc.definition, marker, _own_arguments(metafunc))
         ],
     )
 
@@ -148,7 +150,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each test that runs cases the clock through which pytest-benchmark sees their times."""
     for item in items:
         if runs_cases(item):
-            from pytest_gpt_dist.session.fixtures import add_clock
+            from pytest_gpt_dist.session.case_recorder import add_clock
 
             add_clock(item)
 
@@ -161,14 +163,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         # Raised on a worker it would look like a crash of xdist; there the tests fail, in one line each.
         try:
             if needed:
-                _bench(config).open_log()
+                _session(config).open_log()
         except UsageError as error:
             config.stash[_WRONG] = error
         return
-    in_matrix = any(item.get_closest_marker("gpt_dist_matrix") for item in session.items)
     try:
         if _WRONG in config.stash:
             raise config.stash[_WRONG]
+        modes = dict.fromkeys(map(mode_of_matrix, session.items))
         if needed and not config.pluginmanager.hasplugin("benchmark"):
             raise UsageError(
                 "gpt_dist records through pytest-benchmark, which is switched off; leave out -p no:benchmark"
@@ -176,15 +178,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         if needed and not _is_timed(config):
             _refuse_untimed(config)
         if needed:
-            _bench(config).cases = sum(map(runs_cases, session.items))
+            _session(config).case_count = sum(map(runs_cases, session.items))
         if needed and not config.option.collectonly:
-            _bench(config).open_log()
-        if in_matrix:
-            _bench(config).check_options(collect_only=config.option.collectonly)
+            _session(config).open_log()
+        for mode in filter(None, modes):
+            _session(config).mode(mode).cases.check_options(collect_only=config.option.collectonly)
         if needed and not config.option.collectonly:
-            _ = _bench(config).against
+            _ = _session(config).against
         if _is_timed(config) and not config.option.collectonly and any(map(runs_cases, session.items)):
-            _tell(config, _bench(config).open_journal())
+            _tell(config, _session(config).open_journal())
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
 
@@ -196,7 +198,7 @@ def pytest_runtest_makereport(
     """Let what a case saved travel with its report, also from an xdist worker."""
     report = yield
     if call.when == "call" and runs_cases(item):
-        from pytest_gpt_dist.session.fixtures import MIN_EFFECT, NOTES, SAVED
+        from pytest_gpt_dist.session.case_recorder import MIN_EFFECT, NOTES, SAVED
 
         # TestReport carries any attribute that is JSON, its type does not say so.
         if SAVED in item.stash:
@@ -222,18 +224,18 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
         machine_info.get("cpu", {}).pop(momentary, None)
 
 
-def _bench(config: pytest.Config) -> Bench:
-    if _BENCH not in config.stash:
+def _session(config: pytest.Config) -> BenchmarkSession:
+    if _SESSION not in config.stash:
         from pytest_gpt_dist.registry import Registry, builtin
-        from pytest_gpt_dist.session.session import Bench
+        from pytest_gpt_dist.session.benchmark_session import BenchmarkSession
 
         registry = Registry()
         builtin(registry)
         config.hook.pytest_gpt_dist_register(registry=registry)
-        config.stash[_BENCH] = Bench(
+        config.stash[_SESSION] = BenchmarkSession(
             config.stash[_OPTIONS], registry, config.rootpath, timed=_is_timed(config)
         )
-    return config.stash[_BENCH]
+    return config.stash[_SESSION]
 
 
 def _tell(config: pytest.Config, warning: str | None) -> None:
@@ -253,12 +255,15 @@ def _own_arguments(metafunc: pytest.Metafunc) -> set[str]:
     return own
 
 
-def _matrix(config: pytest.Config, marker: pytest.Mark, own: set[str]) -> list[MatrixCase]:
-    from pytest_gpt_dist.inference.matrix import MatrixCase
+def _matrix(
+    config: pytest.Config, test: pytest.Item, marker: pytest.Mark, own: set[str]
+) -> Sequence[MatrixCase]:
+    from pytest_gpt_dist.measure.matrix import MatrixCase
 
     try:
-        arguments = {name: value for name, value in marker.kwargs.items() if name != "min_effect"}
-        return _bench(config).matrix(arguments, own)
+        mode = mode_of_matrix(test)
+        assert mode is not None
+        return _session(config).matrix(mode, marker.kwargs, own)
     except UsageError as error:
         # Collection would turn it into a traceback; it is raised when collection ends, or by the one case.
         config.stash[_WRONG] = error

@@ -10,6 +10,9 @@ from pytest_gpt_dist.errors import UsageError, first_line, quoted
 if TYPE_CHECKING:
     from pytest_gpt_dist.parallel.strategy import Strategy
 
+DEFAULT_MODE = "inference"
+"""Of a matrix that names none."""
+
 
 def unknown(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> UsageError:
     """Return the error for a name that does not exist, with the nearest ones that do.
@@ -27,15 +30,19 @@ def unknown(kind: str, name: str, known: Iterable[str], *, hint: str = "") -> Us
 
 
 class Registry:
-    """Strategies, engines and models by name, each the import path ``package.module:attribute`` of
+    """Strategies, engines, models and modes by name, each the import path ``package.module:attribute`` of
 
     * a strategy: a class without arguments that is a :class:`~pytest_gpt_dist.parallel.strategy.Strategy`;
     * an engine: a class or function that is an :class:`~pytest_gpt_dist.inference.engines.protocol.EngineFactory`;
-    * a model: a :class:`~pytest_gpt_dist.model.presets.Preset`.
+    * a model: a :class:`~pytest_gpt_dist.model.presets.Preset`;
+    * a mode: a class or function that makes a :class:`~pytest_gpt_dist.measure.mode.Mode` of a
+      :class:`~pytest_gpt_dist.measure.mode.ModeContext`.
     """
 
     def __init__(self) -> None:
-        self._paths: dict[str, dict[str, str]] = {"strategy": {}, "engine": {}, "limits": {}, "model": {}}
+        self._paths: dict[str, dict[str, str]] = {
+            kind: {} for kind in ("strategy", "engine", "limits", "model", "mode")
+        }
 
     def add_strategy(self, name: str, path: str) -> None:
         """Make a strategy known; the order in which they are added is the one they are listed in."""
@@ -57,6 +64,16 @@ class Registry:
     def add_model(self, name: str, path: str) -> None:
         """Make a model known."""
         self._add("model", name, path)
+
+    def add_mode(self, name: str, path: str) -> None:
+        """Make known something else that can be measured.
+
+        Args:
+            name: what it is called, and what its results carry.
+            path: import path of what makes it, resolved when the session first runs or collects a case of it, in a
+                process that must not import torch.
+        """
+        self._add("mode", name, path)
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -121,6 +138,14 @@ class Registry:
         """
         return load(self._path("model", name), what=f"model {quoted(name)}")
 
+    def mode(self, name: str) -> Any:
+        """Return what makes the mode of that name.
+
+        Raises:
+            UsageError: when there is none, or its import path leads nowhere.
+        """
+        return load(self._path("mode", name), what=f"mode {quoted(name)}")
+
     def _add(self, kind: str, name: str, path: str) -> None:
         if not isinstance(name, str) or not isinstance(path, str):
             raise UsageError(
@@ -160,6 +185,7 @@ def load(path: str, *, what: str) -> Any:
 
 def builtin(registry: Registry) -> None:
     """Register what the package comes with, in the same way as anybody else would."""
+    registry.add_mode(DEFAULT_MODE, "pytest_gpt_dist.inference.mode:InferenceMode")
     for name, attribute in (
         ("pure_data_parallel", "PureDataParallel"),
         ("tensor_data_hybrid", "TensorDataHybrid"),

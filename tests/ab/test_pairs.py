@@ -12,6 +12,7 @@ from pytest_gpt_dist.ab.other_side import Against, Named
 from pytest_gpt_dist.ab.paired_runner import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.cluster import OWN, RankGroupError, Side
 from pytest_gpt_dist.compare.ab import describe_sides, judge_sides
+from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.host.cores import Cores
 from pytest_gpt_dist.host.machine import Machine
@@ -20,8 +21,10 @@ from pytest_gpt_dist.inference.messages import RankReport
 from pytest_gpt_dist.inference.mode import Checked, InferenceMode
 from pytest_gpt_dist.inference.result import GenerationResult
 from pytest_gpt_dist.inference.times import BatchTimes, Round
+from pytest_gpt_dist.measure.mode import ModeContext
 from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.registry import Registry
 from pytest_gpt_dist.report.verdicts import render_verdicts
 from pytest_gpt_dist.telemetry.alerts import Alert
 from pytest_gpt_dist.telemetry.observation import Observation
@@ -58,9 +61,8 @@ class Scripted:
 
     @property
     def mode(self) -> InferenceMode:
-        return Unchecked(
-            self, machine=Machine("cpu", (), None, "gloo", 1, False, Cores((0, 1))), scratch=Path
-        )
+        machine = Machine("cpu", (), None, "gloo", 1, False, Cores((0, 1)))
+        return Unchecked(ModeContext(Options(), Registry(), machine, self, Path))
 
     def launch(self, case: Case, timing: Timing, checked: Checked, status: Callable[[str], None]) -> Launch:
         self.order.append(self.side)

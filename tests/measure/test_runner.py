@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, Side
 from pytest_gpt_dist.host.cores import Cores
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
+from pytest_gpt_dist.measure.matrix import MatrixCase
 from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner
@@ -95,8 +96,30 @@ SORTING = ResultFormat(
 )
 
 
+class SortingCases:
+    arguments = ("gpus", "numbers")
+
+    def check_options(self, *, collect_only: bool) -> None: ...
+
+    def matrix(self, arguments: Mapping[str, Any], own: Collection[str]) -> list[MatrixCase]:
+        return []
+
+    def case(self, arguments: Mapping[str, Any]) -> Sorting:
+        return Sorting(Layout(dp=arguments.get("gpus", 1)), arguments.get("numbers", (3, 1, 2)))
+
+    def alone(self, case: Sorting) -> Sorting:
+        return Sorting(Layout(), case.numbers)
+
+    def lacks(self, case: Sorting) -> str | None:
+        return None
+
+    def fingerprint(self, case: Sorting) -> dict[str, Any]:
+        return {"engine": case.engine, "layout": case.layout.id, "numbers": list(case.numbers)}
+
+
 class SortingMode:
     format = SORTING
+    cases = SortingCases()
 
     def check(self, case: Sorting, status: Callable[[str], None]) -> tuple[int, ...]:
         return (1, 2, 3)
@@ -133,9 +156,6 @@ class SortingMode:
 
     def result(self, info: dict[str, Any], output: Any, samples: tuple[float, ...]) -> Result:
         return Result(layout=Layout(**info["layout"]), extra_info=info, output=output, samples=samples)
-
-    def fingerprint(self, case: Sorting) -> dict[str, Any]:
-        return {"engine": case.engine, "layout": case.layout.id, "numbers": list(case.numbers)}
 
 
 class Groups:

@@ -6,10 +6,6 @@ from pathlib import Path
 import pytest
 
 from plugin.sessions import TABLE_OF_BENCHMARKS, TESTS, Session, run_session
-from pytest_gpt_dist.config.settings import Options
-from pytest_gpt_dist.parallel import Layout
-from pytest_gpt_dist.registry import Registry, builtin
-from pytest_gpt_dist.session.session import Bench
 
 INNER = TESTS / "plugin" / "inner_arguments.py"
 
@@ -92,23 +88,6 @@ def test_an_untimed_session_says_so_in_one_line(untimed: Session) -> None:
 def test_an_untimed_case_has_its_row(untimed: Session) -> None:
     assert "yes (" in untimed.row("test_figures_are_none")
     assert "untimed" in untimed.output.partition("- gpt-dist -")[2]
-
-
-def test_the_one_count_of_the_options_is_used_where_no_other_is_given(tmp_path: Path) -> None:
-    registry = Registry()
-    builtin(registry)
-    bench = Bench(Options(device="cpu", gpus=(2,)), registry, tmp_path, timed=False)
-    case, _ = bench.case({"strategy": "tensor_data_hybrid"})
-    assert case.layout == Layout(tp=2)
-
-
-def test_another_way_of_batching_leaves_the_options_budget_behind(tmp_path: Path) -> None:
-    registry = Registry()
-    builtin(registry)
-    options = Options(device="cpu", batching="token-budget", token_budget=512)
-    bench = Bench(options, registry, tmp_path, timed=False)
-    assert bench.case({})[0].workload.token_budget == 512
-    assert bench.case({"batching": "by-length"})[0].workload.token_budget is None
 
 
 def test_beside_other_workers_cases_run_once_and_untimed(tmp_path: Path) -> None:

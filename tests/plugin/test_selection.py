@@ -178,7 +178,7 @@ def test_a_test_that_runs_nothing_is_not_warned_of_an_unused_benchmark(pytester:
 
 def test_the_markers_and_fixtures_are_documented(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess("--markers").stdout.fnmatch_lines(
-        ["@pytest.mark.gpt_dist(gpus, strategy, ?*workload): *", "@pytest.mark.gpt_dist_matrix: *"]
+        ["@pytest.mark.gpt_dist(gpus, strategy, ?*workload): *", "@pytest.mark.gpt_dist_matrix(mode=*): *"]
     )
     fixtures = pytester.runpytest_inprocess("--fixtures").stdout
     for name in ("gpt_dist", "gpt_process_group"):  # pytest sorts them by the text of their place

@@ -20,6 +20,8 @@ from pytest_gpt_dist.config.thresholds import DEFAULT_THRESHOLDS, Threshold, par
 from pytest_gpt_dist.errors import UsageError
 
 DEFAULT_COUNTS = (1, 2, 4)
+MATRIX = ("strategy", "gpus", "engine")
+"""What a matrix gives to its test."""
 DEGREES = ("data_parallel", "pipeline_parallel", "tensor_parallel")
 
 

@@ -36,6 +36,9 @@ class Case:
     engine_version: str | None = None
     model_content: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.engine} on {self.layout}, {len(self.requests)} requests"
+
     @property
     def gpus(self) -> int:
         """Devices of the world."""

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from statistics import median
 from typing import Any
 
-from pytest_gpt_dist.cluster import Progress
-from pytest_gpt_dist.host.machine import DeviceLimits, Machine
+from pytest_gpt_dist.cluster import Progress, RankGroup
+from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.inference.batching import prompts_in_parts
 from pytest_gpt_dist.inference.case import Case
+from pytest_gpt_dist.inference.cases import CaseBuilder
 from pytest_gpt_dist.inference.checks import (
     check_counts,
     check_marks,
@@ -22,14 +23,13 @@ from pytest_gpt_dist.inference.checks import (
 from pytest_gpt_dist.inference.entry_points import run_case
 from pytest_gpt_dist.inference.exactness.reference_cache import Reference, References
 from pytest_gpt_dist.inference.exactness.tolerance import EXACT_TOKENS
-from pytest_gpt_dist.inference.fingerprint import fingerprint
 from pytest_gpt_dist.inference.measured import Measured
 from pytest_gpt_dist.inference.messages import CaseJob, RankReport
 from pytest_gpt_dist.inference.metrics import MOST_UNACCOUNTED, seconds_per_token, unaccounted
 from pytest_gpt_dist.inference.result import GenerationResult
 from pytest_gpt_dist.inference.result_format import INFERENCE
 from pytest_gpt_dist.inference.weight_cache_policy import Keeping
-from pytest_gpt_dist.measure.mode import Groups, Status
+from pytest_gpt_dist.measure.mode import ModeContext, Status
 from pytest_gpt_dist.measure.progress import shown
 from pytest_gpt_dist.measure.result import Launch, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
@@ -45,39 +45,39 @@ class Checked:
 
 
 class InferenceMode:
-    """Generation of tokens, checked against one device.
-
-    ``scratch`` gives the folder for what can be made again; ``cases`` is how many there will be, as far as is known;
-    ``paired``, whether on two sides.
-    """
+    """Generation of tokens, checked against one device."""
 
     format = INFERENCE
 
-    def __init__(
-        self,
-        groups: Groups,
-        machine: Machine,
-        scratch: Callable[[], Path],
-        *,
-        cases: int = 1,
-        paired: bool = False,
-    ) -> None:
-        self._groups = groups
-        self._machine = machine
-        self._keeping = Keeping(scratch, machine.device, cases=cases, paired=paired)
-        self._references = References(scratch, self._keeping)
+    def __init__(self, context: ModeContext) -> None:
+        self.cases = CaseBuilder(context)
+        self._context = context
+        self._machine = context.machine
+
+    @cached_property
+    def _keeping(self) -> Keeping:
+        """Made for the first case that runs, when the number of cases is known."""
+        context = self._context
+        return Keeping(
+            context.scratch, context.machine.device, cases=context.case_count(), paired=context.paired
+        )
+
+    @cached_property
+    def _references(self) -> References:
+        return References(self._context.scratch, self._keeping)
 
     def check(self, case: Case, status: Status) -> Checked:
         """Compute the one-device reference of a case's prompts, once a session on one rank."""
         status("starting ranks")
         on_progress: Callable[[int, Progress], None] = shown(status)
-        reference = self._references.get(
-            case.source, case.requests, lambda: self._groups.group(1), on_progress
-        )
+        reference = self._references.get(case.source, case.requests, self._one_rank, on_progress)
         compared = reference is None or self._references.compare_with_transformers(
-            case.source, reference, case.requests[0], lambda: self._groups.group(1), on_progress
+            case.source, reference, case.requests[0], self._one_rank, on_progress
         )
         return Checked(reference, compared)
+
+    def _one_rank(self) -> RankGroup:
+        return self._context.groups.group(1)
 
     def job(
         self, case: Case, checked: Checked, timing: Timing | None
@@ -146,10 +146,6 @@ class InferenceMode:
     ) -> GenerationResult:
         """Return the result that these entries and tokens make."""
         return GenerationResult.of(info, output, samples)
-
-    def fingerprint(self, case: Case) -> dict[str, Any]:
-        """Return the machine and the workload."""
-        return fingerprint(case, self._machine)
 
 
 def _tokens_vary(launches: Sequence[Launch]) -> bool:

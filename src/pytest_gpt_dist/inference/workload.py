@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import cycle, islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from pytest_gpt_dist.config.sections import check_batching
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.engines.protocol import Request, Sampling
-from pytest_gpt_dist.inference.prompts import Prompt, Tokenize, encode, fit
+from pytest_gpt_dist.inference.prompts import Prompt, Tokenize, encode, fit, given_prompts
 from pytest_gpt_dist.model.content_hash import named_by_content
 from pytest_gpt_dist.parallel import Dimensions
 
@@ -150,6 +150,26 @@ class Workload:
             prompt.text or prompt.token_ids for prompt in self.prompts or () if isinstance(prompt, Prompt)
         ]
         return hashlib.sha256(repr(given).encode()).hexdigest()
+
+
+def asked_workload(arguments: Mapping[str, Any], options: Options, usual: Workload) -> Workload:
+    """Return the workload that a test's arguments ask for, on top of the ``usual`` one, which the options describe.
+
+    UsageError where the arguments do not go together.
+    """
+    names = (field.name for field in dataclasses.fields(Workload))
+    given = {name: arguments[name] for name in names if arguments.get(name) is not None}
+    if "prompts" in given and not isinstance(given["prompts"], (str, Path)):
+        if "requests" in given:
+            raise UsageError("prompts given in code are exactly the requests; leave out requests")
+        given["prompts"] = given_prompts(given["prompts"])
+        given = {"prompt_tokens": None, "requests": None} | given
+    elif "prompts" in given:
+        given = {"prompt_tokens": options.prompt_tokens} | given
+        given["prompts"] = str(given["prompts"])
+    if given.get("batching", "token-budget") != "token-budget":
+        given = {"token_budget": None} | given  # what the options say is of another way of batching
+    return dataclasses.replace(usual, **given)
 
 
 def build_requests(

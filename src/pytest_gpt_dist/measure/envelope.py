@@ -54,7 +54,7 @@ def make_result(
         "schema": SCHEMA,
         "mode": form.mode,
         "unit": form.unit,
-        "fingerprint": mode.fingerprint(case),
+        "fingerprint": dict(mode.cases.fingerprint(case)),
         "engine": case.engine,
         "engine_configuration": reports[0].engine_configuration,
         "strategy": case.strategy,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from pytest_gpt_dist.cluster import OWN, RankGroup, Side
-from pytest_gpt_dist.host.machine import DeviceLimits
+from pytest_gpt_dist.config.settings import Options
+from pytest_gpt_dist.host.machine import DeviceLimits, Machine
+from pytest_gpt_dist.measure.matrix import MatrixCase
 from pytest_gpt_dist.measure.result import Launch, Result
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.registry import Registry
 from pytest_gpt_dist.results.result_format import ResultFormat
 from pytest_gpt_dist.telemetry.summary import Telemetry
 
@@ -29,8 +34,29 @@ class Groups(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ModeContext:
+    """What a mode is made of: what the session was asked for, and what it lends.
+
+    ``scratch`` gives the folder for what can be made again; ``case_count`` says how many tests run cases, as far as
+    that is known by then.
+    """
+
+    options: Options
+    registry: Registry
+    machine: Machine
+    groups: Groups
+    scratch: Callable[[], Path]
+    case_count: Callable[[], int] = lambda: 1
+
+    @property
+    def paired(self) -> bool:
+        """Return whether each case is measured on two sides."""
+        return self.options.against is not None
+
+
 class CaseSpec(Protocol):
-    """What the core must know of a case, whatever its mode."""
+    """What the core must know of a case, whatever its mode; it is hashable, and its text says in a line what it is."""
 
     @property
     def strategy(self) -> str:
@@ -39,7 +65,7 @@ class CaseSpec(Protocol):
 
     @property
     def degenerate(self) -> str | None:
-        """Return the earlier strategy that it is no different from; None where it is."""
+        """Return the earlier strategy that it is no different from; None where there is none."""
         ...
 
     @property
@@ -73,16 +99,59 @@ CaseT_contra = TypeVar("CaseT_contra", bound=CaseSpec, contravariant=True)
 CheckedT = TypeVar("CheckedT")
 
 
+class CaseMaker(Protocol[CaseT]):
+    """What makes the cases of a mode, of options and of what a test says; nothing of them has run yet.
+
+    Whatever is wrong with either is a UsageError, in one line.
+    """
+
+    @property
+    def arguments(self) -> Collection[str]:
+        """Return the names that a test may give, besides those that every mode has."""
+        ...
+
+    def check_options(self, *, collect_only: bool) -> None:
+        """Find what is wrong with the options before anything starts; quickly, where tests are only collected."""
+        ...
+
+    def matrix(self, arguments: Mapping[str, Any], own: Collection[str]) -> Sequence[MatrixCase]:
+        """Return the matrix of a test that gives ``arguments`` itself, and ``own`` ones in another part of its id.
+
+        What is wrong with the arguments is said by the test when it runs.
+        """
+        ...
+
+    def case(self, arguments: Mapping[str, Any]) -> CaseT:
+        """Return the case that arguments describe on top of the options."""
+        ...
+
+    def alone(self, case: CaseT) -> CaseT:
+        """Return the one-device case of the same engine and workload, which a speed-up refers to."""
+        ...
+
+    def lacks(self, case: CaseT) -> str | None:
+        """Return in a line why the case cannot run on as many devices as it takes, or None."""
+        ...
+
+    def fingerprint(self, case: CaseT) -> Mapping[str, Any]:
+        """Return everything besides the code under test that changes the case's numbers, as it is saved."""
+        ...
+
+
 class Mode(Protocol[CaseT_contra, CheckedT]):
-    """What is measured: it makes the work of a case, checks it, and names its figures."""
+    """What is measured: it makes the work of a case, checks it, and names its figures.
+
+    Its factory, which the registry knows by the import path, takes a ModeContext.
+    """
+
+    @property
+    def cases(self) -> CaseMaker[Any]:
+        """Return what makes its cases."""
+        ...
 
     @property
     def format(self) -> ResultFormat:
         """Return how its results are named, read and shown."""
-        ...
-
-    def fingerprint(self, case: CaseT_contra) -> dict[str, Any]:
-        """Return all that changes the case's numbers besides the code under test."""
         ...
 
     def check(self, case: CaseT_contra, status: Status) -> CheckedT:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.config.settings import Options
-from pytest_gpt_dist.inference.matrix import MatrixCase, matrix
 from pytest_gpt_dist.inference.workload import Workload
+from pytest_gpt_dist.measure.matrix import MatrixCase, matrix
 from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.registry import Registry, builtin
 
@@ -17,7 +17,7 @@ STRATEGIES = ("pure_data_parallel", "tensor_data_hybrid", "pipeline_data_hybrid"
 
 def cases(device: str = "cpu", **options: Any) -> list[MatrixCase]:
     chosen = Options(**options)
-    return matrix(chosen, Workload.of(chosen, device), device, STRATEGIES)
+    return matrix(chosen, STRATEGIES, Workload.of(chosen, device).label(device))
 
 
 def test_the_built_in_strategies_come_in_the_documented_order() -> None:

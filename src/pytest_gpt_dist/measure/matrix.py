@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_gpt_dist.config.settings import Options
-from pytest_gpt_dist.inference.workload import BY_THEIR_PATHS, PathNames, Workload
 from pytest_gpt_dist.parallel import Layout
 
 DEFAULT_ENGINE = "native"
@@ -22,18 +21,12 @@ class MatrixCase:
     id: str
 
 
-def matrix(
-    options: Options,
-    workload: Workload,
-    device: str,
-    strategies: Sequence[str],
-    names: PathNames = BY_THEIR_PATHS,
-) -> list[MatrixCase]:
+def matrix(options: Options, strategies: Sequence[str], label: str = "") -> list[MatrixCase]:
     """Return the cases in the order they run: by device count, then strategy, then engine.
 
     One device has one way of being used, so its only strategy is the first. Degrees given outright
-    replace the matrix by the one layout that they describe. What differs from the default
-    workload is in each id, with the model and the prompt file called by ``names``.
+    replace the matrix by the one layout that they describe. ``label`` is in each id: what differs from the
+    default workload.
     """
     if options.degrees is not None:
         layout = Layout(*options.degrees)
@@ -42,7 +35,6 @@ def matrix(
         chosen = [
             (gpus, name) for gpus in options.counts for name in (strategies if gpus > 1 else strategies[:1])
         ]
-    label = workload.label(device, names)
     return [
         MatrixCase(gpus, strategy, engine, _case_id(gpus, strategy, label, engine))
         for gpus, strategy in chosen

@@ -1,0 +1,305 @@
+"""What a session needs to run cases of any mode: machine, ranks, journal, each made when first needed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from pytest_gpt_dist.ab.other_side import Against, Named, find_against, open_against
+from pytest_gpt_dist.ab.paired_runner import PairedCaseRunner, PairedRule
+from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
+from pytest_gpt_dist.cluster.config import Backend
+from pytest_gpt_dist.config.settings import Options
+from pytest_gpt_dist.errors import UsageError, first_line, quoted
+from pytest_gpt_dist.git.revision import source_revision
+from pytest_gpt_dist.host.machine import Machine, find_machine
+from pytest_gpt_dist.host.scratch import Scratch
+from pytest_gpt_dist.measure.arguments import TIMING, min_effect_of, of_mode, timing_of
+from pytest_gpt_dist.measure.journal import Identity, Journal, JournalError
+from pytest_gpt_dist.measure.matrix import MatrixCase
+from pytest_gpt_dist.measure.mode import CaseSpec, Mode, ModeContext, Status
+from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.measure.runner import CaseRunner, Outcome, Watching
+from pytest_gpt_dist.registry import Registry
+from pytest_gpt_dist.session.session_log import SessionLog
+
+
+@dataclass(frozen=True)
+class CaseRun:
+    """A case as a test asks for it: of which mode, how it is timed, and the smallest effect that matters.
+
+    It is checked and not timed where ``timing`` is None; where ``min_effect`` is None, the options say it.
+    """
+
+    mode: str
+    case: CaseSpec
+    timing: Timing | None
+    min_effect: float | None = None
+
+
+class BenchmarkSession:
+    """Runs cases for one session; ``close`` ends every process and removes every file that it made.
+
+    Attributes:
+        case_count: how many tests run cases, once that is known.
+    """
+
+    def __init__(self, options: Options, registry: Registry, rootdir: Path, *, timed: bool) -> None:
+        self.options = options
+        self.registry = registry
+        self.timed = timed
+        self.case_count = 1
+        self._rootdir = rootdir
+        self._journal = Journal(rootdir / ".gpt-dist", self._restored)
+        self._journals = timed
+        self._cluster: Cluster | None = None
+        self._scratch = Scratch()
+        self._log: SessionLog | None = None
+        self._against: Against | None = None
+        self._side = OWN
+        self._runners: dict[str, CaseRunner[Any, Any]] = {}
+        self._waiting: dict[CaseRun, Outcome] = {}
+
+    @cached_property
+    def machine(self) -> Machine:
+        """What there is to run on."""
+        return find_machine(self.options)
+
+    def mode(self, name: str) -> Mode[Any, Any]:
+        """Return the mode of that name, made when first asked for; UsageError where that is impossible."""
+        return self._runner(name).mode
+
+    def group(self, world_size: int) -> RankGroup:
+        """Return a live group of that many ranks."""
+        if self._cluster is None:
+            options, machine = self.options, self.machine
+            self._cluster = Cluster(
+                ClusterConfig(
+                    device="cuda" if machine.device == "cuda" else "cpu",
+                    backend=cast(Backend, options.backend),
+                    threads_per_rank=options.threads_per_rank,
+                    share_gpu=options.share_gpu,
+                    memory_limit_bytes=options.memory_limit,
+                    timeout_s=options.timeout,
+                    log_dir=Path(options.log_dir) if options.log_dir else None,
+                    log_level=options.log_level,
+                    pin_cpus=self.timed,
+                    side=self._side,
+                )
+            )
+        return self._cluster.group(world_size)
+
+    def renew(self, side: Side = OWN) -> None:
+        """End every group and its server; the next one has new processes, of that side, from a new server."""
+        self._side = side
+        cluster, self._cluster = self._cluster, None
+        if cluster is not None:
+            cluster.close()
+
+    def arguments(self, mode: str) -> Collection[str]:
+        """Return the names by which a test may say what a case of that mode is and how it is timed."""
+        return (*self.mode(mode).cases.arguments, *TIMING)
+
+    def asked(self, mode: str, arguments: Mapping[str, Any]) -> CaseRun:
+        """Return the case that arguments describe, on top of the options, and how it is to be timed.
+
+        UsageError, in one line, for anything wrong in them.
+        """
+        cases = self.mode(mode).cases
+        min_effect = min_effect_of(arguments)
+        case = cases.case(of_mode(arguments, cases.arguments))
+        timing = timing_of(arguments, self.options) if self.timed else None
+        return CaseRun(mode, case, timing, min_effect)
+
+    def matrix(
+        self, mode: str, arguments: Mapping[str, Any], own: Collection[str] = ()
+    ) -> Sequence[MatrixCase]:
+        """Return the matrix of a test that gives ``arguments`` itself, and ``own`` ones in another part of its id.
+
+        What is wrong with them is said by the test when it runs, in one line.
+        """
+        cases = self.mode(mode).cases
+        try:
+            given = of_mode(arguments, cases.arguments)
+        except UsageError:
+            given = {}
+        return cases.matrix(given, [name for name in own if name not in arguments])
+
+    def lacks(self, run: CaseRun) -> str | None:
+        """Return in one line why a case cannot run here, or None."""
+        return self.machine.lacks(run.case.gpus) or self.mode(run.mode).cases.lacks(run.case)
+
+    def run(self, run: CaseRun, status: Status) -> Result:
+        """Check a case and, unless it has no timing, time it."""
+        runner = self._runner(run.mode)
+        return runner.run(run.case, run.timing, lambda: runner.mode.cases.alone(run.case), status)
+
+    def run_in_block(self, run: CaseRun, others: Sequence[CaseRun], status: Status) -> Result:
+        """Check a case and time it in turns with others of other engines, whose results wait until asked for."""
+        assert run.timing is not None
+        if (outcome := self._waiting.pop(run, None)) is None:
+            runner = self._runner(run.mode)
+            block = [run, *others]
+            outcomes = runner.run_block(
+                [each.case for each in block], run.timing, runner.mode.cases.alone, status
+            )
+            self._waiting |= zip(block, outcomes, strict=True)
+            outcome = self._waiting.pop(run)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def run_in_pairs(self, run: CaseRun, status: Status) -> Result:
+        """Check a case and time it in turns with the other side."""
+        assert run.timing is not None
+        assert self.against is not None
+        runner = self._runner(run.mode)
+        return PairedCaseRunner(runner, self, self.against).run(
+            run.case, run.timing, self._rule(run), lambda: runner.mode.cases.alone(run.case), status
+        )
+
+    def resume(self, test: str, run: CaseRun) -> Result | str | None:
+        """Return what a killed session measured of a test's case; why it does not serve; None if there is nothing.
+
+        None as well where ``--gpt-resume`` was not asked for, or where nothing is timed.
+        """
+        if not self.options.resume or run.timing is None:
+            return None
+        found = self._journal.find(self._identity(test, run))
+        if isinstance(found, Result):
+            self._runner(run.mode).remember(run.case, found)
+        return found
+
+    def open_journal(self) -> str | None:
+        """Make the journal before anything is measured; in a line, why there is none.
+
+        UsageError instead of that line where ``--gpt-resume`` asks for one.
+        """
+        try:
+            self._journal.open()
+        except JournalError as error:
+            if self.options.resume:
+                raise UsageError(f"{self.options.source('resume')}: {error}") from None
+            self._journals = False
+            return f"this session cannot be resumed if it is killed: {error}"
+        return None
+
+    def keep(self, test: str, run: CaseRun, result: Result) -> str | None:
+        """Put a result on disk at once; in a line, why it is not there. The result is right all the same."""
+        if not self._journals or run.timing is None:
+            return None
+        try:
+            self._journal.write(self._identity(test, run), result)
+        except JournalError as error:
+            return f"--gpt-resume would measure it again: {error}"
+        return None
+
+    def forget(self, test: str) -> None:
+        """Take from disk what an earlier attempt at a test put there."""
+        self._journal.forget(test)
+
+    def complete(self) -> None:
+        """Leave nothing to resume, as the session ended as it should."""
+        self._journal.complete()
+
+    def open_log(self) -> None:
+        """Write down what the session does where ``--gpt-log-dir`` says; UsageError where that is impossible."""
+        if self.options.log_dir is not None:
+            worker = os.environ.get("PYTEST_XDIST_WORKER")
+            option = self.options.written("log_dir", self.options.log_dir)
+            self._log = SessionLog(Path(self.options.log_dir), self.options.log_level, worker, option)
+
+    @property
+    def against(self) -> Against | None:
+        """The other side of ``--gpt-against``, found to be usable; UsageError where it is not."""
+        if self.options.against is None:
+            return None
+        if self._against is None:
+            named = find_against(
+                self.options.against, self._rootdir, Path.cwd(), self.options.written("against")
+            )
+            self._against = self._opened(named)
+        elif not self._against.is_there:
+            self._against.close()
+            self._against = self._opened(self._against.named)
+        return self._against
+
+    def close(self) -> None:
+        """End all ranks; does nothing the second time."""
+        with ExitStack() as stack:  # the last first, each whatever becomes of those before it
+            if self._log is not None:
+                stack.callback(self._log.close)
+            stack.callback(self._journal.close)
+            stack.callback(self._scratch.close)
+            if self._against is not None:
+                stack.callback(self._against.close)
+            stack.callback(self.renew)
+            self._log = self._against = None
+
+    def _opened(self, named: Named) -> Against:
+
+        def one_rank(side: Side) -> RankGroup:
+            if self._side != side:
+                self.renew(side)
+            return self.group(1)
+
+        try:
+            return open_against(named, self._scratch.folder, one_rank)
+        except RankGroupError as error:
+            raise UsageError(f"{named.what}: {first_line(error)}") from None
+        finally:
+            self.renew()
+
+    def _rule(self, run: CaseRun) -> PairedRule:
+        options = self.options
+        return PairedRule(
+            options.min_effect if run.min_effect is None else run.min_effect,
+            options.gate,
+            options.null_control,
+        )
+
+    def _identity(self, test: str, run: CaseRun) -> Identity:
+        assert run.timing is not None
+        how = dataclasses.asdict(run.timing)
+        if self.against is not None:
+            rule = dataclasses.asdict(self._rule(run))
+            how |= {"against": self.against.named.identity, "versions": self.against.versions}
+            how |= rule | {"gates": list(rule["gates"])}
+        return Identity(test, self.mode(run.mode).cases.fingerprint(run.case), how, self._revision)
+
+    @cached_property
+    def _revision(self) -> str | None:
+        return source_revision(self._rootdir)
+
+    def _restored(self, info: dict[str, Any], output: Any, samples: tuple[float, ...]) -> Result:
+        return self.mode(info["mode"]).result(info, output, samples)
+
+    def _runner(self, mode: str) -> CaseRunner[Any, Any]:
+        if mode not in self._runners:
+            watching = Watching(self.options.alert, keep_series=self.options.report is not None)
+            self._runners[mode] = CaseRunner(self._made(mode), self, self.machine, watching)
+        return self._runners[mode]
+
+    def _made(self, mode: str) -> Mode[Any, Any]:
+        factory: Callable[[ModeContext], Mode[Any, Any]] = self.registry.mode(mode)
+        context = ModeContext(
+            self.options,
+            self.registry,
+            self.machine,
+            groups=self,
+            scratch=lambda: self._scratch.folder,
+            case_count=lambda: self.case_count,
+        )
+        try:
+            return factory(context)
+        except UsageError:
+            raise
+        except Exception as error:  # whatever is registered, and whatever it does
+            raise UsageError(f"mode {quoted(mode)}: cannot be made: {first_line(error)}") from error
