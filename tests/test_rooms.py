@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,3 +86,41 @@ def test_an_import_that_runs_upwards_would_be_found() -> None:
     source = ast.parse("def f():\n    from pytest_gpt_dist.session import items")
     assert [name for _, name in imports_in(source)] == ["pytest_gpt_dist.session.items"]
     assert LEVEL["session"] > LEVEL["measure"]
+
+
+# What the core must not know, in names and in texts that are no docstrings.
+_OF_A_MODE = re.compile(
+    r"(?<![a-z])(tokens?|generations?|generated|prompts?|ttft|tpot|itl)(?![a-z])", re.IGNORECASE
+)
+_KNOWS_NO_MODE = ("measure", "compare", "report", "session", "ab")
+_FACES = {"session/fixtures.py"}  # a method for each mode that the package comes with
+
+
+def words_of(source: ast.Module) -> Iterator[tuple[int, str]]:
+    """Names and texts of a source, docstrings and comments left out, with their lines."""
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    texts = {id(each.value) for each in ast.walk(source) if isinstance(each, ast.Expr)}
+    for node in ast.walk(source):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
+            yield node.lineno, node.value
+        for name in ("id", "attr", "arg", "name"):
+            if isinstance(found := getattr(node, name, None), str) and not isinstance(node, documented[:1]):
+                yield getattr(node, "lineno", 0), found
+
+
+def test_the_core_names_nothing_of_a_mode() -> None:
+    found = [
+        f"{path.relative_to(PACKAGE)}:{line} names {word!r}"
+        for room in _KNOWS_NO_MODE
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+        if str(path.relative_to(PACKAGE)) not in _FACES
+        for line, word in words_of(ast.parse(path.read_text(encoding="utf-8")))
+        if _OF_A_MODE.search(word.replace("_", " "))
+    ]
+    assert found == []
+
+
+def test_a_core_that_names_tokens_would_be_found() -> None:
+    source = ast.parse('"""Of tokens."""\ntokens_per_s = 1\nprint("tokens/s")')
+    words = [word for _, word in words_of(source) if _OF_A_MODE.search(word.replace("_", " "))]
+    assert words == ["tokens_per_s", "tokens/s"]

@@ -123,7 +123,7 @@ def test_a_session_that_was_saved_twice_is_no_second_result() -> None:
         ({"fingerprint": {"cpu": "Other CPU", "cores": 2}}, "cores 2 (not 8), cpu Other CPU (not Test CPU)"),
         ({"fingerprint": {"driver": "560"}}, "driver 560 (not none)"),
         ({"fingerprint": {"dtype": "bfloat16"}, "dtype": "bfloat16"}, "dtype bfloat16 (not float32)"),
-        ({"new_tokens": 8}, "the lengths of prompts or answers"),
+        ({"new_tokens": 8}, "the workload"),
     ],
 )
 def test_what_does_not_compare_is_apart_and_the_report_says_why(other: dict[str, Any], named: str) -> None:

@@ -314,7 +314,7 @@ def _told_apart(results: Sequence[_Read]) -> Iterator[CaseFigures]:
     for each in results:
         others = of_test[each.saved.test]
         ways = [key for key in each.varies if len({other.told(key) for other in others}) > 1]
-        telling = [key for key in ways if key != "prompts_sha256"] or ways
+        telling = [key for key in ways if not key.endswith("_sha256")] or ways
         said = ", ".join(f"{key} {_value(each.told(key))}" for key in telling)
         yield replace(each.figures, case=f"{each.figures.case} ({said})") if said else each.figures
 
@@ -329,7 +329,7 @@ def _apart(circumstances: _Circumstances, earlier: Sequence[_Circumstances]) -> 
         return ""
     differences = [circumstances.differs_from(other) for other in earlier]
     place, fewest = min(enumerate(differences), key=lambda found: len(found[1]))
-    return f"group {place + 1} in {', '.join(fewest) or 'the lengths of prompts or answers'}"
+    return f"group {place + 1} in {', '.join(fewest) or 'the workload'}"
 
 
 def _told(entry: str | None) -> str:

@@ -19,7 +19,7 @@ _DEGREE = re.compile(r"([a-z]+)(\d+)")
 _ALONE = "one device"
 _LONGEST = 28
 _LEAST_SHARED = 4
-_TOKEN = re.compile(r"\w+|\W")
+_WORD = re.compile(r"\w+|\W")
 
 
 def plain_strategy(case: CaseFigures) -> str:
@@ -82,7 +82,7 @@ def without_shared(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     """
     if len(set(names)) < 2:
         return "", tuple(names)
-    words = [_TOKEN.findall(name) for name in names]
+    words = [_WORD.findall(name) for name in names]
     room = min(map(len, words)) - 1
     before = _alike(words, room)
     after = _alike([each[::-1] for each in words], room - before)
