@@ -2,100 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from made_mode import Sorting, SortingMode
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, Side
+from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.host.cores import Cores
-from pytest_gpt_dist.host.machine import DeviceLimits, Machine
-from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
+from pytest_gpt_dist.host.machine import Machine
+from pytest_gpt_dist.measure.mode import ModeContext
+from pytest_gpt_dist.measure.result import Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.registry import Registry
 
 MACHINE = Machine("cpu", (), None, "gloo", 1, False, Cores((0, 1)))
 TIMING = Timing(warmup=0, rounds=3, min_rounds=1, max_time_s=1.0, launches=2)
-
-
-@dataclass(frozen=True)
-class Sorting:
-    """A case of a made-up mode: each rank sorts some numbers."""
-
-    layout: Layout
-    numbers: tuple[int, ...] = (3, 1, 2)
-    engine: str = "sorted"
-    dtype: str = "float32"
-
-    @property
-    def gpus(self) -> int:
-        return self.layout.world_size
-
-    @property
-    def workload(self) -> tuple[int, ...]:
-        return self.numbers
-
-
-@dataclass(frozen=True)
-class Report:
-    found: tuple[int, ...]
-    rounds_s: tuple[float, ...]
-    timed_span_s: tuple[float, float]
-
-
-def sort(job: tuple[tuple[int, ...], int]) -> Report:
-    numbers, rounds = job
-    began_s = time.monotonic()
-    return Report(tuple(sorted(numbers)), (0.5,) * rounds, (began_s, time.monotonic()))
-
-
-@dataclass(frozen=True)
-class TimedSorting:
-    seconds: float
-
-
-class SortingMode:
-    name = "sorting"
-    compared = ("launches",)
-
-    def check(self, case: Sorting, status: Callable[[str], None]) -> tuple[int, ...]:
-        return (1, 2, 3)
-
-    def job(
-        self, case: Sorting, checked: tuple[int, ...], timing: Timing | None
-    ) -> tuple[Callable[[Any], Any], Any]:
-        return sort, (case.numbers, timing.rounds if timing else 1)
-
-    def launched(self, case: Sorting, checked: tuple[int, ...], reports: Sequence[Report]) -> Launch:
-        if any(report.found != checked for report in reports):
-            raise WrongResultError("not sorted")
-        rounds = tuple(TimedSorting(max(each)) for each in zip(*(r.rounds_s for r in reports), strict=True))
-        return Launch(tuple(reports), rounds, list(reports[0].found), None)
-
-    def result(
-        self,
-        case: Sorting,
-        checked: tuple[int, ...],
-        launches: Sequence[Launch],
-        *,
-        warmup: int,
-        limits: Sequence[DeviceLimits],
-        keep_series: bool,
-    ) -> Result:
-        samples = tuple(round.seconds / case.gpus for launch in launches for round in launch.rounds)
-        info = {"engine": case.engine, "marks": [], "oversubscribed": False, "shared_gpu": False, "time_lost": {
-            "communication": None, "bubble": None, "imbalance": None, "host": None, "other": None,
-        }}  # fmt: skip
-        return Result(layout=case.layout, extra_info=info, samples=samples)
-
-    def marks(self, launches: Sequence[Launch]) -> list[str]:
-        return []
-
-    def gated_figures(self, case: Sorting, launch: Launch) -> Mapping[str, float | None]:
-        return {"seconds": launch.rounds[0].seconds}
 
 
 class Groups:
@@ -123,8 +48,9 @@ def groups() -> Iterator[Groups]:
 
 
 def run(groups: Groups, case: Sorting) -> Result:
-    runner = CaseRunner(SortingMode(), groups, MACHINE)
-    return runner.run(case, TIMING, lambda: Sorting(Layout(), case.numbers), lambda text: None)
+    mode = SortingMode(ModeContext(Options(), Registry(), MACHINE, groups, Path))
+    runner = CaseRunner(mode, groups, MACHINE)
+    return runner.run(case, TIMING, lambda: mode.cases.alone(case), lambda text: None)
 
 
 def test_a_case_of_any_mode_is_launched_timed_and_scaled(groups: Groups) -> None:
