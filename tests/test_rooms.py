@@ -33,6 +33,10 @@ LEVELS = (
     ("engines", "grouping"),  # old names of what lies below
     ("",),
 )
+WITHOUT_INFERENCE = ("session", "measure", "ab")
+"""Rooms that know modes, and none by name."""
+PUBLIC_FIXTURES = "session/fixtures.py"
+"""What a test calls returns results of the modes that the package comes with."""
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 
@@ -58,21 +62,32 @@ def is_module(name: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-def upward() -> list[str]:
-    found = []
+def imports() -> Iterator[tuple[str, str, str, str]]:
+    """Imports of the package's own modules: the place, its file, its room, and what is imported."""
     for path in sorted(set(PACKAGE.rglob("*.py")) - set(PACKAGE.glob("templates/**/*.py"))):
-        own = ".".join((NAME, *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+        file = path.relative_to(PACKAGE)
+        own = ".".join((NAME, *file.with_suffix("").parts)).removesuffix(".__init__")
         for line, imported in imports_in(ast.parse(path.read_text(encoding="utf-8"))):
-            if imported.split(".")[0] != NAME:
-                continue
-            mine, its = room_of(own), room_of(imported)
-            if mine != its and LEVEL[its] >= LEVEL[mine]:
-                found.append(f"{path.relative_to(PACKAGE)}:{line} imports {imported}")
-    return found
+            if imported.split(".")[0] == NAME:
+                yield f"{file}:{line}", file.as_posix(), room_of(own), imported
 
 
 def test_no_import_runs_upwards() -> None:
-    assert upward() == []
+    upward = [
+        f"{place} imports {imported}"
+        for place, _, room, imported in imports()
+        if room != room_of(imported) and LEVEL[room_of(imported)] >= LEVEL[room]
+    ]
+    assert upward == []
+
+
+def test_what_runs_cases_of_any_mode_imports_nothing_of_inference() -> None:
+    found = [
+        f"{place} imports {imported}"
+        for place, file, room, imported in imports()
+        if room in WITHOUT_INFERENCE and room_of(imported) == "inference" and file != PUBLIC_FIXTURES
+    ]
+    assert found == []
 
 
 def test_every_room_has_its_place() -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.hookspec
 def pytest_gpt_dist_register(registry: Registry) -> None:
-    """Add strategies, engines and models by import path: ``registry.add_engine("mine", "package.module:Class")``."""
+    """Add strategies, engines, models and modes by import path: ``registry.add_engine("mine", "package:Class")``."""
 
 
 @pytest.hookspec

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from pytest_benchmark.fixture import BenchmarkFixture
 
     from pytest_gpt_dist.measure.matrix import MatrixCase
+    from pytest_gpt_dist.registry import Registry
     from pytest_gpt_dist.session.benchmark_session import BenchmarkSession
     from pytest_gpt_dist.session.fixtures import GptDist, ProcessGroup
 
 _FIXTURES = ("gpt_dist", "gpt_process_group")
 _OPTIONS = pytest.StashKey[Options]()
+_REGISTRY = pytest.StashKey["Registry"]()
 _SESSION = pytest.StashKey["BenchmarkSession"]()
 _WRONG = pytest.StashKey[UsageError]()
 _MARKERS = (
@@ -56,7 +58,7 @@ def pytest_configure(config: pytest.Config) -> None:
     for marker in _MARKERS:
         config.addinivalue_line("markers", marker)
     timed = _is_timed(config)
-    summary = Summary(untimed=None if timed else _why_untimed(config))
+    summary = Summary(None if timed else _why_untimed(config), know_modes=lambda: _registry(config))
     config.pluginmanager.register(summary, "gpt_dist_summary")
     config.pluginmanager.register(benchmark_storage, "gpt_dist_storage")
     gate = None
@@ -72,6 +74,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if timed and (options.baseline or options.require_baseline or options.against is not None):
             from pytest_gpt_dist.session.verdict_gate import Gate
 
+            _registry(config)  # a mode of the user's own may have a gate
             # After the summary: of two hooks that come last, the later registered comes later.
             gate = Gate(config, options)
             config.pluginmanager.register(gate, "gpt_dist_gate")
@@ -224,16 +227,23 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
         machine_info.get("cpu", {}).pop(momentary, None)
 
 
-def _session(config: pytest.Config) -> BenchmarkSession:
-    if _SESSION not in config.stash:
+def _registry(config: pytest.Config) -> Registry:
+    """Return what can be named in this session; with it the results of every mode can be read."""
+    if _REGISTRY not in config.stash:
         from pytest_gpt_dist.registry import Registry, builtin
-        from pytest_gpt_dist.session.benchmark_session import BenchmarkSession
 
-        registry = Registry()
+        registry = config.stash[_REGISTRY] = Registry()
         builtin(registry)
         config.hook.pytest_gpt_dist_register(registry=registry)
+    return config.stash[_REGISTRY]
+
+
+def _session(config: pytest.Config) -> BenchmarkSession:
+    if _SESSION not in config.stash:
+        from pytest_gpt_dist.session.benchmark_session import BenchmarkSession
+
         config.stash[_SESSION] = BenchmarkSession(
-            config.stash[_OPTIONS], registry, config.rootpath, timed=_is_timed(config)
+            config.stash[_OPTIONS], _registry(config), config.rootpath, timed=_is_timed(config)
         )
     return config.stash[_SESSION]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
+from pytest_gpt_dist.results.result_format import add_format
 
 if TYPE_CHECKING:
     from pytest_gpt_dist.parallel.strategy import Strategy
@@ -41,7 +42,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._paths: dict[str, dict[str, str]] = {
-            kind: {} for kind in ("strategy", "engine", "limits", "model", "mode")
+            kind: {} for kind in ("strategy", "engine", "limits", "model", "mode", "format")
         }
 
     def add_strategy(self, name: str, path: str) -> None:
@@ -65,15 +66,19 @@ class Registry:
         """Make a model known."""
         self._add("model", name, path)
 
-    def add_mode(self, name: str, path: str) -> None:
+    def add_mode(self, name: str, path: str, result_format: str) -> None:
         """Make known something else that can be measured.
 
         Args:
             name: what it is called, and what its results carry.
             path: import path of what makes it, resolved when the session first runs or collects a case of it, in a
                 process that must not import torch.
+            result_format: import path of its :class:`~pytest_gpt_dist.results.result_format.ResultFormat`, by which
+                tables, reports and verdicts read its results.
         """
         self._add("mode", name, path)
+        self._add("format", name, result_format)
+        add_format(name, result_format)
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -185,7 +190,8 @@ def load(path: str, *, what: str) -> Any:
 
 def builtin(registry: Registry) -> None:
     """Register what the package comes with, in the same way as anybody else would."""
-    registry.add_mode(DEFAULT_MODE, "pytest_gpt_dist.inference.mode:InferenceMode")
+    inference = "pytest_gpt_dist.inference"
+    registry.add_mode(DEFAULT_MODE, f"{inference}.mode:InferenceMode", f"{inference}.result_format:INFERENCE")
     for name, attribute in (
         ("pure_data_parallel", "PureDataParallel"),
         ("tensor_data_hybrid", "TensorDataHybrid"),

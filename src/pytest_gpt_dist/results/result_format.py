@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gpt_dist.errors import UsageError, quoted
+from pytest_gpt_dist.errors import quoted
 from pytest_gpt_dist.results.metrics import Gate, Metric
 
 Info = Mapping[str, Any]
@@ -181,12 +181,8 @@ _PATHS = {"inference": "pytest_gpt_dist.inference.result_format:INFERENCE"}
 
 
 def add_format(mode: str, path: str) -> None:
-    """Make the results of a mode readable: ``path`` is the import path of its format.
-
-    UsageError where the mode has another one already.
-    """
-    if _PATHS.setdefault(mode, path) != path:
-        raise UsageError(f"mode {quoted(mode)}: already registered with {_PATHS[mode]}")
+    """Make the results of a mode readable in this process: ``path`` is the import path of its format."""
+    _PATHS[mode] = path
 
 
 def format_of(info: Info) -> ResultFormat:

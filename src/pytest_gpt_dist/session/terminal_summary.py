@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -15,11 +15,13 @@ from pytest_gpt_dist.terminal.width import output_columns
 class Summary:
     """Collects what the cases saved, on the controller under xdist, and prints the table after pytest-benchmark's.
 
-    ``untimed`` is the reason why nothing is timed in this session, or None.
+    ``untimed`` is the reason why nothing is timed in this session, or None; ``know_modes`` makes results of all modes
+    readable, also where no case of them ran in this process.
     """
 
-    def __init__(self, untimed: str | None) -> None:
+    def __init__(self, untimed: str | None, know_modes: Callable[[], object]) -> None:
         self._untimed = untimed
+        self._know_modes = know_modes
         self._notes: dict[str, list[str]] = {}
         self._saved: dict[str, dict[str, Any]] = {}
 
@@ -40,6 +42,7 @@ class Summary:
         """Print the table, and what to do with a session that was interrupted."""
         if not self._saved:
             return
+        self._know_modes()
         from pytest_gpt_dist.report.alerts import alert_lines
         from pytest_gpt_dist.report.table import Row, render
 
