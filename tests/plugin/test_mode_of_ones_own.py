@@ -1,5 +1,6 @@
 """A mode that a conftest.py adds: its cases run through the plugin as those of inference do."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,9 @@ def test_what_has_no_number_says_why_in_a_line(stopped: Session, name: str, outc
 
 def test_a_journal_gives_back_a_result_of_its_mode(resumed: Session) -> None:
     assert resumed.status == 0, resumed.output
-    assert "resumed" in resumed.row(MATRIX)
-    assert "resumed" in resumed.row("test_marked")
+    saved = json.loads((resumed.folder / "again.json").read_text())["benchmarks"]
+    resumed_by_test = {entry["name"]: entry["extra_info"]["resumed"] for entry in saved}
+    assert resumed_by_test == {MATRIX: True, "test_marked": True}
 
 
 def test_an_untimed_case_is_checked(tmp_path: Path) -> None:
