@@ -110,10 +110,8 @@ class SortingMode:
     def check(self, case: Sorting, status: Callable[[str], None]) -> tuple[int, ...]:
         return (1, 2, 3)  # so other numbers are a wrong result
 
-    def job(
-        self, case: Sorting, checked: tuple[int, ...], timing: Timing | None
-    ) -> tuple[Callable[[Any], Any], Any]:
-        return sort, (case.numbers, (timing.rounds or timing.min_rounds) if timing else 0)
+    def job(self, case: Sorting, checked: tuple[int, ...], timing: Timing | None) -> tuple[str, Any]:
+        return f"{__name__}:sort", (case.numbers, (timing.rounds or timing.min_rounds) if timing else 0)
 
     def launched(self, case: Sorting, checked: tuple[int, ...], reports: Sequence[Report]) -> Launch:
         if any(report.found != checked for report in reports):

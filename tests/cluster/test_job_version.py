@@ -13,12 +13,12 @@ from pytest_gpt_dist.cluster import messages
 from pytest_gpt_dist.cluster.about import JOB_VERSION, modules_below
 from pytest_gpt_dist.cluster.rank import Progress
 from pytest_gpt_dist.cluster.wire import PROTOCOL_VERSION
-from pytest_gpt_dist.inference import entry_points
+from pytest_gpt_dist.inference import entry_points, worker
 from pytest_gpt_dist.measure import entry_points as core_entry_points
 from pytest_gpt_dist.registry import Registry, builtin
 
 # When one of these changes, raise its version and put the new pair here.
-KNOWN_JOBS = (9, "d32a26ca33c95faa")
+KNOWN_JOBS = (10, "ef4569de5fdbff4f")
 KNOWN_MESSAGES = (5, "aec27551a811ab45")
 
 PLAIN = (int, float, str, bool, bytes, NoneType, list, tuple, dict)
@@ -86,7 +86,8 @@ def test_a_changed_job_has_raised_the_version() -> None:
     registry = Registry()
     builtin(registry)
     engines = {registry.engine_path(name).partition(":")[0] for name in registry.engines}
-    lines = [*called([*functions, modules_below]), *sorted(engines)]
+    functions.remove(core_entry_points.run_job)  # it hands on what a mode's own function takes and returns
+    lines = [*called([*functions, worker.run_case, modules_below]), *sorted(engines)]
     assert (JOB_VERSION, digest(lines)) == KNOWN_JOBS, "\n".join(lines)
 
 

@@ -6,19 +6,10 @@ from collections.abc import Sequence
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.messages import (
-    CaseJob,
     OracleJob,
-    RankReport,
     ReferenceJob,
     ReferenceReport,
 )
-
-
-def run_case(job: CaseJob) -> RankReport:
-    """Load, check and time one case; on every rank of its group."""
-    from pytest_gpt_dist.inference import worker
-
-    return worker.run_case(job)
 
 
 def compute_reference(job: ReferenceJob) -> ReferenceReport:

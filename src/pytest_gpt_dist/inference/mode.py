@@ -20,7 +20,6 @@ from pytest_gpt_dist.inference.checks import (
     in_prompt_order,
     world_rounds,
 )
-from pytest_gpt_dist.inference.entry_points import run_case
 from pytest_gpt_dist.inference.exactness.reference_cache import Reference, References
 from pytest_gpt_dist.inference.exactness.tolerance import EXACT_TOKENS
 from pytest_gpt_dist.inference.measured import Measured
@@ -34,6 +33,8 @@ from pytest_gpt_dist.measure.progress import shown
 from pytest_gpt_dist.measure.result import Launch, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.telemetry.summary import Telemetry
+
+_ON_RANKS = "pytest_gpt_dist.inference.worker:run_case"
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,10 @@ class InferenceMode:
     def _one_rank(self) -> RankGroup:
         return self._context.groups.group(1)
 
-    def job(
-        self, case: Case, checked: Checked, timing: Timing | None
-    ) -> tuple[Callable[[CaseJob], RankReport], CaseJob]:
+    def job(self, case: Case, checked: Checked, timing: Timing | None) -> tuple[str, CaseJob]:
         """Return what each rank loads, checks, generates and times."""
         reference = checked.reference
-        return run_case, CaseJob(
+        return _ON_RANKS, CaseJob(
             engine=case.engine_path,
             source=self._keeping.for_launch(case.source, case.layout, timing.launches if timing else 1),
             layout=case.layout,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pytest_gpt_dist.host.machine import DeviceLimits
+from pytest_gpt_dist.registry import load
 
 
 def measure_limits(dtype: str) -> DeviceLimits:
@@ -10,3 +13,8 @@ def measure_limits(dtype: str) -> DeviceLimits:
     from pytest_gpt_dist.measure import roofline
 
     return roofline.measure_limits(dtype)
+
+
+def run_job(path: str, job: Any) -> Any:
+    """Run a mode's job by the function ``package.module:function``, on every rank of its group."""
+    return load(path, what="job")(job)

@@ -158,10 +158,11 @@ class Mode(Protocol[CaseT_contra, CheckedT]):
         """Compute what the case is checked against, once a session. WrongResultError where that itself is wrong."""
         ...
 
-    def job(
-        self, case: CaseT_contra, checked: CheckedT, timing: Timing | None
-    ) -> tuple[Callable[[Any], Any], Any]:
-        """Return the function that every rank of a launch runs, and its argument; ``timing`` None runs it once.
+    def job(self, case: CaseT_contra, checked: CheckedT, timing: Timing | None) -> tuple[str, Any]:
+        """Return what every rank of a launch runs, as ``package.module:function``, and the argument that it takes.
+
+        A ``timing`` of None runs the case once. The path is resolved on the ranks, so that each side of an A/B runs
+        its own function.
 
         What it returns has ``timed_span_s``, when timed rounds began and ended on the host's monotonic clock,
         ``peak_memory_bytes``, and ``engine_configuration``.

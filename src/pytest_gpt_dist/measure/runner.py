@@ -12,7 +12,7 @@ from pytest_gpt_dist.cluster import RankGroup, RankGroupError
 from pytest_gpt_dist.config.thresholds import DEFAULT_THRESHOLDS, Threshold
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
-from pytest_gpt_dist.measure.entry_points import measure_limits
+from pytest_gpt_dist.measure.entry_points import measure_limits, run_job
 from pytest_gpt_dist.measure.envelope import make_result
 from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Groups, Mode
 from pytest_gpt_dist.measure.progress import shown
@@ -224,11 +224,11 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         status("starting ranks")
         group = self._groups.group(case.gpus)
         _log.info("launch of %s on %s: processes %s", case.engine, case.layout, group.pids)
-        function, job = self.mode.job(case, checked, timing)
+        path, job = self.mode.job(case, checked, timing)
         sampler = self._sampler(group, case) if timing and self._watching.sampled else None
         with sampler or nullcontext():
             reports = group.run(
-                function, job, on_progress=shown(_announced(sampler, status)), where=case.layout.where
+                run_job, path, job, on_progress=shown(_announced(sampler, status)), where=case.layout.where
             )
         launch = self.mode.launched(case, checked, reports)
         span = reports[0].timed_span_s
