@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 PROGRESS_INTERVAL_S = 0.1
@@ -70,6 +71,17 @@ class ImportsAreProgress:
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """Report, and leave the module to the other finders."""
         self._reporter.report(Progress("importing"))
+
+
+@contextmanager
+def reported_imports(send: Callable[[Progress], None]) -> Iterator[None]:
+    """Have a controller that waits hear of every import."""
+    finder = ImportsAreProgress(Reporter(send))
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
 
 
 _info: RankInfo | None = None

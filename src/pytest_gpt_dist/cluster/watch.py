@@ -2,10 +2,11 @@
 
 import selectors
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pytest_gpt_dist.cluster.connect import Listener
 from pytest_gpt_dist.cluster.launcher import Launcher
 from pytest_gpt_dist.cluster.messages import Raised, Ready, Returned
 from pytest_gpt_dist.cluster.rank import Progress
@@ -21,11 +22,10 @@ OnProgress = Callable[[int, Progress], None]
 
 @dataclass(frozen=True, slots=True)
 class RankProcess:
-    """A started rank: its process, the line to it, and the files for its output and its stacks."""
+    """A started rank: its process, and the files for its output and its stacks."""
 
     rank: int
     pid: int
-    channel: Channel
     log: Path
     stack: Path
 
@@ -35,16 +35,20 @@ class Watch:
     `silent_s`.
 
     A rank in none of them was at work when another one failed. The dictionaries keep the order of events, and
-    `failed` that of failures of either kind; `progress` is what each rank said last.
+    `failed` that of failures of either kind; `progress` is what each rank said last. `channels` are the lines to
+    the ranks; those of ranks that connect to the `listener` meanwhile are added.
     """
 
     def __init__(
         self,
         ranks: Sequence[RankProcess],
+        channels: MutableMapping[int, Channel],
         launcher: Launcher,
         request: int,
         timeout_s: float,
+        *,
         on_progress: OnProgress | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self.answers: dict[int, Ready | Returned] = {}
         self.raised: dict[int, Raised] = {}
@@ -54,6 +58,8 @@ class Watch:
         self.failed: list[int] = []
         self.progress: dict[int, Progress] = {}
         self._ranks = ranks
+        self._channels = channels
+        self._listener = listener
         self._launcher = launcher
         self._request = request
         self._timeout_s = timeout_s
@@ -79,16 +85,22 @@ class Watch:
 
         LaunchError when whoever started the ranks is gone.
         """
+        heard: set[int] = set()
         with selectors.DefaultSelector() as selector:
-            selector.register(self._launcher, selectors.EVENT_READ)
-            for rank in self._ranks:
-                selector.register(rank.channel, selectors.EVENT_READ, rank)
+            selector.register(self._launcher, selectors.EVENT_READ, self._launcher)
+            if self._listener is not None:
+                selector.register(self._listener, selectors.EVENT_READ, self._listener)
             over = False
             while self._waiting and not over:
+                for number in self._channels.keys() - heard - self.hung_up:
+                    selector.register(self._channels[number], selectors.EVENT_READ, number)
+                    heard.add(number)
                 timeout_s = self.remaining_s()
                 for key, _ in selector.select(timeout_s):
-                    if key.data is None:
+                    if key.data is self._launcher:
                         self._take_ends()
+                    elif key.data is self._listener:
+                        self._take_arrivals()
                     elif not self._listen(key.data):
                         selector.unregister(key.fileobj)
                 # This process may have been stopped, or busy, for longer than the timeout: the verdict is on what
@@ -104,41 +116,46 @@ class Watch:
             least_s = self._timeout_s * AS_SILENT
             self.silent_s = {number: each_s for number, each_s in silences_s.items() if each_s >= least_s}
 
-    def _listen(self, rank: RankProcess) -> bool:
+    def _listen(self, rank: int) -> bool:
         """Take in what a rank has sent; False when nothing will ever come again."""
         try:
-            frames = rank.channel.receive_ready()
+            frames = self._channels[rank].receive_ready()
         except ChannelClosed:
-            self.hung_up.add(rank.rank)
+            self.hung_up.add(rank)
             self._start_grace()  # how it ended, its launcher will tell
             return False
-        if not frames and rank.rank in self._waiting:
-            self._heard_s[rank.rank] = time.monotonic()  # a large answer is on its way
+        if not frames and rank in self._waiting:
+            self._heard_s[rank] = time.monotonic()  # a large answer is on its way
         for frame in frames:
-            if frame.request != self._request or rank.rank not in self._waiting:
+            if frame.request != self._request or rank not in self._waiting:
                 continue  # a thread that outlived its call
             match frame.message:
                 case Progress() as progress:
-                    self._heard_s[rank.rank] = time.monotonic()
-                    self.progress[rank.rank] = progress
+                    self._heard_s[rank] = time.monotonic()
+                    self.progress[rank] = progress
                     if self._on_progress is not None:
-                        self._on_progress(rank.rank, progress)
+                        self._on_progress(rank, progress)
                 case Raised() as raised:
-                    self.raised[rank.rank] = raised
-                    self._fail(rank.rank)
+                    self.raised[rank] = raised
+                    self._fail(rank)
                 case Ready() | Returned() as answer:
-                    self.answers[rank.rank] = answer
-                    del self._waiting[rank.rank]
+                    self.answers[rank] = answer
+                    del self._waiting[rank]
         return True
+
+    def _take_arrivals(self) -> None:
+        if self._listener is not None:
+            self._channels.update(self._listener.arrivals())
 
     def _take_ends(self) -> None:
         ended = self._launcher.ended()
-        for rank in list(self._waiting.values()):
-            if rank.pid in ended:
-                self._listen(rank)  # what it said last comes before that it ended
-            if rank.pid in ended and rank.rank in self._waiting:
-                self.died[rank.rank] = ended[rank.pid]
-                self._fail(rank.rank)
+        self._take_arrivals()  # what they said last comes before that they ended
+        for number, rank in list(self._waiting.items()):
+            if rank.pid in ended and number in self._channels:
+                self._listen(number)
+            if rank.pid in ended and number in self._waiting:
+                self.died[number] = ended[rank.pid]
+                self._fail(number)
 
     def _fail(self, rank: int) -> None:
         self.failed.append(rank)
