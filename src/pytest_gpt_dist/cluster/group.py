@@ -34,7 +34,8 @@ from pytest_gpt_dist.cluster.failure import (
 from pytest_gpt_dist.cluster.launcher import Launcher, LaunchError, RefusalError
 from pytest_gpt_dist.cluster.messages import START, Call, Leave, RankSpec, Ready, Rendezvous, Returned
 from pytest_gpt_dist.cluster.output import keep, new_folder, remove_if_empty, tail, wait_for_stacks
-from pytest_gpt_dist.cluster.rank import RankInfo
+from pytest_gpt_dist.cluster.rank import RankInfo, meet
+from pytest_gpt_dist.cluster.task import Host, Task
 from pytest_gpt_dist.cluster.watch import OnProgress, RankProcess, Watch
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 from pytest_gpt_dist.errors import UsageError, counted
@@ -70,6 +71,7 @@ class RankGroup:
         self._folder = new_folder(config.log_dir or launcher.scratch, world_size)
         self._ranks: list[RankProcess] = []
         self._channels: dict[int, Channel] = {}
+        self._task: Task | None = None
         self._launcher_lost: LaunchError | None = None
         self._request = START
         self._oom_kills = out_of_memory_kills()
@@ -111,30 +113,40 @@ class RankGroup:
         timeout: the group is then killed, and the cluster starts another when asked. Ctrl-C kills the
         group as well.
         """
-        if not self.alive:
-            raise RuntimeError("this group of ranks has ended: ask the cluster for another")
-        parcel = pack_call(fn, args)
-        sys_path = self._launcher.sys_path(sys.path)
-        call = pickle.dumps(Call(sys_path, parcel), pickle.HIGHEST_PROTOCOL)
-        self._request += 1
-        self._oom_kills = out_of_memory_kills()
+        self._check_free()
+        call = self._packed(fn, args)
         with self._killed_on_error("death"):
-            watch = Watch(
-                self._ranks,
-                self._channels,
-                self._launcher,
-                self._request,
-                self._config.timeout_s,
-                on_progress=on_progress,
-            )
-            for channel in self._channels.values():
-                with suppress(ChannelClosed, TimeoutError):  # its end, or its silence, is noticed below
-                    channel.send_pickled(call, self._request, timeout_s=watch.remaining_s())
+            watch = self._call(call, self._config.timeout_s, on_progress)
             watch.wait()
-            if not watch.complete:
-                _raise_usage(watch)
-                raise self._failure(watch, where)
-        return [_unpack(rank, watch.answers[rank]) for rank in range(self.world_size)]
+            return self._settle(watch, where)
+
+    def start(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        on_progress: OnProgress | None = None,
+        where: Callable[[int], str] | None = None,
+    ) -> Task:
+        """Begin to run `fn(stream, *args)` on every rank, which exchanges events with the task that is returned.
+
+        All else is as in `run`. A group runs one task at a time, and nothing else meanwhile.
+        """
+        self._check_free()
+        call = self._packed(fn, args, streams=True)
+        with self._killed_on_error("death"):
+            watch = self._call(call, self._config.timeout_s, on_progress)
+            watch.pause()
+        host = Host(
+            guarded=lambda: self._killed_on_error("death"),
+            settle=lambda watch: self._settle(watch, where),
+            alive=lambda: self.alive,
+            kill=self.kill,
+            is_in_step=self._is_in_step,
+            release=self._release,
+        )
+        self._task = Task(host, watch, self._channels, self._request, self._config.timeout_s)
+        return self._task
 
     def lost(self) -> bool:
         """Return whether a rank, or whoever started it, ended since the last call."""
@@ -148,6 +160,8 @@ class RankGroup:
         if not self.alive:
             return
         _log.info("group of %d is to leave: processes %s", self.world_size, self.pids)
+        if self._task is not None:
+            self._task.cancel()
         deadline = Deadline.after(LEAVE_S, self._config.timeout_s)
         try:
             for channel in self._channels.values():
@@ -177,6 +191,45 @@ class RankGroup:
             shutil.rmtree(self._folder, ignore_errors=True)
         for rank in self._ranks:
             remove_if_empty(self._folder / rank.stack.name)
+
+    def _check_free(self) -> None:
+        if not self.alive:
+            raise RuntimeError("this group of ranks has ended: ask the cluster for another")
+        if self._task is not None:
+            raise RuntimeError("a task runs on this group of ranks: take its result, or cancel it")
+
+    def _packed(self, fn: Callable[..., Any], args: tuple[Any, ...], *, streams: bool = False) -> bytes:
+        """Return the message that calls a function."""
+        call = Call(self._launcher.sys_path(sys.path), pack_call(fn, args), streams)
+        return pickle.dumps(call, pickle.HIGHEST_PROTOCOL)
+
+    def _call(self, call: bytes, timeout_s: float, on_progress: OnProgress | None = None) -> Watch:
+        """Send a call to every rank and return the wait for the answers."""
+        self._request += 1
+        self._oom_kills = out_of_memory_kills()
+        watch = Watch(
+            self._ranks, self._channels, self._launcher, self._request, timeout_s, on_progress=on_progress
+        )
+        for channel in self._channels.values():
+            with suppress(ChannelClosed, TimeoutError):  # its end, or its silence, is noticed by the wait
+                channel.send_pickled(call, self._request, timeout_s=watch.remaining_s())
+        return watch
+
+    def _settle(self, watch: Watch, where: Callable[[int], str] | None) -> list[Any]:
+        """Return the results of a wait that is over, or raise what went wrong."""
+        if not watch.complete:
+            _raise_usage(watch)
+            raise self._failure(watch, where)
+        return [_unpack(rank, watch.answers[rank]) for rank in range(self.world_size)]
+
+    def _is_in_step(self, most_s: float) -> bool:
+        """Return whether the ranks, some of which left a function early, meet in a collective all the same."""
+        watch = self._call(self._packed(meet, ()), most_s)
+        watch.wait(Deadline.after(most_s))
+        return watch.complete
+
+    def _release(self) -> None:
+        self._task = None
 
     def _start(self) -> Watch:
         """Start the ranks and return the wait for their being ready, which is over."""

@@ -142,10 +142,43 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Controller to rank: run a function; the parcel holds (function, arguments)."""
+    """Controller to rank: run a function; the parcel holds (function, arguments).
+
+    With `streams` the function gets a `Stream` as its first argument.
+    """
 
     sys_path: tuple[str, ...]
     parcel: Parcel
+    streams: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventToRank:
+    """Controller to rank: an event of a task."""
+
+    parcel: Parcel
+
+
+@dataclass(frozen=True, slots=True)
+class EventFromRank:
+    """Rank to controller: an event of a task, pickled."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoMoreEvents:
+    """Controller to rank: this was the last event of a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Controller to rank: end the function of a task where it next sends or receives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Rank to controller: the function has ended because its task was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

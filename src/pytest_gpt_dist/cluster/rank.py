@@ -102,6 +102,13 @@ def this_rank() -> RankInfo:
     return _info
 
 
+def meet() -> None:
+    """Meet every other rank in a barrier."""
+    import torch.distributed as dist  # noqa: PLC0415  the controller, which sends this here, does without torch
+
+    dist.barrier()
+
+
 def report_progress(stage: str, done: int = 0, total: int = 0) -> None:
     """Tell the controller how far this rank has come; also what keeps a busy rank from counting as silent."""
     if _reporter is None:

@@ -6,6 +6,7 @@ of every channel are processes of one user who started them.
 """
 
 import pickle
+import select
 import socket
 import struct
 from collections import deque
@@ -108,24 +109,48 @@ class Channel:
 
     def send_pickled(self, payload: bytes, request: int = UNASKED, timeout_s: float | None = None) -> None:
         """Send one message that is pickled already."""
+        self.send_rest(encode(request, payload), timeout_s)
+
+    def send_rest(self, data: bytes | memoryview, timeout_s: float | None = None) -> None:
+        """Send what `send_ready` has left of a frame."""
         try:
             self._socket.settimeout(timeout_s)
-            self._socket.sendall(encode(request, payload))
+            self._socket.sendall(data)
         except TimeoutError:
             raise
         except OSError as error:
             raise ChannelClosed(str(error)) from error
 
+    def send_ready(self, data: memoryview) -> memoryview:
+        """Send what the line takes of a frame without waiting, and return the rest of it."""
+        try:
+            self._socket.settimeout(0)
+            return data[self._socket.send(data) :]
+        except BlockingIOError:
+            return data
+        except OSError as error:
+            raise ChannelClosed(str(error)) from error
+
+    def is_readable(self) -> bool:
+        """Return whether something has come that was not taken in, be it the end."""
+        return bool(self._readable(0))
+
     def receive(self, timeout_s: float | None = None) -> Frame:
         """Wait for one message; TimeoutError after `timeout_s` without any byte, ChannelClosed at the end."""
         while not self._frames:
-            self._read(timeout_s)
+            try:
+                self._read(timeout_s)
+            except BlockingIOError:
+                raise TimeoutError("nothing has come") from None
         return self._frames.popleft()
 
     def receive_ready(self) -> list[Frame]:
-        """Return the messages that are complete now, without waiting; ChannelClosed when none will come."""
+        """Return messages that are complete now, without waiting; ChannelClosed when none will come.
+
+        There may be more: a side that sends without pause must not keep the other one reading.
+        """
         try:
-            while True:
+            while not self._frames:
                 self._read(0)
         except BlockingIOError:
             pass
@@ -153,8 +178,15 @@ class Channel:
         self._frames += [Frame(request, _message(payload)) for request, payload in self._decoder.feed(data)]
 
     def _receive_bytes(self, timeout_s: float | None) -> bytes:
-        self._socket.settimeout(timeout_s)
+        # Without the socket's own timeout, which belongs to whoever sends: on a rank that may be another thread.
+        if not self._readable(timeout_s):
+            raise BlockingIOError if timeout_s == 0 else TimeoutError
         return self._socket.recv(_READ_BYTES)
+
+    def _readable(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return poll.poll(None if timeout_s is None else timeout_s * 1000)
 
     def close(self) -> None:
         """Close this end."""

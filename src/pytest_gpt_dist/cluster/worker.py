@@ -8,6 +8,7 @@ import sys
 import threading
 import traceback
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from pytest_gpt_dist.cluster.callables import unpack
 from pytest_gpt_dist.cluster.messages import (
     START,
     Call,
+    Cancelled,
     Leave,
     Raised,
     RankSpec,
@@ -27,6 +29,7 @@ from pytest_gpt_dist.cluster.messages import (
 )
 from pytest_gpt_dist.cluster.rank import Progress, RankInfo
 from pytest_gpt_dist.cluster.rank_device import limit_memory, take_device
+from pytest_gpt_dist.cluster.stream import Stream, TaskCancelled
 from pytest_gpt_dist.cluster.wire import Channel
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.host.preconditions import LOOPBACK
@@ -42,10 +45,18 @@ class Controller:
 
     def wait(self) -> Call | Leave:
         """Wait for the next order; the controller's end, by whatever cause, ends the wait."""
-        frame = self._channel.receive()
+        while not isinstance((frame := self._channel.receive()).message, (Call, Leave)):
+            pass  # an event of a task that is over here
         self._request = frame.request
-        assert isinstance(frame.message, (Call, Leave))
         return frame.message
+
+    def receive(self, timeout_s: float) -> object:
+        """Return the next message of a task; TimeoutError when none comes."""
+        return self._channel.receive(timeout_s).message
+
+    def receive_ready(self) -> list[object]:
+        """Return the messages of a task that are there now."""
+        return [frame.message for frame in self._channel.receive_ready()]
 
     def send(self, message: object) -> None:
         """Send a message that belongs to the order last received."""
@@ -72,12 +83,16 @@ def serve(spec: RankSpec, channel: Channel, store: socket.socket | None) -> None
             case Leave():
                 dist.destroy_process_group()
                 return
-            case Call(sys_path=sys_path, parcel=parcel):
+            case Call(sys_path=sys_path, parcel=parcel, streams=streams):
                 if sys_path:
                     sys.path[:] = sys_path
                 try:
                     fn, args = unpack(parcel)
-                    answer: object = Returned(_pack_result(fn(*args)))
+                    if streams:
+                        args = (Stream(controller, partial(_pack, "the event"), spec.timeout_s), *args)
+                    answer: object = Returned(_pack("the result", fn(*args)))
+                except TaskCancelled:
+                    answer = Cancelled()
                 except Exception as error:
                     answer = _raised(error)
                 controller.send(answer)
@@ -129,7 +144,7 @@ def _join(spec: RankSpec, listening: socket.socket | None, controller: Controlle
     )
 
 
-class _ResultPickler(pickle.Pickler):
+class _Pickler(pickle.Pickler):
     """Keeps tensors on a GPU from travelling: unpacking one would start CUDA in the controller."""
 
     def reducer_override(self, obj: Any) -> Any:
@@ -138,13 +153,13 @@ class _ResultPickler(pickle.Pickler):
         return NotImplemented
 
 
-def _pack_result(result: object) -> bytes:
+def _pack(what: str, value: object) -> bytes:
     buffer = io.BytesIO()
     try:
-        _ResultPickler(buffer, pickle.HIGHEST_PROTOCOL).dump(result)
+        _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
     except Exception as error:
-        what = f"the result, a {type(result).__qualname__}, cannot be sent to the controller"
-        raise TypeError(f"{what}: {error}") from error
+        named = f"{what}, a {type(value).__qualname__}, cannot be sent to the controller"
+        raise TypeError(f"{named}: {error}") from error
     return buffer.getvalue()
 
 
