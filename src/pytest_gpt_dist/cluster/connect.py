@@ -167,11 +167,12 @@ def connect(address: ControllerAddress, rank: int, timeout_s: float) -> Channel:
     """Connect a rank to its controller; ChannelClosed when that is not there."""
     line = socket.socket(socket.AF_UNIX if address.path else socket.AF_INET)
     try:
-        line.settimeout(timeout_s)
         if address.path:
+            # Without a timeout: the kernel would refuse, instead of having us wait for room among those who connect.
             with _short(Path(address.path)) as path:
                 line.connect(path)
         else:
+            line.settimeout(timeout_s)
             line.connect((address.host, address.port))
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         line.sendall(address.hello(rank))
@@ -179,6 +180,17 @@ def connect(address: ControllerAddress, rank: int, timeout_s: float) -> Channel:
         line.close()
         raise ChannelClosed(f"the controller cannot be reached: {error}") from error
     return Channel(line)
+
+
+@contextmanager
+def held_port(host: str) -> Iterator[int]:
+    """Hold a port for a server that another process opens: bound and not listening, it goes to nobody who does not ask
+    for it by its number.
+    """
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, 0))
+        yield held.getsockname()[1]
 
 
 @contextmanager

@@ -4,7 +4,6 @@ import logging
 import pickle
 import select
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +13,7 @@ from typing import Any
 
 from pytest_gpt_dist.cluster.callables import pack_call
 from pytest_gpt_dist.cluster.config import ClusterConfig
-from pytest_gpt_dist.cluster.connect import ControllerAddress, Listener
+from pytest_gpt_dist.cluster.connect import ControllerAddress, Listener, held_port
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.failure import (
     Died,
@@ -241,7 +240,7 @@ class RankGroup:
         launcher = self._launcher
         with (
             Listener(self.world_size, launcher.scratch, launcher.controller_host) as listener,
-            _free_port() as port,
+            held_port(LOOPBACK) as port,
         ):
             for rank in range(self.world_size):
                 spec = self._spec(rank, cores, listener.address, port)
@@ -362,15 +361,6 @@ class RankGroup:
         while not set(self.pids) <= self._launcher.ended().keys():
             if not news.poll(deadline.left_s() * 1000):
                 return
-
-
-@contextmanager
-def _free_port() -> Iterator[int]:
-    """Hold a port for the ranks' store: bound and not listening, it is given to nobody who does not name it."""
-    with socket.socket() as held:
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind((LOOPBACK, 0))
-        yield held.getsockname()[1]
 
 
 def _raise_usage(watch: Watch) -> None:

@@ -64,7 +64,7 @@ def rank_main(spec: RankSpec, parent: int, store: socket.socket | None = None) -
 def listen_for_ranks(spec: RankSpec) -> socket.socket | None:
     """Open the port at which ranks meet, if this one hosts their store.
 
-    The controller holds the port without listening; as both say SO_REUSEADDR, nobody else gets it in between.
+    The controller holds that port without listening; as both say SO_REUSEADDR, this one may have it as well.
     """
     if not spec.hosts_the_store:
         return None
