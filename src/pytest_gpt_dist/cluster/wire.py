@@ -184,6 +184,8 @@ class Channel:
         return self._socket.recv(_READ_BYTES)
 
     def _readable(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        if self._socket.fileno() < 0:
+            raise OSError("this end is closed")
         poll = select.poll()
         poll.register(self._socket, select.POLLIN)
         return poll.poll(None if timeout_s is None else timeout_s * 1000)
