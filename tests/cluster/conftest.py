@@ -14,7 +14,7 @@ from pytest_gpt_dist.host.linux import process_state
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A patient cluster; tests may bury its groups, but leave no changed group behind."""
+    """A patient cluster; tests may kill its groups, but leave no changed group behind."""
     logs = tmp_path_factory.mktemp("ranks")
     with Cluster(ClusterConfig("cpu", log_dir=logs)) as shared:
         yield shared

@@ -14,6 +14,7 @@ import time
 from typing import NoReturn
 
 from pytest_gpt_dist.cluster.callables import unpack
+from pytest_gpt_dist.cluster.connect import connect
 from pytest_gpt_dist.cluster.local.fork_server import ForkServer
 from pytest_gpt_dist.cluster.messages import START, Call, RankSpec, Ready, Returned
 from pytest_gpt_dist.cluster.rank import Progress, RankInfo
@@ -23,13 +24,13 @@ from pytest_gpt_dist.host.linux import end_with_parent, go_first_when_out_of_mem
 _STEP_S = 0.1
 
 
-def live(spec: RankSpec, parent: int, fds: tuple[int, ...]) -> NoReturn:
+def rank_main(spec: RankSpec, parent: int, store: socket.socket | None) -> NoReturn:
     """Be a rank that calls functions until it is asked to leave."""
     end_with_parent(parent, signal.SIGKILL)
     go_first_when_out_of_memory()
     with open(spec.log, "a") as log:
         log.write("here\n")
-    channel = Channel(socket.socket(fileno=fds[0]))
+    channel = connect(spec.controller, spec.rank, spec.timeout_s)
     info = RankInfo(spec.rank, spec.world_size, "cpu", "gloo", False, 1, (), False, spec.collective_timeout_s)
     try:
         channel.send(Ready(info), START)
@@ -49,6 +50,6 @@ def main() -> None:
         time.sleep(_STEP_S)
         channel.send(Progress("importing"))
     channel.send({"sys_path": list(sys.path), "about": {}})
-    ForkServer(channel, live).serve()
+    ForkServer(channel, rank_main).serve()
     time.sleep(float(os.environ.get("LIGHT_SERVER_ENDS_LATE_S", "0")))
     shutil.rmtree(given["--scratch"], ignore_errors=True)

@@ -133,7 +133,7 @@ def fail(group: RankGroup, fn: Callable[..., Any], *args: object) -> RankGroupEr
         ),
     ],
 )
-def test_a_failing_rank_is_named_and_its_group_buried(
+def test_a_failing_rank_is_named_and_its_group_killed(
     cluster: Cluster, all_gone: AllGone, act: str, kind: str, summary: str
 ) -> None:
     group = cluster.group(3)
@@ -169,12 +169,12 @@ def test_every_ranks_traceback_is_told(cluster: Cluster) -> None:
 
 
 def test_the_next_group_is_a_fresh_one(cluster: Cluster) -> None:
-    buried = cluster.group(2)
-    fail(buried, rank_one, "raise")
-    with pytest.raises(RuntimeError, match="buried"):
-        buried.run(os.getpid)
+    killed = cluster.group(2)
+    fail(killed, rank_one, "raise")
+    with pytest.raises(RuntimeError, match="has ended"):
+        killed.run(os.getpid)
     fresh = cluster.group(2)
-    assert not set(fresh.pids) & set(buried.pids)
+    assert not set(fresh.pids) & set(killed.pids)
     assert fresh.run(os.getpid) == list(fresh.pids)
 
 

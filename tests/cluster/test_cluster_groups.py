@@ -232,7 +232,7 @@ def test_the_variable_that_pytest_changes_for_every_test_starts_no_server(
     first = cluster.group(1)
     monkeypatch.setenv("PYTEST_CURRENT_TEST", "another")
     [server] = {_parent(pid) for pid in (*first.pids, *cluster.group(3).pids)}
-    first.bury()
+    first.kill()
     assert {_parent(pid) for pid in cluster.group(1).pids} == {server}
 
 

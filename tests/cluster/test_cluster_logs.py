@@ -84,20 +84,20 @@ def test_only_warnings_are_written_unless_told(cluster: Cluster) -> None:
         ]
 
 
-def test_the_controller_says_what_it_starts_and_buries(
+def test_the_controller_says_what_it_starts_and_kills(
     talkative: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "pytest_gpt_dist")
-    talkative.group(2).bury()
+    talkative.group(2).kill()
     pids = talkative.group(2).pids
     with pytest.raises(RankGroupError):
         talkative.group(2).run(fail)
-    started, buried = (record.getMessage() for record in caplog.records[-2:])
+    started, killed = (record.getMessage() for record in caplog.records[-2:])
     assert started.startswith("group of 2 started in ")
     assert str(pids) in started
     assert str(talkative.config.log_dir) in started
-    assert buried.startswith(f"group of 2 is buried: processes {pids}, RankGroupError: rank ")
-    assert "no luck" in buried
+    assert killed.startswith(f"group of 2 is killed: processes {pids}, RankGroupError: rank ")
+    assert "no luck" in killed
 
 
 def test_without_a_session_the_packages_logger_is_like_any_librarys(talkative: Cluster) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroup, RankGroupError, Side
-from pytest_gpt_dist.cluster.launcher import LocalServer
+from pytest_gpt_dist.cluster.local.client import LocalServer
 from pytest_gpt_dist.cluster.watch import Watch
 
 TIMEOUT_S = 2.0
@@ -95,7 +95,7 @@ def test_a_server_that_was_ended_is_the_cause(
 def test_a_server_that_is_stopped_costs_the_timeout_and_says_so(
     impatient_light: ClusterConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pytest_gpt_dist.cluster.launcher.ANSWER_S", 0.1)
+    monkeypatch.setattr("pytest_gpt_dist.cluster.local.client.ANSWER_S", 0.1)
     with Cluster(impatient_light) as cluster:
         stopped = server_of(cluster.group(1))
         os.kill(stopped, signal.SIGSTOP)
@@ -118,9 +118,9 @@ def test_the_kernels_killing_of_a_server_is_said_with_the_limit(
     light: ClusterConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kills = 7
-    for module in ("launcher", "group"):
+    for module in ("local.client", "group"):
         monkeypatch.setattr(f"pytest_gpt_dist.cluster.{module}.out_of_memory_kills", lambda: kills)
-    monkeypatch.setattr("pytest_gpt_dist.cluster.launcher.memory_limit_bytes", lambda: 2**26)
+    monkeypatch.setattr("pytest_gpt_dist.cluster.local.client.memory_limit_bytes", lambda: 2**26)
     with Cluster(light) as cluster:
         group = cluster.group(2)
 
@@ -152,7 +152,7 @@ def test_a_scratch_folder_that_is_gone_hides_no_cause(light: ClusterConfig, scra
     assert list(scratch.iterdir()) == []
 
 
-def test_a_burial_that_fails_hides_no_cause(light: ClusterConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killing_that_fails_hides_no_cause(light: ClusterConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(watch: Watch) -> None:
         raise KeyboardInterrupt
 
@@ -162,7 +162,7 @@ def test_a_burial_that_fails_hides_no_cause(light: ClusterConfig, monkeypatch: p
     with Cluster(light) as cluster:
         group = cluster.group(1)
         monkeypatch.setattr(Watch, "wait", interrupt)
-        monkeypatch.setattr(LocalServer, "bury", fail)
+        monkeypatch.setattr(LocalServer, "kill", fail)
         with pytest.raises(KeyboardInterrupt):
             group.run(os.getpid)
 

@@ -15,7 +15,8 @@ import pytest
 from patience import FOREVER_S, HANG_S
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig
 from pytest_gpt_dist.cluster.code_version import Side
-from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer
+from pytest_gpt_dist.cluster.launcher import LaunchError
+from pytest_gpt_dist.cluster.local.client import LocalServer
 
 CONTROLLER = """
 import json, os, sys, time
@@ -101,7 +102,7 @@ def test_a_controllers_death_ends_a_server_that_is_still_starting(
     script = tmp_path / "controller.py"
     script.write_text(
         "import os, sys\n"
-        "from pytest_gpt_dist.cluster.launcher import LocalServer\n"
+        "from pytest_gpt_dist.cluster.local.client import LocalServer\n"
         "from pytest_gpt_dist.cluster.code_version import Side\n"
         "LocalServer(os.environ, '/', Side(sys.argv[1]), timeout_s=60)\n"
     )

@@ -12,7 +12,8 @@ import pytest
 from pytest_gpt_dist.ab import other_side
 from pytest_gpt_dist.cluster import OWN, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.cluster.about import JOB_VERSION
-from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer, OtherVersionError
+from pytest_gpt_dist.cluster.launcher import LaunchError, OtherVersionError
+from pytest_gpt_dist.cluster.local.client import LocalServer
 from pytest_gpt_dist.cluster.wire import PROTOCOL_VERSION, UNASKED, encode
 from pytest_gpt_dist.errors import UsageError
 

@@ -42,11 +42,11 @@ def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
     """Return a function that begins to wait for two ranks, and returns what they would send through."""
     reader, writer = os.pipe()
     mine, its = zip(*(map(Channel, socket.socketpair()) for _ in range(2)), strict=True)
-    ranks = [RankProcess(n, n, channel, Path(), Path()) for n, channel in enumerate(mine)]
+    ranks = [RankProcess(n, n, Path(), Path()) for n in range(2)]
 
     def begin(timeout_s: float) -> tuple[Watch, list[Channel]]:
         launcher: Launcher = NoNews(reader)  # type: ignore[assignment]
-        return Watch(ranks, launcher, REQUEST, timeout_s), list(its)
+        return Watch(ranks, dict(enumerate(mine)), launcher, REQUEST, timeout_s), list(its)
 
     yield begin
     for channel in (*mine, *its):

@@ -36,7 +36,7 @@ def test_frames_survive_any_cutting_of_the_stream(frames: list[tuple[int, bytes]
     edges = sorted({0, len(stream), *(min(cut, len(stream)) for cut in cuts)})
     decoder = Decoder()
     decoded = [frame for start, end in pairwise(edges) for frame in decoder.feed(stream[start:end])]
-    assert decoded == [(request, payload, 0) for request, payload in frames]
+    assert decoded == [(request, payload) for request, payload in frames]
 
 
 def test_another_version_is_named() -> None:
@@ -60,24 +60,6 @@ def test_a_message_larger_than_the_sockets_buffer_arrives_whole(pair: tuple[Chan
     frame = right.receive(10)
     sender.join()
     assert (frame.request, frame.message) == (7, message)
-
-
-def test_descriptors_arrive_with_the_message_they_were_sent_with(pair: tuple[Channel, Channel]) -> None:
-    left, right = pair
-    reader, writer = os.pipe()
-    left.send("without")
-    left.send("with", fds=[writer])
-    left.send("without")
-    received = right.receive_ready()
-    assert [(frame.message, len(frame.fds)) for frame in received] == [
-        ("without", 0),
-        ("with", 1),
-        ("without", 0),
-    ]
-    os.write(received[1].fds[0], b"through")
-    assert os.read(reader, 100) == b"through"
-    for fd in (reader, writer, *received[1].fds):
-        os.close(fd)
 
 
 def test_what_was_sent_before_the_end_is_still_received(pair: tuple[Channel, Channel]) -> None:
@@ -106,9 +88,7 @@ def test_nothing_ready_is_an_empty_list(pair: tuple[Channel, Channel]) -> None:
 
 
 def test_the_header_keeps_its_shape_for_every_version() -> None:
-    assert encode(3, pickle.dumps(None), fds=2)[:24] == struct.pack(
-        "!4sHHQQ", b"gptd", PROTOCOL_VERSION, 2, 3, 4
-    )
+    assert encode(3, pickle.dumps(None))[:24] == struct.pack("!4sHHQQ", b"gptd", PROTOCOL_VERSION, 0, 3, 4)
 
 
 def test_what_came_while_the_waiting_process_was_stopped_is_in_time(
@@ -125,10 +105,3 @@ def test_what_came_while_the_waiting_process_was_stopped_is_in_time(
 
     monkeypatch.setattr(right, "_receive_bytes", late)
     assert right.receive(10).message == "here"
-
-
-def test_descriptors_that_are_lost_on_their_way_are_named(pair: tuple[Channel, Channel]) -> None:
-    left, right = pair
-    left._socket.sendall(encode(1, pickle.dumps("fork"), fds=2))
-    with pytest.raises(ProtocolError, match="2 of 2 file descriptors were lost on their way"):
-        right.receive(10)

@@ -9,5 +9,6 @@ from pytest_gpt_dist.cluster.failure import RankGroupError
 from pytest_gpt_dist.cluster.group import RankGroup
 from pytest_gpt_dist.cluster.pool import Cluster
 from pytest_gpt_dist.cluster.rank import Progress
+from pytest_gpt_dist.cluster.task import Task
 
-__all__ = ["OWN", "Cluster", "ClusterConfig", "Progress", "RankGroup", "RankGroupError", "Side"]
+__all__ = ["OWN", "Cluster", "ClusterConfig", "Progress", "RankGroup", "RankGroupError", "Side", "Task"]

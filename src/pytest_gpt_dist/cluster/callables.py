@@ -54,6 +54,15 @@ def pack_call(fn: Callable[..., Any], args: tuple[Any, ...]) -> Parcel:
         ) from error
 
 
+def pack_event(event: object) -> Parcel:
+    """Pack what a task sends to a rank; UsageError, in one line, when it cannot travel."""
+    try:
+        return pack(event)
+    except Exception as error:
+        what = f"the event, a {type(event).__qualname__},"
+        raise UsageError(f"{what} cannot be sent to the ranks: {_one_line(error)}") from error
+
+
 def pack(value: object) -> Parcel:
     """Pack any picklable value."""
     buffer = io.BytesIO()

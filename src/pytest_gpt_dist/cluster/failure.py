@@ -71,7 +71,7 @@ class RankReport:
 
 
 class RankGroupError(Exception):
-    """A group of ranks failed and was buried; str() is the whole report.
+    """A group of ranks failed and was killed; str() is the whole report.
 
     `kind` says how, `ranks` which ranks are to blame (none when the group as a whole failed), `reports`
     holds what is known of each rank.
@@ -256,7 +256,8 @@ def _said(progress: Progress) -> str:
 
 
 _BELOW_THE_FUNCTION = re.compile(
-    r'  File ".*/pytest_gpt_dist/cluster/(worker|forking|server)\.py"|  File "<frozen runpy>"'
+    r'  File ".*/pytest_gpt_dist/cluster/(worker|rank_main|server|local/(fork_server|__main__))\.py"'
+    r'|  File "<frozen runpy>"'
 )
 
 

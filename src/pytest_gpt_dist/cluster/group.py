@@ -1,10 +1,9 @@
-"""A live group of ranks as the controller sees it: start it, run functions on it, end or bury it."""
+"""A live group of ranks as the controller sees it: start it, run functions on it, end or kill it."""
 
 import logging
 import pickle
 import select
 import shutil
-import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from typing import Any
 
 from pytest_gpt_dist.cluster.callables import pack_call
 from pytest_gpt_dist.cluster.config import ClusterConfig
+from pytest_gpt_dist.cluster.connect import ControllerAddress, Listener, held_port
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.failure import (
     Died,
@@ -31,15 +31,16 @@ from pytest_gpt_dist.cluster.failure import (
     less_memory,
 )
 from pytest_gpt_dist.cluster.launcher import Launcher, LaunchError, RefusalError
-from pytest_gpt_dist.cluster.messages import START, Call, Leave, RankSpec, Ready, Returned
+from pytest_gpt_dist.cluster.messages import START, Call, Leave, RankSpec, Ready, Rendezvous, Returned
 from pytest_gpt_dist.cluster.output import keep, new_folder, remove_if_empty, tail, wait_for_stacks
-from pytest_gpt_dist.cluster.rank import RankInfo
+from pytest_gpt_dist.cluster.rank import RankInfo, meet
+from pytest_gpt_dist.cluster.task import Host, Task
 from pytest_gpt_dist.cluster.watch import OnProgress, RankProcess, Watch
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 from pytest_gpt_dist.errors import UsageError, counted
 from pytest_gpt_dist.host.cgroups import memory_limit_bytes
 from pytest_gpt_dist.host.cores import Cores, own_cores
-from pytest_gpt_dist.host.linux import out_of_memory_kills, process_state
+from pytest_gpt_dist.host.linux import out_of_memory_kills
 from pytest_gpt_dist.host.preconditions import LOOPBACK, meeting_place, unmet
 
 _log = logging.getLogger(__name__)
@@ -56,26 +57,26 @@ class RankGroup:
     """`world_size` processes joined in one process group; Cluster.group makes it.
 
     `infos` are the ranks' own accounts of what they are, by rank; `about` is that of whoever started them, as
-    `cluster.about` makes it; `alive` is False once the group is buried.
+    `cluster.about` makes it; `alive` is False once the group has ended.
     """
 
-    def __init__(self, launcher: Launcher, config: ClusterConfig, world_size: int, scratch: Path) -> None:
+    def __init__(self, launcher: Launcher, config: ClusterConfig, world_size: int) -> None:
         self.world_size = world_size
         self.alive = True
         self.about = launcher.about
         self._launcher = launcher
         self._config = config
         self._keeps_logs = config.log_dir is not None
-        self._folder = new_folder(config.log_dir or scratch, world_size)
+        self._folder = new_folder(config.log_dir or launcher.scratch, world_size)
         self._ranks: list[RankProcess] = []
+        self._channels: dict[int, Channel] = {}
+        self._task: Task | None = None
         self._launcher_lost: LaunchError | None = None
         self._request = START
         self._oom_kills = out_of_memory_kills()
         began_s = time.monotonic()
-        with self._buried_on_error("start"):
-            self._start()
-            watch = Watch(self._ranks, launcher, START, config.timeout_s)
-            watch.wait()
+        with self._killed_on_error("start"):
+            watch = self._start()
             if not watch.complete:
                 _raise_usage(watch)
                 raise self._failure(watch, where=None, starting=True)
@@ -108,26 +109,43 @@ class RankGroup:
         `on_progress(rank, progress)` hears how far each rank is; `where(rank)` puts its place in the layout
         into failure messages. UsageError, before anything is sent, when the function or an argument cannot
         travel. RankGroupError when a rank raises, dies or is silent for longer than the configuration's
-        timeout: the group is then buried, and the cluster starts another when asked. Ctrl-C buries the
+        timeout: the group is then killed, and the cluster starts another when asked. Ctrl-C kills the
         group as well.
         """
-        if not self.alive:
-            raise RuntimeError("this group of ranks is buried: ask the cluster for another")
-        parcel = pack_call(fn, args)
-        sys_path = self._launcher.sys_path(sys.path)
-        call = pickle.dumps(Call(sys_path, parcel), pickle.HIGHEST_PROTOCOL)
-        self._request += 1
-        self._oom_kills = out_of_memory_kills()
-        with self._buried_on_error("death"):
-            watch = Watch(self._ranks, self._launcher, self._request, self._config.timeout_s, on_progress)
-            for rank in self._ranks:
-                with suppress(ChannelClosed, TimeoutError):  # its end, or its silence, is noticed below
-                    rank.channel.send_pickled(call, self._request, timeout_s=watch.remaining_s())
+        self._check_free()
+        call = self._packed(fn, args)
+        with self._killed_on_error("death"):
+            watch = self._call(call, self._config.timeout_s, on_progress)
             watch.wait()
-            if not watch.complete:
-                _raise_usage(watch)
-                raise self._failure(watch, where)
-        return [_unpack(rank, watch.answers[rank]) for rank in range(self.world_size)]
+            return self._settle(watch, where)
+
+    def start(
+        self,
+        fn: Callable[..., Any],
+        /,
+        *args: Any,
+        on_progress: OnProgress | None = None,
+        where: Callable[[int], str] | None = None,
+    ) -> Task:
+        """Begin to run `fn(stream, *args)` on every rank, which exchanges events with the task that is returned.
+
+        All else is as in `run`. A group runs one task at a time, and nothing else meanwhile.
+        """
+        self._check_free()
+        call = self._packed(fn, args, streams=True)
+        with self._killed_on_error("death"):
+            watch = self._call(call, self._config.timeout_s, on_progress)
+            watch.pause()
+        host = Host(
+            guarded=lambda: self._killed_on_error("death"),
+            settle=lambda watch: self._settle(watch, where),
+            alive=lambda: self.alive,
+            kill=self.kill,
+            is_in_step=self._is_in_step,
+            release=self._release,
+        )
+        self._task = Task(host, watch, self._channels, self._request, self._config.timeout_s)
+        return self._task
 
     def lost(self) -> bool:
         """Return whether a rank, or whoever started it, ended since the last call."""
@@ -137,65 +155,112 @@ class RankGroup:
             return True
 
     def leave(self) -> None:
-        """Have every rank leave the process group and end; bury what has not done so after a short while."""
+        """Have every rank leave the process group and end; kill what has not done so after a short while."""
         if not self.alive:
             return
         _log.info("group of %d is to leave: processes %s", self.world_size, self.pids)
+        if self._task is not None:
+            self._task.cancel()
         deadline = Deadline.after(LEAVE_S, self._config.timeout_s)
         try:
-            for rank in self._ranks:
+            for channel in self._channels.values():
                 with suppress(ChannelClosed, TimeoutError):
-                    rank.channel.send(Leave(), timeout_s=deadline.left_s())
+                    channel.send(Leave(), timeout_s=deadline.left_s())
             with suppress(LaunchError):
                 self._wait_for_ends(deadline)
         finally:
-            self.bury()
+            self.kill()
 
-    def bury(self) -> None:
+    def kill(self) -> None:
         """Kill every rank and all that it started, and clear up after them; does nothing the second time."""
         if not self.alive:
             return
         self.alive = False
         try:
-            self._launcher.bury(self.pids)
+            self._launcher.kill(self.pids)
         except LaunchError as error:
             self._launcher_lost = None if isinstance(error, RefusalError) else error
             self._launcher.close()  # the ranks end with whoever started them
         finally:
-            # After the burial: a rank ends by itself when its line is closed, and then nobody can see any more
-            # what it has in shared memory.
-            for rank in self._ranks:
-                rank.channel.close()
+            # Not before they are killed: a rank ends by itself when its line is closed, and then nobody can see any
+            # more what it has in shared memory.
+            for channel in self._channels.values():
+                channel.close()
         if not self._keeps_logs:
             shutil.rmtree(self._folder, ignore_errors=True)
         for rank in self._ranks:
             remove_if_empty(self._folder / rank.stack.name)
 
-    def _start(self) -> None:
+    def _check_free(self) -> None:
+        if not self.alive:
+            raise RuntimeError("this group of ranks has ended: ask the cluster for another")
+        if self._task is not None:
+            raise RuntimeError("a task runs on this group of ranks: take its result, or cancel it")
+
+    def _packed(self, fn: Callable[..., Any], args: tuple[Any, ...], *, streams: bool = False) -> bytes:
+        """Return the message that calls a function."""
+        call = Call(self._launcher.sys_path(sys.path), pack_call(fn, args), streams)
+        return pickle.dumps(call, pickle.HIGHEST_PROTOCOL)
+
+    def _call(self, call: bytes, timeout_s: float, on_progress: OnProgress | None = None) -> Watch:
+        """Send a call to every rank and return the wait for the answers."""
+        self._request += 1
+        self._oom_kills = out_of_memory_kills()
+        watch = Watch(
+            self._ranks, self._channels, self._launcher, self._request, timeout_s, on_progress=on_progress
+        )
+        for channel in self._channels.values():
+            with suppress(ChannelClosed, TimeoutError):  # its end, or its silence, is noticed by the wait
+                channel.send_pickled(call, self._request, timeout_s=watch.remaining_s())
+        return watch
+
+    def _settle(self, watch: Watch, where: Callable[[int], str] | None) -> list[Any]:
+        """Return the results of a wait that is over, or raise what went wrong."""
+        if not watch.complete:
+            _raise_usage(watch)
+            raise self._failure(watch, where)
+        return [_unpack(rank, watch.answers[rank]) for rank in range(self.world_size)]
+
+    def _is_in_step(self, most_s: float) -> bool:
+        """Return whether the ranks, some of which left a function early, meet in a collective all the same."""
+        watch = self._call(self._packed(meet, ()), most_s)
+        watch.wait(Deadline.after(most_s))
+        return watch.complete
+
+    def _release(self) -> None:
+        self._task = None
+
+    def _start(self) -> Watch:
+        """Start the ranks and return the wait for their being ready, which is over."""
         cores = own_cores()
-        meeting = meeting_place(timeout_s=self._config.timeout_s)
+        timeout_s = self._config.timeout_s
+        meeting = meeting_place(timeout_s=timeout_s)
         if meeting.remedy:
             raise LaunchError("they cannot meet")
-        with socket.create_server((LOOPBACK, 0), backlog=max(128, self.world_size)) as store:
-            port = store.getsockname()[1]
+        launcher = self._launcher
+        with (
+            Listener(self.world_size, launcher.scratch, launcher.controller_host) as listener,
+            held_port(LOOPBACK) as port,
+        ):
             for rank in range(self.world_size):
-                spec = self._spec(rank, cores, port)
-                mine, its = socket.socketpair()
-                channel = Channel(mine)
-                try:
-                    with its:
-                        pid = self._launcher.start(spec, its, store if rank == 0 else None)
-                except BaseException:
-                    channel.close()
-                    raise
-                self._ranks.append(RankProcess(rank, pid, channel, Path(spec.log), Path(spec.stack)))
+                spec = self._spec(rank, cores, listener.address, port)
+                pid = launcher.start(spec)
+                self._ranks.append(RankProcess(rank, pid, Path(spec.log), Path(spec.stack)))
+            watch = Watch(self._ranks, self._channels, launcher, START, timeout_s, listener=listener)
+            watch.wait()
+        return watch
 
-    def _spec(self, rank: int, cores: Cores, store_port: int) -> RankSpec:
+    def _spec(self, rank: int, cores: Cores, controller: ControllerAddress, port: int) -> RankSpec:
         config = self._config
         on_cpu = config.device == "cpu"
         return RankSpec(
             rank=rank,
             world_size=self.world_size,
+            node=0,
+            local_rank=rank,
+            local_world_size=self.world_size,
+            controller=controller,
+            rendezvous=Rendezvous(LOOPBACK, port),
             device=config.device,
             backend=config.backend,
             share_gpu=config.share_gpu,
@@ -203,15 +268,15 @@ class RankGroup:
             cpus=cores.of_rank(rank, config.threads_per_rank) if on_cpu and config.pin_cpus else (),
             oversubscribed=on_cpu and cores.oversubscribed(self.world_size, config.threads_per_rank),
             memory_limit_bytes=config.memory_limit_bytes,
+            timeout_s=config.timeout_s,
             collective_timeout_s=config.timeout_s + COLLECTIVE_MARGIN_S,
-            store_port=store_port,
             log=str(self._folder / f"rank{rank}.log"),
             log_level=config.log_level,
             stack=str(self._folder / f"rank{rank}.stack"),
         )
 
     @contextmanager
-    def _buried_on_error(self, kind: Kind) -> Iterator[None]:
+    def _killed_on_error(self, kind: Kind) -> Iterator[None]:
         try:
             yield
         except LaunchError as error:
@@ -219,23 +284,23 @@ class RankGroup:
         except BaseException as error:
             if kind == "start" and isinstance(error, OSError):  # this side lacks descriptors, or memory
                 raise self._launch_failure(kind, LaunchError(error.strerror or str(error))) from error
-            self._bury_after(error)
+            self._kill_after(error)
             raise
 
-    def _bury_after(self, error: BaseException) -> None:
-        """Bury the group for the sake of an error, which is the one to be told whatever becomes of the burial."""
+    def _kill_after(self, error: BaseException) -> None:
+        """Kill the group for the sake of an error, which is the one to be told whatever becomes of that."""
         why = f"{type(error).__name__}: {error}".partition("\n")[0]
-        _log.info("group of %d is buried: processes %s, %s", self.world_size, self.pids, why)
+        _log.info("group of %d is killed: processes %s, %s", self.world_size, self.pids, why)
         try:
-            self.bury()
+            self.kill()
         except Exception:
-            _log.exception("the group of %d could not be buried", self.world_size)
+            _log.exception("the group of %d could not be killed", self.world_size)
 
     def _launch_failure(self, kind: Kind, error: LaunchError) -> RankGroupError:
-        """Bury the group of a launcher that failed, and return the error that tells."""
+        """Kill the group of a launcher that failed, and return the error that tells."""
         missing = unmet(self._config.timeout_s) if kind == "start" else []
         logs = self._keep_logs()
-        self._bury_after(error)
+        self._kill_after(error)
         if kind == "start":
             summary = could_not_start(self.world_size, error.reason, missing, error.said)
         elif error.out_of_memory:
@@ -257,15 +322,15 @@ class RankGroup:
     def _failure(
         self, watch: Watch, where: Callable[[int], str] | None, starting: bool = False
     ) -> RankGroupError:
-        """Learn what there is to learn of a failed group, bury it, and return the error that tells."""
+        """Learn what there is to learn of a failed group, kill it, and return the error that tells."""
         at_work = [rank for rank in self._ranks if _is_at_work(rank.rank, watch)]
-        processes = {rank.rank: process_state(rank.pid) for rank in at_work}
+        processes = {rank.rank: self._launcher.state(rank.pid) for rank in at_work}
         self._launcher.dump_stacks([rank.pid for rank in at_work])
         wait_for_stacks([rank.stack for rank in at_work], Deadline.after(STACKS_S, self._config.timeout_s))
         struck = out_of_memory_kills() > self._oom_kills
         missing = unmet(self._config.timeout_s) if starting else []
-        logs = self._keep_logs()  # before the burial, as the scratch space may go with it
-        self.bury()
+        logs = self._keep_logs()  # before the end, as the scratch space may go with it
+        self.kill()
         if self._launcher_lost is not None and watch.failed and watch.hung_up.issuperset(watch.failed):
             raise self._launcher_lost  # their lines are closed because whoever started them has gone
         reports = [

@@ -1,9 +1,12 @@
 """What controller, server and ranks say to each other. Change or move one: raise wire.PROTOCOL_VERSION."""
 
+import json
 import signal
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Self
 
 from pytest_gpt_dist.cluster.callables import Parcel
+from pytest_gpt_dist.cluster.connect import ControllerAddress
 from pytest_gpt_dist.cluster.rank import RankInfo
 
 START = 1
@@ -13,17 +16,38 @@ STACK_SIGNAL = signal.SIGQUIT
 
 
 @dataclass(frozen=True, slots=True)
+class Rendezvous:
+    """Where ranks meet: the address of their group's TCP store, and the rank that hosts it.
+
+    `hosted_by` is None where the store stands already, such as that of an elastic agent.
+    """
+
+    host: str
+    port: int
+    hosted_by: int | None = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RankSpec:
-    """All that a new rank needs to know; its control socket and listening socket travel beside it.
+    """All that a new rank needs to know.
+
+    The rank is number `local_rank` of `local_world_size` on machine `node`. It speaks to the `controller`, which it
+    connects to, and meets the other ranks at the `rendezvous`.
 
     `device` and `backend` are what the configuration asked for ("cuda", "auto"); what came of it stands in
-    the rank's RankInfo. An empty `cpus` leaves the rank where it is. `log` is the file for all that the
+    the rank's RankInfo. An empty `cpus` leaves the rank where it is. `timeout_s` is the longest silence that the
+    controller bears. `log` is the file for all that the
     rank prints, and for what this package logs there, from `log_level` on; `stack` the one where it writes, when
     asked or when it crashes, what it was doing.
     """
 
     rank: int
     world_size: int
+    node: int
+    local_rank: int
+    local_world_size: int
+    controller: ControllerAddress
+    rendezvous: Rendezvous
     device: str
     backend: str
     share_gpu: bool
@@ -31,8 +55,8 @@ class RankSpec:
     cpus: tuple[int, ...]
     oversubscribed: bool
     memory_limit_bytes: int | None
+    timeout_s: float
     collective_timeout_s: float
-    store_port: int
     log: str
     log_level: str
     stack: str
@@ -42,10 +66,28 @@ class RankSpec:
         """How long the rank, once killed, may take to be gone: a GPU's memory is freed on the way, by its driver."""
         return 1.2 if self.device == "cpu" else 15.0
 
+    @property
+    def hosts_the_store(self) -> bool:
+        """Whether the other ranks meet at this one."""
+        return self.rendezvous.hosted_by == self.rank
+
+    def to_json(self) -> str:
+        """Write the specification for a rank that another program starts."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        plain = json.loads(text)
+        plain["cpus"] = tuple(plain["cpus"])
+        plain["controller"] = ControllerAddress(**plain["controller"])
+        plain["rendezvous"] = Rendezvous(**plain["rendezvous"])
+        return cls(**plain)
+
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Controller to server: start a rank. With it travel its control socket and, for rank 0, the store's."""
+    """Controller to server: start a rank."""
 
     spec: RankSpec
 
@@ -72,14 +114,14 @@ class DumpStacks:
 
 
 @dataclass(frozen=True, slots=True)
-class Bury:
+class Kill:
     """Controller to server: kill these ranks and all they started, and clear away what they left."""
 
     pids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Buried:
+class Killed:
     """Server to controller: nothing of them is left."""
 
 
@@ -100,10 +142,43 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """Controller to rank: run a function; the parcel holds (function, arguments)."""
+    """Controller to rank: run a function; the parcel holds (function, arguments).
+
+    With `streams` the function gets a `Stream` as its first argument.
+    """
 
     sys_path: tuple[str, ...]
     parcel: Parcel
+    streams: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventToRank:
+    """Controller to rank: an event of a task."""
+
+    parcel: Parcel
+
+
+@dataclass(frozen=True, slots=True)
+class EventFromRank:
+    """Rank to controller: an event of a task, pickled."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoMoreEvents:
+    """Controller to rank: this was the last event of a task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """Controller to rank: end the function of a task where it next sends or receives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Rank to controller: the function has ended because its task was cancelled."""
 
 
 @dataclass(frozen=True, slots=True)

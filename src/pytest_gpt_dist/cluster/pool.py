@@ -1,7 +1,7 @@
 """The owner of every rank group of a session: starts them when asked for, keeps them, ends them all."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -11,9 +11,12 @@ from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster.config import ClusterConfig
 from pytest_gpt_dist.cluster.failure import RankGroupError, could_not_start
 from pytest_gpt_dist.cluster.group import RankGroup
-from pytest_gpt_dist.cluster.launcher import LaunchError, LocalServer
+from pytest_gpt_dist.cluster.launcher import Launcher, LaunchError
+from pytest_gpt_dist.cluster.local.client import local_server
 from pytest_gpt_dist.host.preconditions import unmet
 
+Launchers = Callable[[Mapping[str, str], Path, ClusterConfig], Launcher]
+"""Makes a launcher for an environment and a working directory; LaunchError if it cannot."""
 _CHANGES_WITH_EVERY_TEST = "PYTEST_CURRENT_TEST"
 
 
@@ -22,13 +25,14 @@ class Cluster:
 
     Ranks see the environment and working directory of the moment in which their group was started: a change
     reaches the next group that is started, and an existing one stays as it is. A context manager, for one
-    thread; `close` ends everything.
+    thread; `close` ends everything. `launchers` makes whoever starts the ranks.
     """
 
-    def __init__(self, config: ClusterConfig) -> None:
+    def __init__(self, config: ClusterConfig, launchers: Launchers = local_server) -> None:
         self.config = config
-        self._servers: list[tuple[tuple[Mapping[str, str], Path], LocalServer]] = []
-        self._groups: dict[int, tuple[RankGroup, LocalServer]] = {}
+        self._make_launcher = launchers
+        self._launchers: list[tuple[tuple[Mapping[str, str], Path], Launcher]] = []
+        self._groups: dict[int, tuple[RankGroup, Launcher]] = {}
         self._closed = False
 
     def group(self, world_size: int) -> RankGroup:
@@ -44,43 +48,43 @@ class Cluster:
             if group.alive and not group.lost():
                 return group
             del self._groups[world_size]
-            group.bury()
-        server = self._server(world_size)
-        group = RankGroup(server, self.config, world_size, server.scratch)
-        self._groups[world_size] = (group, server)
+            group.kill()
+        launcher = self._launcher(world_size)
+        group = RankGroup(launcher, self.config, world_size)
+        self._groups[world_size] = (group, launcher)
         return group
 
     def close(self) -> None:
-        """End every rank and server, each whatever becomes of the others; does nothing the second time."""
+        """End every rank and launcher, each whatever becomes of the others; does nothing the second time."""
         self._closed = True
         with ExitStack() as stack:  # the last first
-            for _, server in self._servers:
-                stack.callback(server.close)
+            for _, launcher in self._launchers:
+                stack.callback(launcher.close)
             for group, _ in self._groups.values():
                 stack.callback(group.leave)
-            self._servers.clear()
+            self._launchers.clear()
             self._groups.clear()
 
-    def _server(self, world_size: int) -> LocalServer:
-        """Return the server for the present environment and directory; end those that nobody needs."""
+    def _launcher(self, world_size: int) -> Launcher:
+        """Return the launcher for the present environment and directory; end those that nobody needs."""
         environment = {name: value for name, value in os.environ.items() if name != _CHANGES_WITH_EVERY_TEST}
         key = (environment, Path.cwd())
-        needed = [server for group, server in self._groups.values() if group.alive]
+        needed = [launcher for group, launcher in self._groups.values() if group.alive]
         found = None
-        for entry in list(self._servers):
-            made_for, server = entry
-            if made_for == key and server.alive():
-                found = server
-            elif server not in needed:
-                self._servers.remove(entry)
-                server.close()
+        for entry in list(self._launchers):
+            made_for, launcher = entry
+            if made_for == key and launcher.alive():
+                found = launcher
+            elif launcher not in needed:
+                self._launchers.remove(entry)
+                launcher.close()
         if found is None:
             try:
-                found = LocalServer(*key, self.config.side, timeout_s=self.config.timeout_s)
+                found = self._make_launcher(*key, self.config)
             except LaunchError as error:
                 summary = could_not_start(world_size, error.reason, unmet(self.config.timeout_s), error.said)
                 raise RankGroupError("start", (), summary) from error
-            self._servers.append((key, found))
+            self._launchers.append((key, found))
         return found
 
     def __enter__(self) -> Self:

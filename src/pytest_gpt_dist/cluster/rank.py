@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 PROGRESS_INTERVAL_S = 0.1
@@ -72,6 +73,17 @@ class ImportsAreProgress:
         self._reporter.report(Progress("importing"))
 
 
+@contextmanager
+def reported_imports(send: Callable[[Progress], None]) -> Iterator[None]:
+    """Have a controller that waits hear of every import."""
+    finder = ImportsAreProgress(Reporter(send))
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
 _info: RankInfo | None = None
 _reporter: Reporter | None = None
 
@@ -88,6 +100,13 @@ def this_rank() -> RankInfo:
     if _info is None:
         raise RuntimeError("this process is not a rank: call it from a function given to RankGroup.run")
     return _info
+
+
+def meet() -> None:
+    """Meet every other rank in a barrier."""
+    import torch.distributed as dist  # noqa: PLC0415  the controller, which sends this here, does without torch
+
+    dist.barrier()
 
 
 def report_progress(stage: str, done: int = 0, total: int = 0) -> None:

@@ -36,14 +36,14 @@ def take_device(spec: RankSpec) -> OwnDevice:
     if reason is not None:
         raise UsageError(f"torch cannot use the GPUs: {reason}")
     count = torch.cuda.device_count()
-    if spec.rank >= count and not spec.share_gpu:
+    if spec.local_rank >= count and not spec.share_gpu:
         raise UsageError(f"rank {spec.rank} of {spec.world_size} has no GPU: torch sees {count}")
-    index = spec.rank % count
+    index = spec.local_rank % count
     torch.cuda.set_device(index)
     # It plans for every length of the cache anew, which takes longer than the attention itself.
     torch.backends.cuda.enable_cudnn_sdp(False)
     # NCCL refuses two ranks on one GPU; what they communicate goes through the host.
-    if spec.world_size > count or spec.backend == "gloo":
+    if spec.local_world_size > count or spec.backend == "gloo":
         return OwnDevice(f"cuda:{index}", "gloo", "gloo")
     return OwnDevice(f"cuda:{index}", "nccl", "cpu:gloo,cuda:nccl")
 

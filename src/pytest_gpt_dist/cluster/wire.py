@@ -1,26 +1,25 @@
 """Framed messages between controller, server and ranks, over any stream socket.
 
-A frame is a fixed header (magic, protocol version, number of file descriptors, request id, length) and a
-pickled message. The header's shape never changes, so that two sides of different versions can at least say
-so. Pickle is safe here because both ends of every channel are processes of one user who started them.
+A frame is a fixed header (magic, protocol version, nothing, request id, length) and a pickled message. The header's
+shape never changes, so that two sides of different versions can at least say so. Pickle is safe here because both ends
+of every channel are processes of one user who started them.
 """
 
 import pickle
+import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 UNASKED = 0
 """The request id of a message that answers no request."""
 
 _MAGIC = b"gptd"
 _HEADER = struct.Struct("!4sHHQQ")
 _READ_BYTES = 1 << 18
-_MAX_FDS = 16
 
 
 class ProtocolError(Exception):
@@ -37,30 +36,35 @@ class ChannelClosed(Exception):  # noqa: N818  an end, not always an error
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One message, the request it belongs to, and the file descriptors that came with it."""
+    """One message and the request it belongs to."""
 
     request: int
     message: Any
-    fds: tuple[int, ...] = ()
 
 
-def encode(request: int, payload: bytes, fds: int = 0, version: int = PROTOCOL_VERSION) -> bytes:
-    """Return the bytes of one frame around an already pickled message that `fds` descriptors go with."""
-    return _HEADER.pack(_MAGIC, version, fds, request, len(payload)) + payload
+def encode(request: int, payload: bytes, version: int = PROTOCOL_VERSION) -> bytes:
+    """Return the bytes of one frame around an already pickled message."""
+    return _HEADER.pack(_MAGIC, version, 0, request, len(payload)) + payload
+
+
+def request_of(frame: bytes) -> int:
+    """Return the request id in the header of a frame, whoever made it."""
+    request: int = _HEADER.unpack_from(frame)[3]
+    return request
 
 
 class Decoder:
-    """Turns a stream of bytes, cut anywhere, into (request id, pickled message, descriptors)."""
+    """Turns a stream of bytes, cut anywhere, into (request id, pickled message)."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, data: bytes) -> list[tuple[int, bytes, int]]:
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
         """Take in bytes and return the frames they complete; ProtocolError when they cannot be ours."""
         self._buffer += data
         frames = []
         while len(self._buffer) >= _HEADER.size:
-            magic, version, fds, request, length = _HEADER.unpack_from(self._buffer)
+            magic, version, _, request, length = _HEADER.unpack_from(self._buffer)
             if magic != _MAGIC:
                 raise ProtocolError(
                     f"the other side does not speak pytest-gpt-dist's protocol: {bytes(magic)!r}"
@@ -74,7 +78,7 @@ class Decoder:
             end = _HEADER.size + length
             if len(self._buffer) < end:
                 break
-            frames.append((request, bytes(self._buffer[_HEADER.size : end]), fds))
+            frames.append((request, bytes(self._buffer[_HEADER.size : end])))
             del self._buffer[:end]
         return frames
 
@@ -94,43 +98,59 @@ class Channel:
         self._socket = sock
         self._decoder = Decoder()
         self._frames: deque[Frame] = deque()
-        self._fds: list[int] = []
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
         return self._socket.fileno()
 
-    def send(
-        self, message: object, request: int = UNASKED, fds: Sequence[int] = (), timeout_s: float | None = None
-    ) -> None:
+    def send(self, message: object, request: int = UNASKED, timeout_s: float | None = None) -> None:
         """Send one message whole; ChannelClosed when nobody listens, TimeoutError after `timeout_s`."""
-        self.send_pickled(pickle.dumps(message, pickle.HIGHEST_PROTOCOL), request, fds, timeout_s)
+        self.send_pickled(pickle.dumps(message, pickle.HIGHEST_PROTOCOL), request, timeout_s)
 
-    def send_pickled(
-        self, payload: bytes, request: int = UNASKED, fds: Sequence[int] = (), timeout_s: float | None = None
-    ) -> None:
+    def send_pickled(self, payload: bytes, request: int = UNASKED, timeout_s: float | None = None) -> None:
         """Send one message that is pickled already."""
-        data = memoryview(encode(request, payload, len(fds)))
+        self.send_rest(encode(request, payload), timeout_s)
+
+    def send_rest(self, data: bytes | memoryview, timeout_s: float | None = None) -> None:
+        """Send what `send_ready` has left of a frame."""
         try:
             self._socket.settimeout(timeout_s)
-            if fds:
-                data = data[socket.send_fds(self._socket, [data], list(fds)) :]
             self._socket.sendall(data)
         except TimeoutError:
             raise
         except OSError as error:
             raise ChannelClosed(str(error)) from error
 
+    def send_ready(self, data: memoryview) -> memoryview:
+        """Send what the line takes of a frame without waiting, and return the rest of it."""
+        try:
+            self._socket.settimeout(0)
+            return data[self._socket.send(data) :]
+        except BlockingIOError:
+            return data
+        except OSError as error:
+            raise ChannelClosed(str(error)) from error
+
+    def is_readable(self) -> bool:
+        """Return whether something has come that was not taken in, be it the end."""
+        return bool(self._readable(0))
+
     def receive(self, timeout_s: float | None = None) -> Frame:
         """Wait for one message; TimeoutError after `timeout_s` without any byte, ChannelClosed at the end."""
         while not self._frames:
-            self._read(timeout_s)
+            try:
+                self._read(timeout_s)
+            except BlockingIOError:
+                raise TimeoutError("nothing has come") from None
         return self._frames.popleft()
 
     def receive_ready(self) -> list[Frame]:
-        """Return the messages that are complete now, without waiting; ChannelClosed when none will come."""
+        """Return messages that are complete now, without waiting; ChannelClosed when none will come.
+
+        There may be more: a side that sends without pause must not keep the other one reading.
+        """
         try:
-            while True:
+            while not self._frames:
                 self._read(0)
         except BlockingIOError:
             pass
@@ -155,22 +175,20 @@ class Channel:
             raise ChannelClosed(str(error)) from error
         if not data:
             raise ChannelClosed("end of file")
-        for request, payload, count in self._decoder.feed(data):
-            # Descriptors travel with the first byte of their frame, so they are here before its last one.
-            mine, self._fds = tuple(self._fds[:count]), self._fds[count:]
-            if len(mine) < count:
-                raise ProtocolError(
-                    f"{count - len(mine)} of {count} file descriptors were lost on their way: too many files are open"
-                )
-            self._frames.append(Frame(request, _message(payload), mine))
+        self._frames += [Frame(request, _message(payload)) for request, payload in self._decoder.feed(data)]
 
     def _receive_bytes(self, timeout_s: float | None) -> bytes:
-        self._socket.settimeout(timeout_s)
-        if self._socket.family != socket.AF_UNIX:
-            return self._socket.recv(_READ_BYTES)
-        data, fds, _, _ = socket.recv_fds(self._socket, _READ_BYTES, _MAX_FDS)
-        self._fds += fds
-        return data
+        # Without the socket's own timeout, which belongs to whoever sends: on a rank that may be another thread.
+        if not self._readable(timeout_s):
+            raise BlockingIOError if timeout_s == 0 else TimeoutError
+        return self._socket.recv(_READ_BYTES)
+
+    def _readable(self, timeout_s: float | None) -> list[tuple[int, int]]:
+        if self._socket.fileno() < 0:
+            raise OSError("this end is closed")
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return poll.poll(None if timeout_s is None else timeout_s * 1000)
 
     def close(self) -> None:
         """Close this end."""

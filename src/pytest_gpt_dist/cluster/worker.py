@@ -1,17 +1,15 @@
-"""The life of a rank: from the fork to its end. Imported by the server, so that every rank has it at once."""
+"""What a rank does once it is connected: it joins its group and calls functions. The server imports it beforehand."""
 
-import faulthandler
 import io
-import logging
 import os
 import pickle
-import signal
 import socket
 import sys
 import threading
 import traceback
 from datetime import timedelta
-from typing import Any, NoReturn
+from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -20,9 +18,9 @@ from torch._C._distributed_c10d import TCPStore
 from pytest_gpt_dist.cluster import rank as rank_face
 from pytest_gpt_dist.cluster.callables import unpack
 from pytest_gpt_dist.cluster.messages import (
-    STACK_SIGNAL,
     START,
     Call,
+    Cancelled,
     Leave,
     Raised,
     RankSpec,
@@ -31,36 +29,10 @@ from pytest_gpt_dist.cluster.messages import (
 )
 from pytest_gpt_dist.cluster.rank import Progress, RankInfo
 from pytest_gpt_dist.cluster.rank_device import limit_memory, take_device
-from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
+from pytest_gpt_dist.cluster.stream import Stream, TaskCancelled
+from pytest_gpt_dist.cluster.wire import Channel
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.host.linux import end_with_parent, go_first_when_out_of_memory
-
-
-def live(spec: RankSpec, parent: int, fds: tuple[int, ...]) -> NoReturn:
-    """Be a rank, in a process just forked from process `parent`; never returns.
-
-    `fds` are the socket to the controller and, on rank 0, the listening socket of the group's store.
-    """
-    status = 1
-    try:
-        os.setpgid(0, 0)
-        end_with_parent(parent, signal.SIGKILL)
-        go_first_when_out_of_memory()
-        _redirect(spec)
-        _write_log(spec)
-        _serve(spec, Controller(Channel(socket.socket(fileno=fds[0]))), fds[1:])
-        status = 0
-    except ChannelClosed:
-        status = 0
-    except SystemExit as end:
-        traceback.print_exc()
-        status = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status & 0xFF)  # not sys.exit: threads of torch may never end
+from pytest_gpt_dist.host.preconditions import LOOPBACK
 
 
 class Controller:
@@ -73,10 +45,18 @@ class Controller:
 
     def wait(self) -> Call | Leave:
         """Wait for the next order; the controller's end, by whatever cause, ends the wait."""
-        frame = self._channel.receive()
+        while not isinstance((frame := self._channel.receive()).message, (Call, Leave)):
+            pass  # an event of a task that is over here
         self._request = frame.request
-        assert isinstance(frame.message, (Call, Leave))
         return frame.message
+
+    def receive(self, timeout_s: float) -> object:
+        """Return the next message of a task; TimeoutError when none comes."""
+        return self._channel.receive(timeout_s).message
+
+    def receive_ready(self) -> list[object]:
+        """Return the messages of a task that are there now."""
+        return [frame.message for frame in self._channel.receive_ready()]
 
     def send(self, message: object) -> None:
         """Send a message that belongs to the order last received."""
@@ -84,32 +64,14 @@ class Controller:
             self._channel.send(message, self._request)
 
 
-def _redirect(spec: RankSpec) -> None:
-    """Send all that this process and its libraries print to its own file, and its stacks to another."""
-    log = os.open(spec.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
-    stack = os.open(spec.stack, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    faulthandler.enable(stack)
-    faulthandler.register(STACK_SIGNAL, stack)
+def serve(spec: RankSpec, channel: Channel, store: socket.socket | None) -> None:
+    """Join the group, answer the controller's calls, and return when the rank is to leave.
 
-
-def _write_log(spec: RankSpec) -> None:
-    """Have what this package logs join what the process prints, each line with its time, level and rank."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s rank {spec.rank}: %(message)s"))
-    logger = logging.getLogger("pytest_gpt_dist")
-    logger.addHandler(handler)
-    logger.setLevel(spec.log_level.upper())
-    logger.propagate = False  # code under test may have the root logger write there, too
-
-
-def _serve(spec: RankSpec, controller: Controller, store_fds: tuple[int, ...]) -> None:
+    `store` is the listening socket of the group's store on the rank that hosts it.
+    """
+    controller = Controller(channel)
     try:
-        info = _join(spec, store_fds, controller)
+        info = _join(spec, store, controller)
         rank_face.become(info, controller.send)
         controller.send(Ready(info))
     except Exception as error:
@@ -121,40 +83,48 @@ def _serve(spec: RankSpec, controller: Controller, store_fds: tuple[int, ...]) -
             case Leave():
                 dist.destroy_process_group()
                 return
-            case Call(sys_path=sys_path, parcel=parcel):
+            case Call(sys_path=sys_path, parcel=parcel, streams=streams):
                 if sys_path:
                     sys.path[:] = sys_path
                 try:
                     fn, args = unpack(parcel)
-                    answer: object = Returned(_pack_result(fn(*args)))
+                    if streams:
+                        args = (Stream(controller, partial(_pack, "the event"), spec.timeout_s), *args)
+                    answer: object = Returned(_pack("the result", fn(*args)))
+                except TaskCancelled:
+                    answer = Cancelled()
                 except Exception as error:
                     answer = _raised(error)
                 controller.send(answer)
 
 
-def _join(spec: RankSpec, store_fds: tuple[int, ...], controller: Controller) -> RankInfo:
+def _join(spec: RankSpec, listening: socket.socket | None, controller: Controller) -> RankInfo:
+    meeting = spec.rendezvous
     if spec.cpus:
         os.sched_setaffinity(0, spec.cpus)
     torch.set_num_threads(spec.threads)
     os.environ.update(
         RANK=str(spec.rank),
-        LOCAL_RANK=str(spec.rank),
+        LOCAL_RANK=str(spec.local_rank),
+        GROUP_RANK=str(spec.node),
         WORLD_SIZE=str(spec.world_size),
-        MASTER_ADDR="127.0.0.1",
-        MASTER_PORT=str(spec.store_port),
-        GLOO_SOCKET_IFNAME="lo",
+        LOCAL_WORLD_SIZE=str(spec.local_world_size),
+        MASTER_ADDR=meeting.host,
+        MASTER_PORT=str(meeting.port),
     )
+    if meeting.host == LOOPBACK:
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     controller.send(Progress(f"taking its part of {spec.device}"))
     mine = take_device(spec)
-    controller.send(Progress(f"meeting the others at 127.0.0.1:{spec.store_port}"))
+    controller.send(Progress(f"meeting the others at {meeting.host}:{meeting.port}"))
     timeout = timedelta(seconds=spec.collective_timeout_s)
     store = TCPStore(
-        "127.0.0.1",
-        spec.store_port,
+        meeting.host,
+        meeting.port,
         spec.world_size,
-        is_master=spec.rank == 0,
+        is_master=listening is not None,
         timeout=timeout,
-        master_listen_fd=store_fds[0] if store_fds else None,
+        master_listen_fd=None if listening is None else listening.detach(),
     )
     controller.send(Progress(f"joining them over {mine.backend}"))
     dist.init_process_group(
@@ -174,7 +144,7 @@ def _join(spec: RankSpec, store_fds: tuple[int, ...], controller: Controller) ->
     )
 
 
-class _ResultPickler(pickle.Pickler):
+class _Pickler(pickle.Pickler):
     """Keeps tensors on a GPU from travelling: unpacking one would start CUDA in the controller."""
 
     def reducer_override(self, obj: Any) -> Any:
@@ -183,13 +153,13 @@ class _ResultPickler(pickle.Pickler):
         return NotImplemented
 
 
-def _pack_result(result: object) -> bytes:
+def _pack(what: str, value: object) -> bytes:
     buffer = io.BytesIO()
     try:
-        _ResultPickler(buffer, pickle.HIGHEST_PROTOCOL).dump(result)
+        _Pickler(buffer, pickle.HIGHEST_PROTOCOL).dump(value)
     except Exception as error:
-        what = f"the result, a {type(result).__qualname__}, cannot be sent to the controller"
-        raise TypeError(f"{what}: {error}") from error
+        named = f"{what}, a {type(value).__qualname__}, cannot be sent to the controller"
+        raise TypeError(f"{named}: {error}") from error
     return buffer.getvalue()
 
 

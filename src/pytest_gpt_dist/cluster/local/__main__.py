@@ -17,12 +17,12 @@ import shutil
 import signal
 import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from pytest_gpt_dist.cluster.about import about
 from pytest_gpt_dist.cluster.local.fork_server import ForkServer
-from pytest_gpt_dist.cluster.rank import ImportsAreProgress, Reporter
+from pytest_gpt_dist.cluster.rank import reported_imports
+from pytest_gpt_dist.cluster.rank_main import rank_main
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 from pytest_gpt_dist.host.linux import end_with_parent
 
@@ -48,17 +48,6 @@ def preload() -> None:
         os.environ[_OPENBLAS_THREADS] = asked_for
 
 
-@contextmanager
-def _reported_imports(channel: Channel) -> Iterator[None]:
-    """Have the controller, which waits for the greeting, hear of every import."""
-    finder = ImportsAreProgress(Reporter(channel.send))
-    sys.meta_path.insert(0, finder)
-    try:
-        yield
-    finally:
-        sys.meta_path.remove(finder)
-
-
 def main() -> None:
     """Serve the controller that started this process."""
     parser = argparse.ArgumentParser(description="Forks the ranks of pytest-gpt-dist, which starts it.")
@@ -72,9 +61,9 @@ def main() -> None:
     try:
         with suppress(ChannelClosed):
             channel = Channel(socket.socket(fileno=arguments.socket))
-            with _reported_imports(channel):
+            with reported_imports(channel.send):
                 preload()
-            server = ForkServer(channel, sys.modules[WORKER].live)
+            server = ForkServer(channel, rank_main)
             gc.collect()
             gc.freeze()  # so that a rank's garbage collector does not copy the pages of what was imported
             channel.send({"sys_path": list(sys.path), "about": about()})

@@ -1,4 +1,4 @@
-"""What the server does: it forks, signals, reaps and buries ranks, in one thread and one loop."""
+"""What the server does: it forks, signals, reaps and kills ranks, in one thread and one loop."""
 
 import math
 import os
@@ -6,23 +6,22 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn
 
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.messages import (
     STACK_SIGNAL,
-    Buried,
-    Bury,
     DumpStacks,
     Exited,
     Fork,
     Forked,
+    Kill,
+    Killed,
     RankSpec,
     Refused,
 )
+from pytest_gpt_dist.cluster.rank_main import RankMain, listen_for_ranks
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, Frame
 from pytest_gpt_dist.host.linux import living_members, mapped_shared_memory, thread_names
 
@@ -32,19 +31,16 @@ LOOK_AGAIN_S = 0.01
 AT_THE_END_S = 1.2
 """How long killed ranks get to be gone when the controller is."""
 
-Life = Callable[[RankSpec, int, tuple[int, ...]], NoReturn]
-"""What a forked process does: (what it is, the server's pid, the descriptors that came for it)."""
-
 
 class ForkServer:
     """Serves one controller; each rank is a child of this process."""
 
-    def __init__(self, channel: Channel, life: Life) -> None:
+    def __init__(self, channel: Channel, rank_main: RankMain) -> None:
         self._channel = channel
-        self._life = life
+        self._rank_main = rank_main
         self._selector = selectors.DefaultSelector()
-        # Every rank that is not buried, by pid, with its pidfd. One that ended stays a zombie until its
-        # burial, so that its pid and its process group name nobody else.
+        # Every rank that was not killed, by pid, with its pidfd. One that ended stays a zombie until it is, so that its
+        # pid and its process group name nobody else.
         self._pidfds: dict[int, int] = {}
         self._ended: set[int] = set()
         self._death_s: dict[int, float] = {}
@@ -56,7 +52,7 @@ class ForkServer:
         self._selector.register(channel, selectors.EVENT_READ)
 
     def serve(self) -> None:
-        """Serve until the controller goes away or SIGTERM comes, then bury every rank."""
+        """Serve until the controller goes away or SIGTERM comes, then kill every rank."""
         try:
             while self._serve_once():
                 pass
@@ -64,7 +60,7 @@ class ForkServer:
             pass
         finally:
             # Nobody waits for what a driver still has to let go of.
-            self._bury(tuple(self._pidfds), AT_THE_END_S)
+            self._kill(tuple(self._pidfds), AT_THE_END_S)
 
     def _serve_once(self) -> bool:
         for key, _ in self._selector.select():
@@ -73,21 +69,21 @@ class ForkServer:
             if key.fileobj is self._channel:
                 for frame in self._channel.receive_ready():
                     self._answer(frame)
-            elif key.data in self._pidfds:  # else buried since select() returned
+            elif key.data in self._pidfds:  # else killed since select() returned
                 self._report_end(key.data)
         return True
 
     def _answer(self, frame: Frame) -> None:
         match frame.message:
             case Fork(spec=spec):
-                self._channel.send(self._fork(spec, frame.fds), frame.request)
+                self._channel.send(self._fork(spec), frame.request)
             case DumpStacks(pids=pids):
                 for pid in self._known(pids):
                     if pid not in self._ended:
                         signal.pidfd_send_signal(self._pidfds[pid], STACK_SIGNAL)
-            case Bury(pids=pids):
-                left = self._bury(self._known(pids))
-                answer = Refused(f"processes {sorted(left)} do not die") if left else Buried()
+            case Kill(pids=pids):
+                left = self._kill(self._known(pids))
+                answer = Refused(f"processes {sorted(left)} do not die") if left else Killed()
                 self._channel.send(answer, frame.request)
             case message:
                 self._channel.send(Refused(f"a server does not know {type(message).__name__}"), frame.request)
@@ -95,42 +91,47 @@ class ForkServer:
     def _known(self, pids: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(pid for pid in pids if pid in self._pidfds)
 
-    def _fork(self, spec: RankSpec, fds: tuple[int, ...]) -> Forked | Refused:
+    def _fork(self, spec: RankSpec) -> Forked | Refused:
+        names = thread_names()
+        if len(names) > 1:
+            return Refused(
+                f"importing torch and transformers started threads ({', '.join(sorted(names))}), and a "
+                "process with threads cannot be forked safely: look in .pth files, sitecustomize and the "
+                "environment for what starts them"
+            )
         try:
-            names = thread_names()
-            if len(names) > 1:
-                return Refused(
-                    f"importing torch and transformers started threads ({', '.join(sorted(names))}), and a "
-                    "process with threads cannot be forked safely: look in .pth files, sitecustomize and the "
-                    "environment for what starts them"
-                )
-            parent = os.getpid()
-            try:
-                pid = os.fork()
-            except OSError as error:
-                return Refused(f"no process could be forked: {error.strerror}")
+            # Before the fork, so that whoever is forked later finds it: torch waits a second after a refusal.
+            store = listen_for_ranks(spec)
+        except OSError as error:
+            where = f"{spec.rendezvous.host}:{spec.rendezvous.port}"
+            return Refused(f"ranks cannot meet at {where}: {error.strerror}")
+        parent = os.getpid()
+        try:
+            pid = os.fork()
             if pid == 0:
                 try:
                     self._forget()
-                    self._life(spec, parent, fds)
+                    self._rank_main(spec, parent, store)
                 finally:
                     os._exit(1)  # never into the server's own loop, whatever happened
-            # The child does the same: whoever is first, the group exists before anybody signals it.
-            with suppress(ProcessLookupError, PermissionError):
-                os.setpgid(pid, pid)
-            try:
-                pidfd = os.pidfd_open(pid)
-            except OSError as error:
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-                return Refused(f"no process could be watched: {error.strerror}")
-            self._pidfds[pid] = pidfd
-            self._death_s[pid] = spec.death_s
-            self._selector.register(pidfd, selectors.EVENT_READ, pid)
-            return Forked(pid)
+        except OSError as error:
+            return Refused(f"no process could be forked: {error.strerror}")
         finally:
-            for fd in fds:
-                os.close(fd)
+            if store is not None:
+                store.close()
+        # The child does the same: whoever is first, the group exists before anybody signals it.
+        with suppress(ProcessLookupError, PermissionError):
+            os.setpgid(pid, pid)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError as error:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return Refused(f"no process could be watched: {error.strerror}")
+        self._pidfds[pid] = pidfd
+        self._death_s[pid] = spec.death_s
+        self._selector.register(pidfd, selectors.EVENT_READ, pid)
+        return Forked(pid)
 
     def _forget(self) -> None:
         """Let go, in a new rank, of what belongs to the server."""
@@ -154,7 +155,7 @@ class ForkServer:
         os.killpg(pid, signal.SIGTERM)
         self._channel.send(Exited(pid, result.si_status if exited else -result.si_status))
 
-    def _bury(self, pids: tuple[int, ...], most_s: float = math.inf) -> set[int]:
+    def _kill(self, pids: tuple[int, ...], most_s: float = math.inf) -> set[int]:
         """End ranks and all that they started, remove their shared memory; return what does not die."""
         shared_memory = {path for pid in pids for path in mapped_shared_memory(pid)}
         death_s = min(most_s, max((self._death_s[pid] for pid in pids), default=0.0))
