@@ -40,7 +40,7 @@ def project(log: Path, cases: str) -> dict[str, str]:
 def launches(folder: Path, cases: str, *arguments: str) -> list[str]:
     """How many files each launch found and left."""
     log = folder / "launches.log"
-    session = run_session(folder, project(log, cases), *WITHOUT, *TINY, "--gpt-dtype=bfloat16", *arguments)
+    session = run_session(folder, project(log, cases), *WITHOUT, *TINY, *arguments)
     assert session.status == pytest.ExitCode.OK, session.output
     assert list((folder / "scratch").glob("gpt-dist-*")) == []
     return log.read_text().splitlines()
@@ -52,7 +52,7 @@ def test_the_second_launch_adds_nothing_to_what_the_first_has_kept(tmp_path: Pat
 
 def test_the_second_case_finds_what_the_first_and_their_reference_have_kept(tmp_path: Path) -> None:
     """The reference's own weights are in float32, and it has loaded those of the case, too."""
-    assert launches(tmp_path, TWO) == [f"{2 * PARTS} {2 * PARTS}"] * 2
+    assert launches(tmp_path, TWO, "--gpt-dtype=bfloat16") == [f"{2 * PARTS} {2 * PARTS}"] * 2
 
 
 def test_a_single_launch_keeps_nothing(tmp_path: Path) -> None:

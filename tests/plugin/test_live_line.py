@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from patience import HANG_S
-from plugin.sessions import TINY, WITHOUT, Session, own_environment, prepare, run_python
+from plugin.sessions import TINY, WITHOUT, own_environment, prepare, run_python
 
 TEST = """
 import pytest
@@ -96,10 +96,6 @@ def test_the_line_is_gone_when_the_case_ends(shown: Terminal) -> None:
     after = shown.written.rpartition(RESTORE)[2]
     assert after.startswith(ERASE)
     assert "3 passed" in after
-
-
-def test_there_is_no_line_where_the_output_is_no_terminal(timed: Session) -> None:
-    assert SAVE not in timed.output
 
 
 QUIET = """

@@ -366,3 +366,8 @@ def test_junit_has_the_figures_of_each_case_as_properties(timed: Session) -> Non
 
 def properties_of(case: ElementTree.Element) -> dict[str, str]:
     return {str(each.get("name")): str(each.get("value")) for each in case.iter("property")}
+
+
+def test_there_is_no_line_of_progress_where_the_output_is_no_terminal(timed: Session) -> None:
+    saves_the_cursor = "\x1b7"
+    assert saves_the_cursor not in timed.output
