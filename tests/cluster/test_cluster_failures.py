@@ -2,6 +2,7 @@ import ctypes
 import mmap
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -260,6 +261,18 @@ def test_out_of_memory_names_the_rank_the_bytes_and_what_to_lower(tmp_path: Path
     first = str(error).splitlines()[0]
     assert "ran out of memory: it wanted 1.00 GiB more; lower the batch size" in first
     assert "raise --gpt-memory-limit (now 128.00 MiB)" in first
+
+
+def open_until_refused() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+    kept = []
+    while True:
+        kept.append(os.open(os.devnull, os.O_RDONLY))
+
+
+def test_a_rank_without_open_files_left_says_so_and_what_to_do(cluster: Cluster) -> None:
+    with pytest.raises(RankGroupError, match=r"of at most 40 files are open: raise the limit \(ulimit -n\)"):
+        cluster.group(1).run(open_until_refused)
 
 
 def test_logs_are_kept_of_a_failed_group_only(scratch: Path) -> None:

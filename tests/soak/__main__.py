@@ -33,6 +33,8 @@ def main() -> int:
         kinds = [kind for kind in kinds if re.search(arguments.kind, kind.name)]
     faults = choose(arguments.seed, len(kinds) if arguments.kind else arguments.faults, kinds)
     began_s = time.monotonic()
+    # Whoever starts this in the background has SIGINT ignored, and sessions would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # with the session that runs
     folder = Path(tempfile.mkdtemp(prefix="gpt-dist-soak-"))
     truth, patience = undisturbed(folder / "undisturbed")

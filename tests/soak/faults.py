@@ -71,7 +71,7 @@ class Fault:
 
 _ROOM = r"(?i)no space left|disk (is )?full|file too large|read-only|cannot (be )?writ"
 _GONE = r"(?i)TMPDIR|scratch|no such file|removed|temporary folder"
-_DESCRIPTORS = r"(?i)too many open files|descriptor|NOFILE|RLIMIT"
+_DESCRIPTORS = r"(?i)too many open files|descriptor|NOFILE|RLIMIT|files are open"
 _NETWORK = r"(?i)loopback|127\.0\.0\.1|interface|\bports?\b"
 
 KINDS = (
@@ -82,7 +82,7 @@ KINDS = (
     Kind("idle rank SIGKILL", "before", "rank:SIGKILL", r"was killed by SIGKILL", survived=True),
     Kind("idle rank SIGTERM", "before", "rank:SIGTERM", r"was killed by SIGTERM", survived=True),
     Kind("server SIGKILL", "within", "server:SIGKILL", r"server of the ranks ended with SIGKILL"),
-    Kind("server SIGTERM", "within", "server:SIGTERM", r"server of the ranks ended"),
+    Kind("server SIGTERM", "within", "server:SIGTERM", r"server of the ranks (was )?ended"),
     Kind("server SIGKILL between cases", "before", "server:SIGKILL"),
     Kind("server SIGTERM between cases", "before", "server:SIGTERM"),
     Kind("server stopped for a second", "within", "stop:server"),
@@ -104,7 +104,6 @@ KINDS = (
     Kind("temporary folder away", "before", "vanish", _GONE, survived=True),
     Kind("temporary disk full", "before", "full:scratch", _ROOM, as_root=True),
     Kind("journal's disk full", "within", "full:.gpt-dist", _ROOM, survived=True, as_root=True),
-    Kind("journal's disk read-only", "within", "read-only:.gpt-dist", _ROOM, survived=True, as_root=True),
     Kind("results' disk full", "saving", "full:.benchmarks", _ROOM, scope="resumed", as_root=True),
     Kind("results' disk read-only", "saving", "read-only:.benchmarks", _ROOM, scope="resumed", as_root=True),
     Kind("files of 2 kB at most", "before", "limit:FSIZE=2048", _ROOM, survived=True),

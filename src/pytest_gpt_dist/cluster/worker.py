@@ -32,7 +32,7 @@ from pytest_gpt_dist.cluster.rank_device import limit_memory, take_device
 from pytest_gpt_dist.cluster.stream import Stream, TaskCancelled
 from pytest_gpt_dist.cluster.wire import Channel
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.host.preconditions import LOOPBACK
+from pytest_gpt_dist.host.preconditions import LOOPBACK, open_files
 
 
 class Controller:
@@ -169,6 +169,9 @@ _LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe",
 
 def _raised(error: Exception) -> Raised:
     summary = " ".join("".join(traceback.format_exception_only(error)).split())
+    # The libraries below say nothing of why a file or a socket could not be opened.
+    if isinstance(error, (dist.DistError, OSError)) and (files := open_files()).remedy:
+        summary += f" ({files})"
     # The first frame is this module's.
     frames = error.__traceback__.tb_next if error.__traceback__ is not None else None
     text = str(error)
