@@ -14,6 +14,7 @@ from pytest_gpt_dist.model.catalog import resolve
 from pytest_gpt_dist.model.dtypes import itemsize
 from pytest_gpt_dist.parallel import parameter_bytes, stages, traffic
 from pytest_gpt_dist.parallel.strategy import degenerate
+from pytest_gpt_dist.parallel.strategy import plan_of
 from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.results.fitted_table import Column, fitted_table, wrapped
 from pytest_gpt_dist.results.table import Align
@@ -48,7 +49,7 @@ def _plan(model_name: str, counts: Sequence[int], dtype: str, width: int, *, off
     notes: list[str] = []
     for gpus in counts:
         for strategy in strategies if gpus > 1 else strategies[:1]:
-            layout = strategy.layout(gpus)
+            layout = plan_of(strategy, gpus).layout
             try:
                 _ = stages(size, layout.pp)
             except UsageError as error:

@@ -39,7 +39,7 @@ class CaseBuilder:
     def case(self, arguments: Mapping[str, Any]) -> Case:
         """Return the case that arguments describe on top of the options; UsageError for anything wrong in them."""
         workload = self._workload(arguments)
-        chosen = choose_layout(arguments, self._options, self._registry)
+        chosen = choose_layout(arguments, self._options, self._registry).undivided()
         engine = arguments.get("engine")
         engine = self._options.engine[0] if engine is None else engine
         if not isinstance(engine, str):

@@ -10,7 +10,8 @@ from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.config.sections import DEGREES, MatrixOptions
 from pytest_gpt_dist.errors import UsageError, quoted
 from pytest_gpt_dist.parallel.layout import Layout
-from pytest_gpt_dist.parallel.strategy import Strategy, degenerate
+from pytest_gpt_dist.parallel.plan import ParallelPlan
+from pytest_gpt_dist.parallel.strategy import Strategy, degenerate, plan_of
 
 
 class Strategies(Protocol):
@@ -30,12 +31,19 @@ class Strategies(Protocol):
 class ChosenLayout:
     """A layout, and the strategy that it was chosen by: a name, or the layout's id where degrees were given outright.
 
-    ``degenerate`` names the earlier strategy that has the same layout.
+    ``degenerate`` names the earlier strategy that has the same plan; ``plan`` is None where degrees were given.
     """
 
     strategy: str
     layout: Layout
     degenerate: str | None = None
+    plan: ParallelPlan | None = None
+
+    def undivided(self) -> ChosenLayout:
+        """Return the same for work that has no state of a training; UsageError where the strategy divides one."""
+        if self.plan is not None and self.plan != ParallelPlan(self.layout):
+            raise UsageError(f"strategy {quoted(self.strategy)}: {self.plan} is a plan for training")
+        return self
 
 
 ONE_DEVICE = ChosenLayout("pure_data_parallel", Layout())
@@ -78,11 +86,7 @@ def _outright(layout: Layout, gpus: int | None) -> ChosenLayout:
 
 def _by_strategy(name: str, gpus: int, known: Strategies) -> ChosenLayout:
     strategy = known.strategy(name)
-    layout = strategy.layout(gpus)
-    if layout.world_size != gpus:
-        raise UsageError(
-            f"strategy {name!r}: its layout for {gpus} devices, {layout}, is of {layout.world_size}"
-        )
+    plan = plan_of(strategy, gpus)
     names = known.strategies
     earlier = [known.strategy(other) for other in names[: names.index(name)]]
-    return ChosenLayout(name, layout, degenerate(strategy, gpus, earlier))
+    return ChosenLayout(name, plan.layout, degenerate(strategy, gpus, earlier), plan)

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.parallel.plan import ParallelPlan
 
 
-class Strategy(Protocol):
+class LayoutStrategy(Protocol):
     """A named rule from a device count to a layout."""
 
     @property
@@ -26,8 +27,45 @@ class Strategy(Protocol):
         ...
 
 
-def degenerate(strategy: Strategy, gpus: int, others: Sequence[Strategy]) -> str | None:
-    """Say which strategy this one is no different from at a device count.
+@runtime_checkable
+class PlanningStrategy(Protocol):
+    """A strategy that says more than a layout: how the state of a training is divided, and by which library."""
+
+    @property
+    def name(self) -> str:
+        """The name it is registered under."""
+        ...
+
+    def plan(self, gpus: int) -> ParallelPlan:
+        """Return the plan for a number of devices of at least 1; its world size is that number.
+
+        Raises:
+            UsageError: when the rule has no plan for that number.
+        """
+        ...
+
+
+Strategy = LayoutStrategy | PlanningStrategy
+
+
+def plan_of(strategy: Strategy, gpus: int) -> ParallelPlan:
+    """Return what a strategy makes of a device count; one that gives a layout alone divides no state.
+
+    Raises:
+        UsageError: when the rule has nothing for that number, or something for another one.
+    """
+    made = strategy.plan(gpus) if isinstance(strategy, PlanningStrategy) else ParallelPlan(strategy.layout(gpus))
+    if made.world_size != gpus:
+        raise UsageError(
+            f"strategy {strategy.name!r}: its layout for {gpus} devices, {made.layout}, is of {made.world_size}"
+        )
+    return made
+
+
+def degenerate(
+    strategy: Strategy, gpus: int, others: Sequence[Strategy]
+) -> str | None:
+    """Return which strategy this one is no different from at a device count.
 
     Args:
         strategy: the strategy in question.
@@ -36,14 +74,14 @@ def degenerate(strategy: Strategy, gpus: int, others: Sequence[Strategy]) -> str
             that of two equal ones the first keeps its own name.
 
     Returns:
-        The name of the first earlier strategy with the same layout, or None.
+        The name of the first earlier strategy with the same plan, or None.
     """
-    layout = strategy.layout(gpus)
+    plan = plan_of(strategy, gpus)
     for other in others:
         if other.name == strategy.name:
             break
-        with suppress(UsageError):  # one that has no layout for this number is no other name for this one
-            if other.layout(gpus) == layout:
+        with suppress(UsageError):  # one that has no plan for this number is no other name for this one
+            if plan_of(other, gpus) == plan:
                 return other.name
     return None
 
