@@ -153,7 +153,9 @@ def measure_launches(source: ModelSource, layout: Layout, following: int) -> Lau
     """Launch a layout on its own, and then several times as a session does that launches it again."""
     alone_s = launch(source, layout)
     with tempfile.TemporaryDirectory() as folder:
-        first_s, *following_s = (launch(replace(source, kept=folder), layout) for _ in range(1 + following))
+        first_s, *following_s = (
+            launch(replace(source, weight_cache=folder), layout) for _ in range(1 + following)
+        )
     return Launches(layout.id, alone_s, first_s, tuple(following_s))
 
 

@@ -11,9 +11,9 @@ from pytest_gpt_dist.cluster.rank import this_rank
 from pytest_gpt_dist.inference.engines.native import NativeEngine
 from pytest_gpt_dist.inference.engines.protocol import (
     Batch,
-    Chooser,
     Microbatch,
     ModelSource,
+    Sampler,
     Stopwatch,
 )
 from pytest_gpt_dist.inference.mesh import Mesh
@@ -56,10 +56,10 @@ class SecretlyReplicated(Replicated):
         return split(self.source.config.dimensions.vocabulary, self.world.layout.tp)[self.world.at.tp]
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         def choose(microbatch: Microbatch, step: int, logits: torch.Tensor) -> torch.Tensor:
-            return chooser(microbatch, step, logits[:, self.vocabulary.slice])
+            return sampler(microbatch, step, logits[:, self.vocabulary.slice])
 
         return super().generate(batches, choose, stopwatch)
 
@@ -68,19 +68,19 @@ class Chatty(NativeEngine):
     """Communicates once more than its layout needs."""
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         self._mesh.all_reduce(torch.zeros(1))
-        return super().generate(batches, chooser, stopwatch)
+        return super().generate(batches, sampler, stopwatch)
 
 
 class WrongWhenTimed(NativeEngine):
     """Right as long as it is only checked."""
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
-        tokens = super().generate(batches, chooser, stopwatch)
+        tokens = super().generate(batches, sampler, stopwatch)
         return tokens if stopwatch is None else {index: [0] * len(ids) for index, ids in tokens.items()}
 
 
@@ -88,10 +88,10 @@ class LazyWhenTimed(NativeEngine):
     """Generates a single token for each request when the time is taken."""
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         return super().generate(
-            batches if stopwatch is None else [*map(_one_token, batches)], chooser, stopwatch
+            batches if stopwatch is None else [*map(_one_token, batches)], sampler, stopwatch
         )
 
 
@@ -99,7 +99,7 @@ class Unchecked(NativeEngine):
     """Generates nothing when it is checked, and then forgets its weights."""
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         if stopwatch is None:
             with torch.inference_mode():
@@ -107,16 +107,16 @@ class Unchecked(NativeEngine):
                     if not parameter.is_mkldnn:
                         parameter.zero_()
             return {}
-        return super().generate(batches, chooser, stopwatch)
+        return super().generate(batches, sampler, stopwatch)
 
 
 class Unnoted(NativeEngine):
     """Tells nobody when its tokens exist."""
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
-        return super().generate(batches, chooser, None)
+        return super().generate(batches, sampler, None)
 
 
 class TooLargeForOne(NativeEngine):

@@ -65,7 +65,7 @@ class Report:
 @dataclass(frozen=True)
 class TimedSorting:
     seconds: float
-    losses: None = None
+    overheads: None = None
 
 
 def sort(job: tuple[tuple[int, ...], int]) -> Report:

@@ -11,9 +11,9 @@ import torch
 from pytest_gpt_dist.inference.engines.native import NativeEngine
 from pytest_gpt_dist.inference.engines.protocol import (
     Batch,
-    Chooser,
     Microbatch,
     ModelSource,
+    Sampler,
     Stopwatch,
 )
 from pytest_gpt_dist.inference.mesh import Mesh
@@ -39,7 +39,7 @@ class _Slower(NativeEngine):
         self._extra = pack(torch.ones(round(self.share * _ROWS_PER_SHARE), source.config.dimensions.hidden))
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         """Generate tokens; see :class:`~pytest_gpt_dist.inference.engines.protocol.Engine`."""
 
@@ -47,7 +47,7 @@ class _Slower(NativeEngine):
             if step == 0:
                 rows = len(microbatch.requests) * microbatch.prompt_tokens
                 linear(torch.ones(rows, self._extra.shape[1]), self._extra)
-            return chooser(microbatch, step, logits)
+            return sampler(microbatch, step, logits)
 
         return super().generate(batches, choose, stopwatch)
 

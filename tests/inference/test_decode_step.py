@@ -45,10 +45,10 @@ def largest_difference(
     config: DecoderConfig, layout: Layout, requests: tuple[Request, ...], batch_size: int
 ) -> tuple[bool, float | None]:
     """Whether fixed steps give the tokens of the others, twice, and how far their logits are apart."""
-    from pytest_gpt_dist.inference.engines.choosers import make_chooser  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.decode_step import FixedStep  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.native import EagerNativeEngine, _Slot  # noqa: PLC0415
-    from pytest_gpt_dist.inference.engines.protocol import Chooser, Microbatch  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.protocol import Microbatch, Sampler  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.samplers import make_sampler  # noqa: PLC0415
     from pytest_gpt_dist.inference.mesh import Mesh  # noqa: PLC0415
     from pytest_gpt_dist.model.decoder import run_layer  # noqa: PLC0415
 
@@ -58,13 +58,13 @@ def largest_difference(
             return _Slot(cache, FixedStep(self._stage, self._mesh, cache, rows, run_layer))
 
     class Kept:
-        def __init__(self, chooser: Chooser) -> None:
-            self.chooser = chooser
+        def __init__(self, sampler: Sampler) -> None:
+            self.sampler = sampler
             self.logits: list[torch.Tensor] = []
 
         def __call__(self, microbatch: Microbatch, step: int, logits: torch.Tensor) -> torch.Tensor:
             self.logits.append(logits.clone())
-            return self.chooser(microbatch, step, logits)
+            return self.sampler(microbatch, step, logits)
 
     mesh = Mesh(layout, this_rank())
     source = ModelSource(config, None, 1, "float64")
@@ -72,7 +72,7 @@ def largest_difference(
     runs = []
     for engine in (EagerNativeEngine(source, mesh), Fixed(source, mesh)):
         for _ in range(2):
-            kept = Kept(make_chooser(Sampling(), 101, mesh))
+            kept = Kept(make_sampler(Sampling(), 101, mesh))
             runs.append((engine.generate(batches, kept), kept.logits))
     expected_tokens, expected = runs[0]
     same = all(tokens == expected_tokens for tokens, _ in runs)

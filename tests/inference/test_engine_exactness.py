@@ -56,15 +56,15 @@ class RankRun:
 class Recorder:
     """Keeps this rank's logits of every choice that it passes on."""
 
-    def __init__(self, chooser: Any) -> None:
-        self.chooser = chooser
+    def __init__(self, sampler: Any) -> None:
+        self.sampler = sampler
         self.steps: dict[int, list[npt.NDArray[np.float64]]] = {}
 
     def __call__(self, microbatch: Microbatch, step: int, logits: Any) -> Any:
         for request, row in zip(microbatch.requests, logits, strict=True):
             if step < request.new_tokens:
                 self.steps.setdefault(request.index, []).append(row.double().numpy().copy())
-        return self.chooser(microbatch, step, logits)
+        return self.sampler(microbatch, step, logits)
 
 
 def refer(folder: str, dtype: str) -> Reference:
@@ -90,8 +90,8 @@ def every_other_in_parts(batch: Batch) -> Batch:
 
 
 def run_layouts(source: ModelSource, layouts: list[Layout]) -> list[RankRun]:
-    from pytest_gpt_dist.inference.engines.choosers import make_chooser  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.native import NativeEngine  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.samplers import make_sampler  # noqa: PLC0415
     from pytest_gpt_dist.inference.mesh import Mesh  # noqa: PLC0415
 
     vocabulary = source.config.dimensions.vocabulary
@@ -100,12 +100,12 @@ def run_layouts(source: ModelSource, layouts: list[Layout]) -> list[RankRun]:
         mesh = Mesh(layout, this_rank())
         engine = NativeEngine(source, mesh)
         batches = [every_other_in_parts(batch) for batch in plan(REQUESTS, layout, 2)[mesh.at.dp]]
-        recorder = Recorder(make_chooser(GREEDY, vocabulary, mesh))
+        recorder = Recorder(make_sampler(GREEDY, vocabulary, mesh))
         before = mesh.traffic
         greedy = engine.generate(batches, recorder)
-        spent = mesh.traffic - before
-        sampled = engine.generate(batches, make_chooser(SAMPLED, vocabulary, mesh))
-        penalised = engine.generate(batches, make_chooser(PENALISED, vocabulary, mesh))
+        communicated = mesh.traffic - before
+        sampled = engine.generate(batches, make_sampler(SAMPLED, vocabulary, mesh))
+        penalised = engine.generate(batches, make_sampler(PENALISED, vocabulary, mesh))
         runs.append(
             RankRun(
                 greedy,
@@ -114,7 +114,7 @@ def run_layouts(source: ModelSource, layouts: list[Layout]) -> list[RankRun]:
                 engine.vocabulary.start,
                 {index: np.stack(rows) for index, rows in recorder.steps.items()},
                 engine.parameter_bytes,
-                spent,
+                communicated,
                 sum(batch.passes for batch in batches),
                 sum(batch.choices for batch in batches),
             )

@@ -34,15 +34,15 @@ def cluster() -> Iterator[Cluster]:
 def generate(
     layout: Layout, requests: tuple[Request, ...], batch_size: int, source: ModelSource = SOURCE
 ) -> tuple[dict[int, list[int]], list[str]]:
-    from pytest_gpt_dist.inference.engines.choosers import make_chooser  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.native import NativeEngine  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.samplers import make_sampler  # noqa: PLC0415
     from pytest_gpt_dist.inference.mesh import Mesh  # noqa: PLC0415
 
     mesh = Mesh(layout, this_rank())
     engine = NativeEngine(source, mesh)
     notes = Notes()
     batches = plan(requests, layout, batch_size, "strong")[mesh.at.dp]
-    tokens = engine.generate(batches, make_chooser(Sampling(), 101, mesh), notes)
+    tokens = engine.generate(batches, make_sampler(Sampling(), 101, mesh), notes)
     engine.close()
     return tokens, notes.events
 
@@ -80,8 +80,8 @@ def test_a_replica_without_requests_makes_nothing(cluster: Cluster) -> None:
 
 def repeat(layout: Layout) -> list[bool]:
     """Generate in rounds whose shapes grow and shrink; say whether each round's tokens are those of a new engine."""
-    from pytest_gpt_dist.inference.engines.choosers import make_chooser  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.native import NativeEngine  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.samplers import make_sampler  # noqa: PLC0415
     from pytest_gpt_dist.inference.mesh import Mesh  # noqa: PLC0415
 
     mesh = Mesh(layout, this_rank())
@@ -97,8 +97,8 @@ def repeat(layout: Layout) -> list[bool]:
         longer = tuple(replace(request, new_tokens=request.new_tokens + batch_size) for request in requests)
         batches = plan(longer, layout, batch_size, "strong")[mesh.at.dp]
         new = NativeEngine(SOURCE, mesh)
-        chooser = make_chooser(Sampling(), 101, mesh)
-        same.append(engine.generate(batches, chooser) == new.generate(batches, chooser))
+        sampler = make_sampler(Sampling(), 101, mesh)
+        same.append(engine.generate(batches, sampler) == new.generate(batches, sampler))
     return same
 
 
@@ -264,8 +264,8 @@ def test_a_layout_of_another_world_size_is_refused(cluster: Cluster) -> None:
 
 def damage(kind: str) -> tuple[bool, bool, bool]:
     """Spoil an engine on one rank; return whether tokens, bytes and traffic are still those of a sound one."""
-    from pytest_gpt_dist.inference.engines.choosers import make_chooser  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.native import NativeEngine  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.samplers import make_sampler  # noqa: PLC0415
     from pytest_gpt_dist.inference.mesh import Mesh  # noqa: PLC0415
 
     layout = Layout(tp=2)
@@ -273,7 +273,7 @@ def damage(kind: str) -> tuple[bool, bool, bool]:
 
     def run(engine: Any, mesh: Mesh) -> tuple[dict[int, list[int]], int, Traffic]:
         before = mesh.traffic
-        tokens = engine.generate(batches, make_chooser(Sampling(), 101, mesh))
+        tokens = engine.generate(batches, make_sampler(Sampling(), 101, mesh))
         return tokens, engine.parameter_bytes, mesh.traffic - before
 
     mesh = Mesh(layout, this_rank())

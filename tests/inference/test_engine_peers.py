@@ -65,14 +65,14 @@ def cluster() -> Iterator[Cluster]:
 class Recorder:
     """Keeps the logits of every choice that it passes on."""
 
-    def __init__(self, chooser: Any) -> None:
-        self.chooser = chooser
+    def __init__(self, sampler: Any) -> None:
+        self.sampler = sampler
         self.steps: dict[tuple[int, int], Any] = {}
 
     def __call__(self, microbatch: Microbatch, step: int, logits: Any) -> Any:
         for request, row in zip(microbatch.requests, logits, strict=True):
             self.steps[request.index, step] = row.clone()
-        return self.chooser(microbatch, step, logits)
+        return self.sampler(microbatch, step, logits)
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,8 @@ def generate(
     import os  # noqa: PLC0415
     import tempfile  # noqa: PLC0415
 
-    from pytest_gpt_dist.inference.engines.choosers import make_chooser  # noqa: PLC0415
-    from pytest_gpt_dist.inference.engines.protocol import ChoosesItself  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.protocol import SamplesItself  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.samplers import make_sampler  # noqa: PLC0415
     from pytest_gpt_dist.inference.mesh import Mesh  # noqa: PLC0415
     from pytest_gpt_dist.registry import load  # noqa: PLC0415
 
@@ -116,11 +116,11 @@ def generate(
     batches = plan(requests, shape.layout, shape.batch_size, "weak", shape.microbatches)[mesh.at.dp]
     vocabulary = source.config.dimensions.vocabulary
     notes = Notes()
-    tokens = made.generate(batches, make_chooser(Sampling(), vocabulary, mesh), notes)
+    tokens = made.generate(batches, make_sampler(Sampling(), vocabulary, mesh), notes)
     sampled, penalised = (
         {}
-        if isinstance(made, ChoosesItself)
-        else made.generate(batches, make_chooser(each, vocabulary, mesh))
+        if isinstance(made, SamplesItself)
+        else made.generate(batches, make_sampler(each, vocabulary, mesh))
         for each in (SAMPLED, PENALISED)
     )
     left = [path.name for path in Path(tempfile.gettempdir()).glob(f"gpt-dist-scratch-{os.getpid()}-*")]
@@ -131,14 +131,14 @@ def generate(
 
 def logit_errors(source: ModelSource, batch_size: int) -> list[float]:
     """How far CTranslate2's logits of forced tokens are from native ones, relative to the largest, by request."""
-    from pytest_gpt_dist.inference.engines.choosers import make_chooser  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.ctranslate2 import CTranslate2Engine  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.native import NativeEngine  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.samplers import make_sampler  # noqa: PLC0415
     from pytest_gpt_dist.inference.mesh import Mesh  # noqa: PLC0415
 
     mesh = Mesh(Layout(), this_rank())
     (batches,) = plan(REQUESTS, Layout(), batch_size)
-    recorder = Recorder(make_chooser(Sampling(), 1009, mesh))
+    recorder = Recorder(make_sampler(Sampling(), 1009, mesh))
     tokens = NativeEngine(source, mesh).generate(batches, recorder)
     peer = CTranslate2Engine(source, mesh)
     errors = []
@@ -160,14 +160,14 @@ def llama_cpp_errors(source: ModelSource) -> list[float]:
     """How far llama.cpp's logits of the native engine's tokens are from native ones, relative to the largest."""
     import torch  # noqa: PLC0415
 
-    from pytest_gpt_dist.inference.engines.choosers import make_chooser  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
     from pytest_gpt_dist.inference.engines.native import NativeEngine  # noqa: PLC0415
+    from pytest_gpt_dist.inference.engines.samplers import make_sampler  # noqa: PLC0415
     from pytest_gpt_dist.inference.mesh import Mesh  # noqa: PLC0415
 
     mesh = Mesh(Layout(), this_rank())
     (batches,) = plan(REQUESTS, Layout(), 2)
-    ours = Recorder(make_chooser(Sampling(), 1009, mesh))
+    ours = Recorder(make_sampler(Sampling(), 1009, mesh))
     NativeEngine(source, mesh).generate(batches, ours)
 
     def choose_the_same(microbatch: Microbatch, step: int, _: Any) -> Any:

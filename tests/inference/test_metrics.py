@@ -14,11 +14,11 @@ from pytest_benchmark.stats import Stats
 
 from pytest_gpt_dist.compare.statistics import student_quantile
 from pytest_gpt_dist.inference.engines.protocol import Request
-from pytest_gpt_dist.inference.metrics import seconds_per_token, speed
+from pytest_gpt_dist.inference.metrics import seconds_per_token, throughput_metrics
 from pytest_gpt_dist.inference.times import BatchTimes, Round
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.statistics import (
-    Summary,
+    LatencySummary,
     efficiency,
     enough_rounds,
     relative_half_width,
@@ -83,7 +83,7 @@ def test_percentiles_are_interpolated_linearly(values: list[float]) -> None:
 
 
 def test_a_latency_is_a_number_that_keeps_its_percentiles_on_its_way() -> None:
-    summary = Summary(2.0, 1.0, 3.0, 4.0)
+    summary = LatencySummary(2.0, 1.0, 3.0, 4.0)
     travelled = pickle.loads(pickle.dumps(summary))
     assert summary * 2 == 4.0
     assert travelled.as_dict() == {"mean": 2.0, "p50": 1.0, "p95": 3.0, "p99": 4.0}
@@ -121,7 +121,7 @@ def test_latencies_are_those_of_each_requests_own_tokens(
     world: tuple[list[Round], list[Request], dict[int, Sequence[float]]],
 ) -> None:
     rounds, requests, times = world
-    figures = speed(rounds, requests, gpus=1)
+    figures = throughput_metrics(rounds, requests, gpus=1)
     several = [each for each in times.values() if len(each) > 1]
     assert figures.latency_s == pytest.approx(mean(each[-1] for each in times.values()))
     assert figures.ttft_s == pytest.approx(mean(each[0] for each in times.values()))
@@ -135,7 +135,9 @@ def test_latencies_are_those_of_each_requests_own_tokens(
 @settings(deadline=None)
 @given(gaps=st.lists(st.floats(0.01, 1), min_size=2, max_size=30))
 def test_the_first_token_and_the_gaps_add_up_to_the_latency(gaps: list[float]) -> None:
-    figures = speed([Round(1.0, ((one_batch(*accumulate(gaps)),),))], requests_of(len(gaps)), gpus=1)
+    figures = throughput_metrics(
+        [Round(1.0, ((one_batch(*accumulate(gaps)),),))], requests_of(len(gaps)), gpus=1
+    )
     assert figures.tpot_s is not None
     assert figures.itl_s is not None
     steps = len(gaps) - 1
@@ -145,50 +147,50 @@ def test_the_first_token_and_the_gaps_add_up_to_the_latency(gaps: list[float]) -
 
 def test_a_request_in_a_later_batch_counts_from_its_own_batchs_start() -> None:
     batches = (one_batch(0.1, 0.2, request=0), one_batch(0.3, 0.5, request=1))
-    figures = speed([Round(0.7, (batches,))], requests_of(2, 2), gpus=1)
+    figures = throughput_metrics([Round(0.7, (batches,))], requests_of(2, 2), gpus=1)
     assert figures.ttft_s == pytest.approx(0.2)
     assert figures.latency_s == pytest.approx(0.35)
 
 
 def test_a_request_that_wants_less_than_its_microbatch_ends_earlier() -> None:
     batch = BatchTimes(((0, 1),), ((0.1, 0.2, 0.6),))
-    figures = speed([Round(0.6, ((batch,),))], requests_of(3, 1), gpus=1)
+    figures = throughput_metrics([Round(0.6, ((batch,),))], requests_of(3, 1), gpus=1)
     assert figures.latency_s == pytest.approx((0.6 + 0.1) / 2)
     assert figures.itl_s == pytest.approx(0.25)
 
 
 def test_a_pipelines_prefill_lasts_until_its_last_microbatch_has_a_token() -> None:
     batch = BatchTimes(((0,), (1,)), ((0.1, 0.3), (0.2, 0.4)))
-    figures = speed([Round(0.4, ((batch,),))], requests_of(2, 2, prompt_tokens=5), gpus=2)
+    figures = throughput_metrics([Round(0.4, ((batch,),))], requests_of(2, 2, prompt_tokens=5), gpus=2)
     assert figures.prefill_tokens_per_s == pytest.approx(10 / 0.2)
     assert figures.decode_tokens_per_s == pytest.approx(2 / 0.2)
 
 
 def test_prefill_and_decode_of_several_batches_add_up() -> None:
     batches = (one_batch(0.1, 0.3, request=0), one_batch(0.2, 0.5, request=1))
-    figures = speed([Round(0.8, (batches,))], requests_of(2, 2, prompt_tokens=5), gpus=1)
+    figures = throughput_metrics([Round(0.8, (batches,))], requests_of(2, 2, prompt_tokens=5), gpus=1)
     assert figures.prefill_tokens_per_s == pytest.approx(10 / 0.3)
     assert figures.decode_tokens_per_s == pytest.approx(2 / 0.5)
 
 
 def test_a_worlds_prefill_takes_as_long_as_its_slowest_replicas() -> None:
     replicas = ((one_batch(0.1, 0.2, request=0),), (one_batch(0.4, 0.5, request=1),))
-    figures = speed([Round(0.5, replicas)], requests_of(2, 2, prompt_tokens=5), gpus=2)
+    figures = throughput_metrics([Round(0.5, replicas)], requests_of(2, 2, prompt_tokens=5), gpus=2)
     assert figures.prefill_tokens_per_s == pytest.approx(10 / 0.4)
 
 
 def test_a_replica_without_requests_slows_nobody() -> None:
-    figures = speed([Round(0.2, ((one_batch(0.1, 0.2),), ()))], requests_of(2), gpus=2)
+    figures = throughput_metrics([Round(0.2, ((one_batch(0.1, 0.2),), ()))], requests_of(2), gpus=2)
     assert figures.ttft_s == pytest.approx(0.1)
 
 
 def test_one_new_token_has_neither_gaps_nor_a_decode() -> None:
-    figures = speed([Round(0.1, ((one_batch(0.1),),))], requests_of(1), gpus=1)
+    figures = throughput_metrics([Round(0.1, ((one_batch(0.1),),))], requests_of(1), gpus=1)
     assert (figures.tpot_s, figures.itl_s, figures.decode_tokens_per_s) == (None, None, None)
 
 
 def test_throughput_by_device_is_its_share() -> None:
-    figures = speed([Round(0.5, ((one_batch(0.1, 0.5),),))], requests_of(2), gpus=4)
+    figures = throughput_metrics([Round(0.5, ((one_batch(0.1, 0.5),),))], requests_of(2), gpus=4)
     assert figures.tokens_per_s == pytest.approx(4.0)
     assert figures.tokens_per_s_per_gpu == pytest.approx(1.0)
 

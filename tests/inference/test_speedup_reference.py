@@ -16,7 +16,7 @@ from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.measure.result import Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner
-from pytest_gpt_dist.measure.time_lost import lost
+from pytest_gpt_dist.measure.time_lost import time_lost
 from pytest_gpt_dist.parallel import Layout
 
 HEAT = "throttled: thermal"
@@ -43,7 +43,7 @@ def timed(case: Case, *marks: str) -> Result:
     """A result of ten tokens a second and device, marked so."""
     info: dict[str, Any] = {
         "engine": case.engine, "oversubscribed": False, "shared_gpu": False, "marks": list(marks),
-        "time_lost": lost([], []),
+        "time_lost": time_lost([], []),
     }  # fmt: skip
     return Result(layout=case.layout, extra_info=info, samples=(1 / (10.0 * case.gpus),))
 

@@ -33,7 +33,11 @@ Parameters = dict[str, torch.Tensor]
 
 def loaded(source: ModelSource, layout: Layout = ALONE, at: Coordinates = FIRST) -> Parameters:
     random = RandomWeights(source.config, source.seed, CPU)
-    found = None if source.kept is None else KeptWeights(Path(source.kept), random, at.dp / layout.dp)
+    found = (
+        None
+        if source.weight_cache is None
+        else KeptWeights(Path(source.weight_cache), random, at.dp / layout.dp)
+    )
     return load(plan(source.config, layout, at), random, getattr(torch, source.dtype), CPU, kept=found)
 
 
@@ -53,7 +57,7 @@ def overwrite(folder: Path) -> None:
 
 
 def test_what_one_has_made_the_next_one_reads(tmp_path: Path) -> None:
-    source = replace(SOURCE, kept=str(tmp_path))
+    source = replace(SOURCE, weight_cache=str(tmp_path))
     loaded(source)
     assert len(list(tmp_path.iterdir())) == PARTS
     overwrite(tmp_path)
@@ -67,7 +71,9 @@ def test_what_is_read_is_what_would_be_made(tmp_path: Path, dtype: str, layout: 
     source = replace(SOURCE, dtype=dtype)
     for _ in range(2):
         for at in map(layout.coordinates, range(layout.world_size)):
-            assert same(loaded(replace(source, kept=str(tmp_path)), layout, at), loaded(source, layout, at))
+            assert same(
+                loaded(replace(source, weight_cache=str(tmp_path)), layout, at), loaded(source, layout, at)
+            )
 
 
 @pytest.mark.parametrize(
@@ -81,21 +87,21 @@ def test_what_is_read_is_what_would_be_made(tmp_path: Path, dtype: str, layout: 
 )
 def test_others_of_the_same_size_are_not_read(tmp_path: Path, source: ModelSource, at: Coordinates) -> None:
     layout = Layout(tp=5)
-    loaded(replace(SOURCE, kept=str(tmp_path)), layout)
+    loaded(replace(SOURCE, weight_cache=str(tmp_path)), layout)
     overwrite(tmp_path)
-    found = loaded(replace(source, kept=str(tmp_path)), layout, at)
+    found = loaded(replace(source, weight_cache=str(tmp_path)), layout, at)
     assert same(divided(found), divided(loaded(source, layout, at)))
 
 
 def test_layers_of_another_shape_are_not_read(tmp_path: Path) -> None:
-    loaded(replace(SOURCE, kept=str(tmp_path)))
+    loaded(replace(SOURCE, weight_cache=str(tmp_path)))
     overwrite(tmp_path)
     source = replace(SOURCE, config=WIDER)
-    assert same(divided(loaded(replace(source, kept=str(tmp_path)))), divided(loaded(source)))
+    assert same(divided(loaded(replace(source, weight_cache=str(tmp_path)))), divided(loaded(source)))
 
 
 def test_other_code_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = replace(SOURCE, kept=str(tmp_path))
+    source = replace(SOURCE, weight_cache=str(tmp_path))
     loaded(source)
     overwrite(tmp_path)
     monkeypatch.setattr(weight_cache, "own_code", lambda: "of another revision")
@@ -114,7 +120,7 @@ def test_any_change_of_its_sources_makes_other_code(tmp_path: Path) -> None:
 
 
 def test_stages_and_replicas_find_what_a_whole_model_left(tmp_path: Path) -> None:
-    source = replace(SOURCE, kept=str(tmp_path))
+    source = replace(SOURCE, weight_cache=str(tmp_path))
     loaded(source)
     layout = Layout(dp=2, pp=2)
     for at in map(layout.coordinates, range(layout.world_size)):
@@ -131,7 +137,7 @@ def test_each_replica_begins_with_a_share_of_its_own(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_cut_short_is_one_line(tmp_path: Path) -> None:
-    source = replace(SOURCE, kept=str(tmp_path))
+    source = replace(SOURCE, weight_cache=str(tmp_path))
     loaded(source)
     for file in tmp_path.iterdir():
         file.write_bytes(file.read_bytes()[:-1])
@@ -170,20 +176,20 @@ def limited_sums(source: ModelSource, lethal: bool) -> list[float]:
 def test_replicas_that_load_at_once_have_the_same_weights(cluster: Cluster, tmp_path: Path) -> None:
     group = cluster.group(2)
     expected = group.run(sums, SOURCE, Layout(dp=2))
-    assert group.run(sums, replace(SOURCE, kept=str(tmp_path)), Layout(dp=2)) == expected
+    assert group.run(sums, replace(SOURCE, weight_cache=str(tmp_path)), Layout(dp=2)) == expected
     assert len(list(tmp_path.iterdir())) == PARTS
 
 
 def test_a_rank_that_finds_no_room_goes_on_without_keeping(cluster: Cluster, tmp_path: Path) -> None:
     (expected,) = cluster.group(1).run(sums, SOURCE, ALONE)
-    (found,) = cluster.group(1).run(limited_sums, replace(SOURCE, kept=str(tmp_path)), False)
+    (found,) = cluster.group(1).run(limited_sums, replace(SOURCE, weight_cache=str(tmp_path)), False)
     assert found == expected
     assert 0 < len(list(tmp_path.iterdir())) < PARTS
     assert all(file.stat().st_size <= LARGEST and not file.suffix for file in tmp_path.iterdir())
 
 
 def test_what_a_killed_rank_left_half_written_is_not_read(cluster: Cluster, tmp_path: Path) -> None:
-    source = replace(SOURCE, kept=str(tmp_path))
+    source = replace(SOURCE, weight_cache=str(tmp_path))
     with pytest.raises(RankGroupError, match="SIGXFSZ"):
         cluster.group(1).run(limited_sums, source, True)
     assert [file.stat().st_size for file in tmp_path.iterdir() if file.suffix] == [LARGEST]

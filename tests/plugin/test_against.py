@@ -25,12 +25,12 @@ from pytest_gpt_dist.inference.engines.native import NativeEngine
 
 class Mine(NativeEngine):
     def __init__(self, source, *args, **kwargs):
-        found = len(os.listdir(source.kept))
+        found = len(os.listdir(source.weight_cache))
         super().__init__(source, *args, **kwargs)
         with Path(LOG).open("a") as file:
             print(__file__, sys.executable, file=file)
         with Path(LOG + ".kept").open("a") as file:
-            print(found, len(os.listdir(source.kept)), file=file)
+            print(found, len(os.listdir(source.weight_cache)), file=file)
 """
 PARTS = 7
 CONFTEST = """\

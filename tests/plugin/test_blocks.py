@@ -25,8 +25,8 @@ class Second(First):
     pass
 
 class Wrong(First):
-    def generate(self, batches, chooser, stopwatch=None):
-        tokens = super().generate(batches, chooser, stopwatch)
+    def generate(self, batches, sampler, stopwatch=None):
+        tokens = super().generate(batches, sampler, stopwatch)
         return {index: ids[:-1] for index, ids in tokens.items()}
 """
 MATRIX = (TESTS.parent / "benchmarks" / "test_inference.py").read_text()

@@ -20,7 +20,7 @@ from pytest_gpt_dist.inference.engines.native import NativeEngine
 class Telling(NativeEngine):
     def __init__(self, source, mesh, report=None):
         def kept():
-            return "none" if source.kept is None else str(len(os.listdir(source.kept)))
+            return "none" if source.weight_cache is None else str(len(os.listdir(source.weight_cache)))
 
         before = kept()
         super().__init__(source, mesh, report)

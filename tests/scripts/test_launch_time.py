@@ -70,7 +70,7 @@ def test_each_launch_is_measured_and_the_first_keeps_what_the_others_read(tmp_pa
     found = measure_launches(SOURCE, Layout(pp=2), following=1)
     assert (found.layout, len(found.following_s)) == ("dp1pp2tp1", 1)
     assert min(found.alone_s, found.first_s, *found.following_s) > 0
-    launch(replace(SOURCE, kept=str(tmp_path)), Layout(tp=2))
+    launch(replace(SOURCE, weight_cache=str(tmp_path)), Layout(tp=2))
     assert any(tmp_path.iterdir())
 
 

@@ -13,7 +13,7 @@ import torch
 from patience import FOREVER_S
 from pytest_gpt_dist.cluster.rank import this_rank
 from pytest_gpt_dist.inference.engines.native import NativeEngine
-from pytest_gpt_dist.inference.engines.protocol import Batch, Chooser, ModelSource, Stopwatch
+from pytest_gpt_dist.inference.engines.protocol import Batch, ModelSource, Sampler, Stopwatch
 from pytest_gpt_dist.inference.mesh import Mesh
 from soak.cases import CASE_OF_LENGTH, CASES
 from soak.gates import hold
@@ -30,7 +30,7 @@ class Soaked(NativeEngine):
         self._alters = False
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         me = this_rank()
         case = CASE_OF_LENGTH[len(batches[0].requests[0].prompt)]
@@ -40,7 +40,7 @@ class Soaked(NativeEngine):
             # Of a model that is divided one rank tells the tokens, so all of them make wrong ones.
             if act is not None and (act["rank"] == me.rank or act["act"] == "alter"):
                 self._do(act["act"])
-        tokens = super().generate(batches, chooser, stopwatch)
+        tokens = super().generate(batches, sampler, stopwatch)
         if self._alters:
             return {index: [(ids[0] + 1) % 307, *ids[1:]] for index, ids in tokens.items()}
         return tokens

@@ -10,7 +10,7 @@ from pytest_gpt_dist.inference.exactness.tolerance import EXACT_TOKENS
 from pytest_gpt_dist.inference.messages import RankReport
 from pytest_gpt_dist.inference.times import Round
 from pytest_gpt_dist.measure.result import WrongResultError
-from pytest_gpt_dist.measure.time_lost import losses
+from pytest_gpt_dist.measure.time_lost import overheads
 
 
 def in_prompt_order(case: Case, reports: Sequence[RankReport]) -> list[list[int]]:
@@ -67,7 +67,7 @@ def world_rounds(case: Case, reports: Sequence[RankReport]) -> list[Round]:
         Round(
             max(each.seconds for each in ranks),
             tuple(ranks[speaker].batches for speaker in speakers),
-            losses(case.layout, [each.seconds for each in ranks], [each.spent for each in ranks]),
+            overheads(case.layout, [each.seconds for each in ranks], [each.comm_time for each in ranks]),
         )
         for ranks in zip(*(report.rounds for report in reports), strict=True)
     ]

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.messages import (
-    OracleJob,
     ReferenceJob,
     ReferenceReport,
+    TransformersCheckJob,
 )
 
 
@@ -19,7 +19,7 @@ def compute_reference(job: ReferenceJob) -> ReferenceReport:
     return compute_reference.compute_reference(job)
 
 
-def compare_with_transformers(job: OracleJob) -> float:
+def compare_with_transformers(job: TransformersCheckJob) -> float:
     """Compare a row of the reference with transformers' own model; on a group of one rank."""
     from pytest_gpt_dist.inference.exactness import transformers_check
 

@@ -8,9 +8,9 @@ from functools import cached_property
 
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
 from pytest_gpt_dist.inference.case import Case
-from pytest_gpt_dist.inference.metrics import Speed, speed
+from pytest_gpt_dist.inference.metrics import ThroughputMetrics, throughput_metrics
 from pytest_gpt_dist.measure.result import Launch
-from pytest_gpt_dist.measure.statistics import Summary
+from pytest_gpt_dist.measure.statistics import LatencySummary
 from pytest_gpt_dist.telemetry.summary import Telemetry
 
 
@@ -28,10 +28,10 @@ class Measured:
     telemetry: Telemetry | None
 
     @cached_property
-    def speed(self) -> Speed | None:
+    def throughput_metrics(self) -> ThroughputMetrics | None:
         """Return throughputs and latencies; None where nothing was timed."""
         rounds = [round for launch in self.launches for round in launch.rounds]
-        return speed(rounds, self.case.requests, self.case.gpus) if rounds else None
+        return throughput_metrics(rounds, self.case.requests, self.case.gpus) if rounds else None
 
     @property
     def rounds(self) -> int:
@@ -71,5 +71,5 @@ class Measured:
 
     def figure(self, name: str) -> object:
         """Return a throughput or latency by its name, as it is saved; None where nothing was timed."""
-        value = getattr(self.speed, name, None)
-        return value.as_dict() if isinstance(value, Summary) else value
+        value = getattr(self.throughput_metrics, name, None)
+        return value.as_dict() if isinstance(value, LatencySummary) else value

@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 from pytest_gpt_dist.cluster.rank import RankInfo
 from pytest_gpt_dist.parallel import Layout, Traffic
-from pytest_gpt_dist.parallel.comm_time import CommunicationClock, Spent
+from pytest_gpt_dist.parallel.comm_time import CommTime, CommunicationClock
 from pytest_gpt_dist.parallel.process_groups import make_subgroups
 
 # torch 2.13 renamed it, and warns of the old name.
@@ -17,8 +17,8 @@ _all_gather = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
 
 
 @dataclass(slots=True)
-class Arrival:
-    """A tensor that another rank sends or will send; those of one sender are taken in the order of the sends.
+class PendingRecv:
+    """A receive that may still be under way; those of one sender are taken in the order of the sends.
 
     Gloo hands over when both sides are ready: a receive that waits for its send is served by the thread that
     sends, one that comes late costs a message to the sender and back, in whose core's time something else runs.
@@ -107,13 +107,13 @@ class Mesh:
         """What this rank has communicated since the mesh was made."""
         return Traffic(self._all_reduce, self._all_gather, self._send, self._recv)
 
-    def spent(self) -> Spent | None:
-        """Return what this rank spent in communication since it was last asked.
+    def read_comm_time(self) -> CommTime | None:
+        """Return this rank's communication time since it was last asked.
 
         None on a GPU: the host only starts there what the device does later.
         """
-        spent = self._clock.read()
-        return spent if self.device.type == "cpu" else None
+        comm_time = self._clock.read()
+        return comm_time if self.device.type == "cpu" else None
 
     def count(self, traffic: Traffic) -> None:
         """Count communication that did not go through these methods: what a recorded graph did on the device."""
@@ -173,7 +173,7 @@ class Mesh:
         """Send hidden states to the next stage of this lane; ``x`` must not change before it is settled."""
         self._post(x, self._next, self._hidden)
 
-    def expect_previous(self, shape: Sequence[int], dtype: torch.dtype) -> Arrival:
+    def expect_previous(self, shape: Sequence[int], dtype: torch.dtype) -> PendingRecv:
         """Be ready for the next hidden states from the previous stage of this lane."""
         return self._expect(shape, dtype, self._previous, self._hidden)
 
@@ -181,7 +181,7 @@ class Mesh:
         """Send chosen tokens from the last stage to the first; they must not change before settled."""
         self._post(tokens, self._first, self._tokens)
 
-    def expect_tokens(self, shape: Sequence[int]) -> Arrival:
+    def expect_tokens(self, shape: Sequence[int]) -> PendingRecv:
         """Be ready for the next tokens, int64, that the last stage chooses."""
         return self._expect(shape, torch.int64, self._last, self._tokens)
 
@@ -205,13 +205,13 @@ class Mesh:
 
     def _expect(
         self, shape: Sequence[int], dtype: torch.dtype, source: int, group: dist.ProcessGroup | None
-    ) -> Arrival:
+    ) -> PendingRecv:
         self._recv += 1
         buffer = torch.empty(tuple(shape), dtype=dtype, device="cpu" if self.staged else self.device)
-        arrival = Arrival(buffer, source, group, self.device, self._clock)
+        pending = PendingRecv(buffer, source, group, self.device, self._clock)
         if buffer.device.type == "cpu":
-            arrival.post()
-        return arrival
+            pending.post()
+        return pending
 
 
 def _done(work: dist.Work | None) -> None:

@@ -8,7 +8,7 @@ from pytest_gpt_dist.inference.engines.protocol import Batch, ModelSource, Sampl
 from pytest_gpt_dist.inference.times import BatchTimes
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.parallel import Layout, Traffic
-from pytest_gpt_dist.parallel.comm_time import Spent
+from pytest_gpt_dist.parallel.comm_time import CommTime
 
 REFERENCE_FILES = ("logits.npy", "tokens.npy", "scale.npy")
 
@@ -55,12 +55,12 @@ class RankRound:
     Attributes:
         seconds: its own, from when all ranks were ready.
         batches: when tokens came, on the rank that speaks for its replica.
-        spent: in communication; None where that is not known.
+        comm_time: in communication; None where that is not known.
     """
 
     seconds: float
     batches: tuple[BatchTimes, ...]
-    spent: Spent | None = None
+    comm_time: CommTime | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class ReferenceReport:
 
 
 @dataclass(frozen=True)
-class OracleJob:
+class TransformersCheckJob:
     """One row of the reference, to be compared with transformers' model run over ``token_ids`` at once.
 
     The row's ``steps`` logits are those of the last ``steps`` of the ids.

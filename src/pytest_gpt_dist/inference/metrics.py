@@ -9,24 +9,24 @@ from statistics import mean
 
 from pytest_gpt_dist.inference.engines.protocol import Request
 from pytest_gpt_dist.inference.times import BatchTimes, Round
-from pytest_gpt_dist.measure.statistics import Summary, summarize, throughput
+from pytest_gpt_dist.measure.statistics import LatencySummary, summarize, throughput
 
 MOST_UNACCOUNTED = 0.05
 """Share of a round that may lie outside of its requests' latencies before the case is marked."""
 
 
 @dataclass(frozen=True)
-class Speed:
+class ThroughputMetrics:
     """Throughputs in tokens per second and latencies in seconds of a case."""
 
     tokens_per_s: float
     tokens_per_s_per_gpu: float
     prefill_tokens_per_s: float
     decode_tokens_per_s: float | None
-    latency_s: Summary
-    ttft_s: Summary
-    tpot_s: Summary | None
-    itl_s: Summary | None
+    latency_s: LatencySummary
+    ttft_s: LatencySummary
+    tpot_s: LatencySummary | None
+    itl_s: LatencySummary | None
 
 
 def seconds_per_token(rounds: Iterable[float], requests: Sequence[Request]) -> list[float]:
@@ -35,7 +35,7 @@ def seconds_per_token(rounds: Iterable[float], requests: Sequence[Request]) -> l
     return [round_s / generated for round_s in rounds]
 
 
-def speed(rounds: Sequence[Round], requests: Sequence[Request], gpus: int) -> Speed:
+def throughput_metrics(rounds: Sequence[Round], requests: Sequence[Request], gpus: int) -> ThroughputMetrics:
     """The figures of a case from its timed rounds.
 
     A world's prefill takes as long as its slowest replica's: the sum over its batches of the time from the
@@ -53,7 +53,7 @@ def speed(rounds: Sequence[Round], requests: Sequence[Request], gpus: int) -> Sp
     decoded_tokens = sum(request.new_tokens - 1 for request in requests)
     tokens = [times for round in rounds for times in _token_times(round, by_index)]
     several = [times for times in tokens if len(times) > 1]
-    return Speed(
+    return ThroughputMetrics(
         tokens_per_s=total,
         tokens_per_s_per_gpu=total / gpus,
         prefill_tokens_per_s=prompt_tokens / mean(prefill_s),

@@ -20,14 +20,14 @@ from pytest_gpt_dist.inference.checks import (
     in_prompt_order,
     world_rounds,
 )
-from pytest_gpt_dist.inference.exactness.reference_cache import Reference, References
+from pytest_gpt_dist.inference.exactness.reference_cache import Reference, ReferenceCache
 from pytest_gpt_dist.inference.exactness.tolerance import EXACT_TOKENS
 from pytest_gpt_dist.inference.measured import Measured
 from pytest_gpt_dist.inference.messages import CaseJob, RankReport
 from pytest_gpt_dist.inference.metrics import MOST_UNACCOUNTED, seconds_per_token, unaccounted
 from pytest_gpt_dist.inference.result import GenerationResult
 from pytest_gpt_dist.inference.result_format import INFERENCE
-from pytest_gpt_dist.inference.weight_cache_policy import Keeping
+from pytest_gpt_dist.inference.weight_cache_policy import WeightCachePolicy
 from pytest_gpt_dist.measure.mode import ModeContext, Status
 from pytest_gpt_dist.measure.progress import shown
 from pytest_gpt_dist.measure.result import Launch, WrongResultError
@@ -56,23 +56,23 @@ class InferenceMode:
         self._machine = context.machine
 
     @cached_property
-    def _keeping(self) -> Keeping:
+    def _weight_cache_policy(self) -> WeightCachePolicy:
         """Made for the first case that runs, when the number of cases is known."""
         context = self._context
-        return Keeping(
+        return WeightCachePolicy(
             context.scratch, context.machine.device, cases=context.case_count(), paired=context.paired
         )
 
     @cached_property
-    def _references(self) -> References:
-        return References(self._context.scratch, self._keeping)
+    def _reference_cache(self) -> ReferenceCache:
+        return ReferenceCache(self._context.scratch, self._weight_cache_policy)
 
     def check(self, case: Case, status: Status) -> Checked:
         """Compute the one-device reference of a case's prompts, once a session on one rank."""
         status("starting ranks")
         on_progress: Callable[[int, Progress], None] = shown(status)
-        reference = self._references.get(case.source, case.requests, self._one_rank, on_progress)
-        compared = reference is None or self._references.compare_with_transformers(
+        reference = self._reference_cache.get(case.source, case.requests, self._one_rank, on_progress)
+        compared = reference is None or self._reference_cache.compare_with_transformers(
             case.source, reference, case.requests[0], self._one_rank, on_progress
         )
         return Checked(reference, compared)
@@ -85,7 +85,9 @@ class InferenceMode:
         reference = checked.reference
         return _ON_RANKS, CaseJob(
             engine=case.engine_path,
-            source=self._keeping.for_launch(case.source, case.layout, timing.launches if timing else 1),
+            source=self._weight_cache_policy.for_launch(
+                case.source, case.layout, timing.launches if timing else 1
+            ),
             layout=case.layout,
             batches=prompts_in_parts(case.batches, case.layout, self._machine.device),
             sampling=case.workload.sampling,

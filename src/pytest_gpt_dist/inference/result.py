@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_gpt_dist.measure.result import Result
-from pytest_gpt_dist.measure.statistics import Summary
+from pytest_gpt_dist.measure.statistics import LatencySummary
 from pytest_gpt_dist.parallel import Layout
 
 
@@ -19,10 +19,10 @@ class GenerationResult(Result):
     """
 
     tokens_per_s: float | None = None
-    latency_s: Summary | None = None
-    ttft_s: Summary | None = None
-    tpot_s: Summary | None = None
-    itl_s: Summary | None = None
+    latency_s: LatencySummary | None = None
+    ttft_s: LatencySummary | None = None
+    tpot_s: LatencySummary | None = None
+    itl_s: LatencySummary | None = None
 
     @property
     def tokens(self) -> list[list[int]]:
@@ -50,5 +50,5 @@ class GenerationResult(Result):
         )
 
 
-def _summary(saved: dict[str, float] | None) -> Summary | None:
-    return None if saved is None else Summary(**saved)
+def _summary(saved: dict[str, float] | None) -> LatencySummary | None:
+    return None if saved is None else LatencySummary(**saved)

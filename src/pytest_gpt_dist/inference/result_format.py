@@ -19,7 +19,7 @@ _ONE_TOKEN = "only one token"
 _MS = 1e3
 
 
-def _of_speed(figure: str) -> Callable[[Measured], object]:
+def _figure(figure: str) -> Callable[[Measured], object]:
     return lambda run: run.figure(figure)
 
 
@@ -104,7 +104,7 @@ _WORKLOAD = (
         value=lambda run: run.case.workload.seed,
     ),
 )
-_SPEED = (
+_THROUGHPUT_AND_LATENCY = (
     Metric(
         name="tokens_per_s",
         unit="tokens/s",
@@ -125,7 +125,7 @@ _SPEED = (
         kind="figure",
         better="higher",
         meaning="prompt tokens read in the time until the first tokens",
-        value=_of_speed("prefill_tokens_per_s"),
+        value=_figure("prefill_tokens_per_s"),
     ),
     Metric(
         name="decode_tokens_per_s",
@@ -134,7 +134,7 @@ _SPEED = (
         better="higher",
         absent=_ONE_TOKEN,
         meaning="tokens generated after the first ones, in the rest of the time",
-        value=_of_speed("decode_tokens_per_s"),
+        value=_figure("decode_tokens_per_s"),
     ),
     Metric(
         name="latency_s",
@@ -145,7 +145,7 @@ _SPEED = (
         scale=_MS,
         summary=True,
         meaning=f"from the start of a request's batch to its last token{_PERCENTILES}",
-        value=_of_speed("latency_s"),
+        value=_figure("latency_s"),
     ),
     Metric(
         name="ttft_s",
@@ -157,7 +157,7 @@ _SPEED = (
         summary=True,
         gate=Gate(option="ttft", key="ttft_s", label="TTFT", statistic="mean"),
         meaning=f"time to first token: from the start of a request's batch to its first token{_PERCENTILES}",
-        value=_of_speed("ttft_s"),
+        value=_figure("ttft_s"),
     ),
     Metric(
         name="tpot_s",
@@ -168,7 +168,7 @@ _SPEED = (
         scale=_MS,
         absent=_ONE_TOKEN,
         meaning=f"time per output token: (end to end − TTFT) ÷ (tokens − 1), of each request{_PERCENTILES}",
-        value=_of_speed("tpot_s"),
+        value=_figure("tpot_s"),
     ),
     Metric(
         name="itl_s",
@@ -186,7 +186,7 @@ _SPEED = (
             absent="a single new token leaves no gap to measure",
         ),
         meaning=f"inter-token latency: every single gap between two tokens{_PERCENTILES}",
-        value=_of_speed("itl_s"),
+        value=_figure("itl_s"),
     ),
 )
 _HARDWARE = (
@@ -196,7 +196,7 @@ _HARDWARE = (
         kind="figure",
         better="higher",
         meaning="how near decoding came to the limit of memory",
-        value=lambda run: mbu(run.case, run.speed, run.limits) if run.speed else None,
+        value=lambda run: run.throughput_metrics and mbu(run.case, run.throughput_metrics, run.limits),
     ),
     Metric(
         name="mfu",
@@ -204,7 +204,7 @@ _HARDWARE = (
         kind="figure",
         better="higher",
         meaning="how near the prefill came to the limit of arithmetic",
-        value=lambda run: mfu(run.case, run.speed, run.limits) if run.speed else None,
+        value=lambda run: run.throughput_metrics and mfu(run.case, run.throughput_metrics, run.limits),
     ),
 )
 _COST = (
@@ -303,7 +303,16 @@ INFERENCE = ResultFormat(
     error_of="logits",
     output="tokens_sha256",
     energy="energy_j_per_token",
-    metrics=(*WHAT_RAN, *_WORKLOAD, *_SPEED, *SCALING, *_HARDWARE, *RESOURCES, *_COST, *OUTCOME),
+    metrics=(
+        *WHAT_RAN,
+        *_WORKLOAD,
+        *_THROUGHPUT_AND_LATENCY,
+        *SCALING,
+        *_HARDWARE,
+        *RESOURCES,
+        *_COST,
+        *OUTCOME,
+    ),
     varies=("microbatches", "new_tokens", "prompt_tokens", "prompts_sha256", "requests"),
     workload=_workload,
     limits=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_gpt_dist.measure.time_lost import Losses
+from pytest_gpt_dist.measure.time_lost import Overheads
 
 
 @dataclass(frozen=True)
@@ -24,4 +24,4 @@ class Round:
 
     seconds: float
     replicas: tuple[tuple[BatchTimes, ...], ...]
-    losses: Losses | None = None
+    overheads: Overheads | None = None

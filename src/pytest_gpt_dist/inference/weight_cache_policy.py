@@ -22,7 +22,7 @@ _LARGEST_SHARE_OF_MEMORY = 1 / 2
 _log = logging.getLogger(__name__)
 
 
-class Keeping:
+class WeightCachePolicy:
     """Lets launches keep what they make where others will need it again, and where there is room for it.
 
     Making weights takes longer than reading them, but what nobody reads would be written for nothing. On a GPU
@@ -44,15 +44,15 @@ class Keeping:
 
     def for_launch(self, source: ModelSource, layout: Layout, launches: int) -> ModelSource:
         """The source as it goes to the ranks of one of ``launches`` launches of a case."""
-        return self._kept(source, layout, again=self._several or self._paired or launches > 1)
+        return self._with_cache(source, layout, again=self._several or self._paired or launches > 1)
 
     def for_reference(self, source: ModelSource) -> ModelSource:
         """The source as it goes to the rank that computes references, once for the prompts of each case."""
         wide = replace(source, dtype=reference_dtype(source.dtype))
-        kept = self._kept(wide, Layout(), again=self._several).kept
-        return replace(source, kept=kept)
+        weight_cache = self._with_cache(wide, Layout(), again=self._several).weight_cache
+        return replace(source, weight_cache=weight_cache)
 
-    def _kept(self, source: ModelSource, layout: Layout, *, again: bool) -> ModelSource:
+    def _with_cache(self, source: ModelSource, layout: Layout, *, again: bool) -> ModelSource:
         if not (again and self._on_cpu and source.folder is None):
             return source
         key = (source, layout)
@@ -66,7 +66,7 @@ class Keeping:
             return source
         if key not in self._room:
             self._room[key] = _has_room(source, layout, folder)
-        return replace(source, kept=str(folder)) if self._room[key] else source
+        return replace(source, weight_cache=str(folder)) if self._room[key] else source
 
 
 def _has_room(source: ModelSource, layout: Layout, folder: Path) -> bool:
@@ -80,15 +80,15 @@ def _has_room(source: ModelSource, layout: Layout, folder: Path) -> bool:
         parameter_bytes(source.config.dimensions, layout, layout.coordinates(rank), width)
         for rank in range(layout.world_size)
     )
-    kept = held // layout.dp
+    cached = held // layout.dp
     disk, memory = shutil.disk_usage(folder).free, psutil.virtual_memory().available
     if (left := memory_left_bytes()) is not None:
         memory = min(memory, left)
-    room = kept <= disk * _LARGEST_SHARE_OF_DISK and kept + held <= memory * _LARGEST_SHARE_OF_MEMORY
+    room = cached <= disk * _LARGEST_SHARE_OF_DISK and cached + held <= memory * _LARGEST_SHARE_OF_MEMORY
     _log.info(
         "weights of %d bytes, for %s in %s, %s: %d bytes of disk are free, and %d of memory",
         *(
-            kept,
+            cached,
             layout,
             source.dtype,
             "may be kept" if room else "are made anew by every launch",

@@ -10,16 +10,16 @@ import torch
 
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
 from pytest_gpt_dist.host.device import PeakMemory, release_memory
-from pytest_gpt_dist.inference.engines.choosers import make_chooser
 from pytest_gpt_dist.inference.engines.protocol import (
     Batch,
-    ChoosesItself,
     CommunicatesItself,
     Engine,
     EngineFactory,
+    SamplesItself,
     Sampling,
 )
-from pytest_gpt_dist.inference.exactness.teacher_forcing import Forced
+from pytest_gpt_dist.inference.engines.samplers import make_sampler
+from pytest_gpt_dist.inference.exactness.teacher_forcing import TeacherForcing
 from pytest_gpt_dist.inference.exactness.tolerance import Exactness
 from pytest_gpt_dist.inference.mesh import Mesh
 from pytest_gpt_dist.inference.messages import CaseJob, Check, RankReport, RankRound
@@ -29,7 +29,7 @@ from pytest_gpt_dist.measure.rank_rounds import anywhere, largest, run_rounds
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.model.attention import attention_kernel
 from pytest_gpt_dist.parallel import Traffic, parameter_bytes, traffic
-from pytest_gpt_dist.parallel.comm_time import Spent
+from pytest_gpt_dist.parallel.comm_time import CommTime
 from pytest_gpt_dist.registry import load
 
 _log = logging.getLogger(__name__)
@@ -121,16 +121,16 @@ class _RunningCase:
     def _check_exactness(self, report: RankReport, check: Check) -> RankReport:
         report_progress("checking")
         mesh, engine = self._mesh, self._engine
-        greedy = make_chooser(Sampling(), self._vocabulary, mesh)
-        forced = Forced(check.rows, engine.vocabulary, greedy)
+        greedy = make_sampler(Sampling(), self._vocabulary, mesh)
+        forcing = TeacherForcing(check.rows, engine.vocabulary, greedy)
         batches = _with_new_tokens(self._batches, check.steps)
-        if isinstance(engine, ChoosesItself):
-            forced.look_at(engine, batches)
+        if isinstance(engine, SamplesItself):
+            forcing.look_at(engine, batches)
         else:
-            engine.generate(batches, forced, None)
+            engine.generate(batches, forcing, None)
         mine = [request.index for batch in self._batches for request in batch.requests] if mesh.last else []
-        skipped = any(forced.compared[index] != check.steps for index in mine)
-        error, differ, unseen = largest(forced.max_error, not forced.tokens_equal, skipped)
+        skipped = any(forcing.compared[index] != check.steps for index in mine)
+        error, differ, unseen = largest(forcing.max_error, not forcing.tokens_equal, skipped)
         if unseen:
             return replace(
                 report, problem="the engine did not let its logits be compared with the reference's"
@@ -160,7 +160,7 @@ class _RunningCase:
             tokens=outcomes[-1].tokens,
             tokens_vary=any(outcome.tokens != outcomes[0].tokens for outcome in outcomes),
             rounds=tuple(
-                RankRound(each.seconds, each.outcome.batches, each.outcome.spent if counted else None)
+                RankRound(each.seconds, each.outcome.batches, each.outcome.comm_time if counted else None)
                 for each in done.rounds
             )
             if timing
@@ -176,7 +176,7 @@ class _Outcome:
     batches: tuple[BatchTimes, ...]
     tokens: dict[int, tuple[int, ...]]
     traffic: Traffic
-    spent: Spent | None
+    comm_time: CommTime | None
 
 
 class _Generation:
@@ -194,23 +194,23 @@ class _Generation:
     def prepare(self) -> None:
         """Begin with the first draw of the sampling, a new stopwatch, and counters at zero."""
         mesh = self._mesh
-        self._chooser = make_chooser(self._sampling, self._vocabulary, mesh)
+        self._sampler = make_sampler(self._sampling, self._vocabulary, mesh)
         self._stopwatch = RoundStopwatch(mesh.device)
         self._before = mesh.traffic
-        mesh.spent()
+        mesh.read_comm_time()
 
     def run(self) -> None:
         """Generate."""
-        self._tokens = self._engine.generate(self._batches, self._chooser, self._stopwatch)
+        self._tokens = self._engine.generate(self._batches, self._sampler, self._stopwatch)
 
     def outcome(self) -> _Outcome:
         """Return tokens and their times; the first tensor-parallel rank speaks for all of its replica."""
         mesh = self._mesh
-        counted, spent = mesh.traffic - self._before, mesh.spent()
+        counted, comm_time = mesh.traffic - self._before, mesh.read_comm_time()
         if mesh.at.tp > 0:
-            return _Outcome((), {}, counted, spent)
+            return _Outcome((), {}, counted, comm_time)
         made = {index: tuple(ids) for index, ids in self._tokens.items()}
-        return _Outcome(self._stopwatch.read(), made, counted, spent)
+        return _Outcome(self._stopwatch.read(), made, counted, comm_time)
 
 
 def _with_new_tokens(batches: Sequence[Batch], new_tokens: int) -> tuple[Batch, ...]:

@@ -9,7 +9,7 @@ from pytest_gpt_dist.host.machine import DeviceLimits, Machine
 from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Mode
 from pytest_gpt_dist.measure.result import Launch, Result
 from pytest_gpt_dist.measure.statistics import drift, launch_datum, throughput
-from pytest_gpt_dist.measure.time_lost import lost
+from pytest_gpt_dist.measure.time_lost import time_lost
 from pytest_gpt_dist.results.metrics import SCHEMA
 from pytest_gpt_dist.results.result_format import ResultFormat
 from pytest_gpt_dist.telemetry.disturbances import disturbance_marks
@@ -74,7 +74,7 @@ def make_result(
         "speedup": None,
         "efficiency": None,
         "reference": None,
-        "time_lost": lost([round.seconds for round in rounds], [round.losses for round in rounds]),
+        "time_lost": time_lost([round.seconds for round in rounds], [round.overheads for round in rounds]),
         "limits": {
             "read_bytes_per_s": [limit.read_bytes_per_s for limit in limits],
             "flops_per_s": [limit.flops_per_s for limit in limits],

@@ -45,14 +45,14 @@ def student_95(freedom: int) -> float:
     return z + fsum(term / freedom**power for power, term in enumerate(terms, 1))
 
 
-class Summary(float):
+class LatencySummary(float):
     """A latency in seconds: the mean as a number, with its percentiles."""
 
     p50: float
     p95: float
     p99: float
 
-    def __new__(cls, mean: float, p50: float, p95: float, p99: float) -> Summary:
+    def __new__(cls, mean: float, p50: float, p95: float, p99: float) -> LatencySummary:
         """A float that is the mean."""
         summary = super().__new__(cls, mean)
         summary.p50, summary.p95, summary.p99 = p50, p95, p99
@@ -138,10 +138,10 @@ def throughput(samples: Sequence[float]) -> float:
     return len(samples) / sum(samples)
 
 
-def summarize(values: Sequence[float]) -> Summary:
+def summarize(values: Sequence[float]) -> LatencySummary:
     """Mean and percentiles, interpolated linearly between neighbours."""
     ordered = sorted(values)
-    return Summary(mean(ordered), *(_percentile(ordered, share) for share in (0.50, 0.95, 0.99)))
+    return LatencySummary(mean(ordered), *(_percentile(ordered, share) for share in (0.50, 0.95, 0.99)))
 
 
 def speedup(throughput: float, reference_throughput: float) -> float:

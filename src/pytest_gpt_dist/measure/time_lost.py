@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from pytest_gpt_dist.parallel import Layout
-from pytest_gpt_dist.parallel.comm_time import Spent
+from pytest_gpt_dist.parallel.comm_time import CommTime
 
 MEASURED = ("communication", "bubble", "imbalance")
-"""Each a field of ``Losses``, in seconds, and a key of what is saved, as a share."""
-LOST = (*MEASURED, "host", "other")
+"""Each a field of ``Overheads``, in seconds, and a key of what is saved, as a share."""
+TIME_LOST = (*MEASURED, "host", "other")
 
 
 @dataclass(frozen=True)
-class Losses:
+class Overheads:
     """Seconds of a round, the mean of its ranks.
 
     Attributes:
@@ -29,7 +29,9 @@ class Losses:
     imbalance_s: float
 
 
-def losses(layout: Layout, seconds: Sequence[float], spent: Sequence[Spent | None]) -> Losses | None:
+def overheads(
+    layout: Layout, seconds: Sequence[float], comm_times: Sequence[CommTime | None]
+) -> Overheads | None:
     """Return where a round went, as far as it was not the ranks' own work; None where they could not tell.
 
     A collective cannot end before its last rank has come, who waits for nobody: the shortest time that one of
@@ -39,20 +41,20 @@ def losses(layout: Layout, seconds: Sequence[float], spent: Sequence[Spent | Non
     Args:
         layout: degrees of the world.
         seconds: how long each rank was busy with the round, by rank.
-        spent: what each of them spent in communication, by rank.
+        comm_times: of each of them, by rank.
 
     Raises:
         ValueError: when the ranks of a group did not make the same number of collectives.
     """
-    known = [each for each in spent if each is not None]
-    if len(known) < len(spent):
+    known = [each for each in comm_times if each is not None]
+    if len(known) < len(comm_times):
         return None
     transfer_s = sum(
         len(group) * sum(map(min, zip(*(known[rank].collectives_s for rank in group), strict=True)))
         for group in layout.tensor_groups
     ) / len(known)
     slowest_s = max(seconds)
-    return Losses(
+    return Overheads(
         communication_s=transfer_s,
         bubble_s=fmean(each.hops_s for each in known),
         imbalance_s=fmean(sum(each.collectives_s) for each in known)
@@ -61,13 +63,13 @@ def losses(layout: Layout, seconds: Sequence[float], spent: Sequence[Spent | Non
     )
 
 
-def lost(rounds_s: Sequence[float], found: Sequence[Losses | None]) -> dict[str, float | None]:
+def time_lost(rounds_s: Sequence[float], found: Sequence[Overheads | None]) -> dict[str, float | None]:
     """Return the shares of the rounds that each kind of loss took; None for what is not known.
 
     ``host`` is known of no backend yet, and ``other`` takes an efficiency, see ``other``.
     """
     known = [each for each in found if each is not None]
-    shares: dict[str, float | None] = dict.fromkeys(LOST)
+    shares: dict[str, float | None] = dict.fromkeys(TIME_LOST)
     if known and len(known) == len(rounds_s):
         total_s = sum(rounds_s)
         shares |= {kind: sum(getattr(each, f"{kind}_s") for each in known) / total_s for kind in MEASURED}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class CommTime:
     """Seconds that one rank spent in communication.
 
     Attributes:
@@ -42,9 +42,9 @@ class CommunicationClock:
         yield
         self._hops_s += time.perf_counter() - start_s
 
-    def read(self) -> Spent:
-        """Return what was spent since the last reading."""
-        spent = Spent(tuple(self._collectives_s), self._hops_s)
+    def read(self) -> CommTime:
+        """Return the communication time since the last reading."""
+        comm_time = CommTime(tuple(self._collectives_s), self._hops_s)
         self._collectives_s.clear()
         self._hops_s = 0.0
-        return spent
+        return comm_time

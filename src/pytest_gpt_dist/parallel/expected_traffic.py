@@ -145,7 +145,7 @@ def traffic(
         passes: forward passes through the stages, those of prompts included.
         choices: how often tokens are chosen, for all rows of a microbatch at once; with each pass if None.
         gathers: all-gathers that choosing a token takes: 1 for greedy (the best of each rank) and for
-            sampling (the logits), 0 for a chooser that knows its tokens.
+            sampling (the logits), 0 for a sampler that knows its tokens.
     """
     first, last = at.pp == 0, at.pp == layout.pp - 1
     choices = passes if choices is None else choices

@@ -2,13 +2,13 @@
 
 from pytest_gpt_dist.inference.engines.protocol import (
     Batch,
-    Chooser,
-    ChoosesItself,
     Engine,
     EngineFactory,
     Microbatch,
     ModelSource,
     Request,
+    Sampler,
+    SamplesItself,
     Sampling,
     Stopwatch,
     Task,
@@ -16,13 +16,13 @@ from pytest_gpt_dist.inference.engines.protocol import (
 
 __all__ = [
     "Batch",
-    "Chooser",
-    "ChoosesItself",
     "Engine",
     "EngineFactory",
     "Microbatch",
     "ModelSource",
     "Request",
+    "Sampler",
+    "SamplesItself",
     "Sampling",
     "Stopwatch",
     "Task",

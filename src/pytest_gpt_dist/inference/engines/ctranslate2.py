@@ -18,9 +18,9 @@ from pytest_gpt_dist.inference.engines.hugging_face import load_whole_model
 from pytest_gpt_dist.inference.engines.lockstep import collect, note_token
 from pytest_gpt_dist.inference.engines.protocol import (
     Batch,
-    Chooser,
     Microbatch,
     ModelSource,
+    Sampler,
     Stopwatch,
 )
 from pytest_gpt_dist.inference.mesh import Mesh
@@ -84,7 +84,7 @@ class CTranslate2Engine:
         return Span(0, self._size.vocabulary)
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         """Generate tokens greedily; see :class:`~pytest_gpt_dist.inference.engines.protocol.Engine`."""
         check_requests(batches, self._size)
@@ -94,7 +94,7 @@ class CTranslate2Engine:
         return tokens
 
     def forced_logits(self, microbatch: Microbatch, tokens: Sequence[Sequence[int]]) -> torch.Tensor:
-        """Return logits of given tokens; see :class:`~pytest_gpt_dist.inference.engines.protocol.ChoosesItself`."""
+        """Return logits of given tokens; see :class:`~pytest_gpt_dist.inference.engines.protocol.SamplesItself`."""
         steps = len(tokens[0])
         ids = [[*request.prompt, *row[:-1]] for request, row in zip(microbatch.requests, tokens, strict=True)]
         logits = self._generator.forward_batch(ids)

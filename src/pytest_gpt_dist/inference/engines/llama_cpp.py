@@ -14,11 +14,11 @@ import torch
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.host.scratch import Scratch
 from pytest_gpt_dist.inference.batching import check_requests
-from pytest_gpt_dist.inference.engines.choosers import takes_largest
 from pytest_gpt_dist.inference.engines.gguf_file import write_gguf
 from pytest_gpt_dist.inference.engines.hugging_face import load_whole_model
 from pytest_gpt_dist.inference.engines.lockstep import collect, note_token, working
-from pytest_gpt_dist.inference.engines.protocol import Batch, Chooser, ModelSource, Stopwatch
+from pytest_gpt_dist.inference.engines.protocol import Batch, ModelSource, Sampler, Stopwatch
+from pytest_gpt_dist.inference.engines.samplers import takes_largest
 from pytest_gpt_dist.inference.mesh import Mesh
 from pytest_gpt_dist.parallel import Span
 
@@ -84,13 +84,13 @@ class LlamaCppEngine:
         return Span(0, self._size.vocabulary)
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         """Generate tokens; see :class:`~pytest_gpt_dist.inference.engines.protocol.Engine`."""
         check_requests(batches, self._size)
         tokens: dict[int, list[int]] = {}
         for batch in batches:
-            tokens |= _run(self._make_room(batches), batch, chooser, stopwatch)
+            tokens |= _run(self._make_room(batches), batch, sampler, stopwatch)
         return tokens
 
     def close(self) -> None:
@@ -175,7 +175,7 @@ class _Context:
 
 
 def _run(
-    context: _Context, batch: Batch, chooser: Chooser, stopwatch: Stopwatch | None
+    context: _Context, batch: Batch, sampler: Sampler, stopwatch: Stopwatch | None
 ) -> dict[int, list[int]]:
     if stopwatch is not None:
         stopwatch.begin(batch)
@@ -183,7 +183,7 @@ def _run(
     prompts = [np.array(request.prompt) for request in batch.requests]
     rows, lengths = np.arange(len(prompts)), np.array([len(prompt) for prompt in prompts])
     made = np.zeros((len(rows), batch.steps), np.int64)
-    greedy = takes_largest(chooser)
+    greedy = takes_largest(sampler)
     for step in range(batch.steps):
         if step == 0:
             places = np.concatenate([np.arange(length) for length in lengths])
@@ -194,7 +194,7 @@ def _run(
         for microbatch, own in working(batch, step):
             # numpy's argmax takes a tenth of the time.
             made[own, step] = (
-                logits[own].numpy().argmax(axis=1) if greedy else chooser(microbatch, step, logits[own])
+                logits[own].numpy().argmax(axis=1) if greedy else sampler(microbatch, step, logits[own])
             )
         note_token(batch, step, stopwatch)
     return collect(batch, made.tolist())

@@ -11,12 +11,12 @@ from pytest_gpt_dist.inference.batching import check_requests
 from pytest_gpt_dist.inference.engines.decode_step import FixedStep, RecordedStep, Step
 from pytest_gpt_dist.inference.engines.protocol import (
     Batch,
-    Chooser,
     Microbatch,
     ModelSource,
+    Sampler,
     Stopwatch,
 )
-from pytest_gpt_dist.inference.mesh import Arrival, Mesh
+from pytest_gpt_dist.inference.mesh import Mesh, PendingRecv
 from pytest_gpt_dist.model.attention import takes_masks
 from pytest_gpt_dist.model.cache import KVCache, Prompts, Window
 from pytest_gpt_dist.model.checkpoint import Checkpoint
@@ -57,7 +57,7 @@ class _Lane:
         prompts: where its tokens stand.
         slot: its cache on this stage, and its recorded step.
         tokens: what the next pass embeds, ``[rows, tokens]``; on other stages than the first, the prompts.
-        arrivals: what the next pass waits for: on the first stage the tokens that the last one chooses, ``[rows]``,
+        pending: what the next pass waits for: on the first stage the tokens that the last one chooses, ``[rows]``,
             elsewhere hidden states, of each part of the prompts or of all rows.
         chosen: last stage alone: the tokens so far, each ``[rows]``.
     """
@@ -66,7 +66,7 @@ class _Lane:
     prompts: Prompts
     slot: _Slot
     tokens: torch.Tensor
-    arrivals: deque[Arrival]
+    pending: deque[PendingRecv]
     chosen: list[torch.Tensor]
 
 
@@ -104,8 +104,8 @@ class EagerNativeEngine:
         if source.folder is None:
             random = RandomWeights(source.config, source.seed, mesh.device)
             kept = None
-            if source.kept is not None:
-                kept = KeptWeights(Path(source.kept), random, mesh.at.dp / mesh.layout.dp)
+            if source.weight_cache is not None:
+                kept = KeptWeights(Path(source.weight_cache), random, mesh.at.dp / mesh.layout.dp)
             parameters = load(shares, random, self._dtype, mesh.device, report, kept=kept)
         else:
             with CheckpointWeights(Checkpoint.open(Path(source.folder), source.config)) as weights:
@@ -136,13 +136,13 @@ class EagerNativeEngine:
 
     @torch.inference_mode()
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         """Generate tokens; see :class:`~pytest_gpt_dist.inference.engines.protocol.Engine`."""
         check_requests(batches, self._size)
         made: list[_Made] = []
         for batch in batches:
-            made += [_Made(lane.microbatch, lane.chosen) for lane in self._run(batch, chooser, stopwatch)]
+            made += [_Made(lane.microbatch, lane.chosen) for lane in self._run(batch, sampler, stopwatch)]
         return _collect(made) if self._mesh.last else {}
 
     def close(self) -> None:
@@ -152,7 +152,7 @@ class EagerNativeEngine:
         if self._records and self.compiled:
             torch.compiler.reset()
 
-    def _run(self, batch: Batch, chooser: Chooser, stopwatch: Stopwatch | None) -> list[_Lane]:
+    def _run(self, batch: Batch, sampler: Sampler, stopwatch: Stopwatch | None) -> list[_Lane]:
         """Let a batch through: microbatch after microbatch, so that each stage has one while the others work.
 
         The last stage hands every token back, the final ones too, so that the first begins no batch before
@@ -169,19 +169,19 @@ class EagerNativeEngine:
                 if mesh.first and 0 < step <= steps:
                     lane.tokens = self._last_tokens(lane)
                 if step < steps:
-                    self._pass(lane, step, chooser, stopwatch)
+                    self._pass(lane, step, sampler, stopwatch)
                     self._expect(lane, step + 1)
                     mesh.settle(keep=len(lanes))
         mesh.settle()
         return lanes
 
-    def _pass(self, lane: _Lane, step: int, chooser: Chooser, stopwatch: Stopwatch | None) -> None:
+    def _pass(self, lane: _Lane, step: int, sampler: Sampler, stopwatch: Stopwatch | None) -> None:
         """Take a microbatch through this stage once."""
         mesh = self._mesh
         logits = self._decode(lane, step) if step else self._prefill(lane)
         if logits is None:
             return
-        chosen = chooser(lane.microbatch, step, logits)
+        chosen = sampler(lane.microbatch, step, logits)
         lane.chosen.append(chosen)
         if stopwatch is not None:
             stopwatch.token(lane.microbatch)
@@ -213,7 +213,7 @@ class EagerNativeEngine:
             return None
         if step == 1:
             recorded.begin(lane.prompts.lengths)
-        x = recorded(lane.tokens if mesh.first else lane.arrivals.popleft().take())
+        x = recorded(lane.tokens if mesh.first else lane.pending.popleft().take())
         if mesh.last:
             return x
         # The next replay writes into the same memory, before this is settled.
@@ -224,7 +224,7 @@ class EagerNativeEngine:
         """Return the hidden states that a pass begins with; they may be overwritten."""
         if self._mesh.first:
             return self._stage.embed(lane.tokens[rows], window)
-        return lane.arrivals.popleft().take()
+        return lane.pending.popleft().take()
 
     def _expect(self, lane: _Lane, step: int) -> None:
         """Be ready for what another stage makes for a step, so that it never waits for this one to be."""
@@ -232,14 +232,14 @@ class EagerNativeEngine:
         rows = len(microbatch.requests)
         if mesh.first:
             if step and not mesh.last:
-                lane.arrivals.append(mesh.expect_tokens((rows,)))
+                lane.pending.append(mesh.expect_tokens((rows,)))
         elif step < microbatch.steps:
             tokens = 1 if step else lane.prompts.longest
             for part in [rows] if step else map(len, microbatch.rows):
-                lane.arrivals.append(mesh.expect_previous((part, tokens, self._size.hidden), self._dtype))
+                lane.pending.append(mesh.expect_previous((part, tokens, self._size.hidden), self._dtype))
 
     def _last_tokens(self, lane: _Lane) -> torch.Tensor:
-        tokens = lane.chosen[-1] if self._mesh.last else lane.arrivals.popleft().take()
+        tokens = lane.chosen[-1] if self._mesh.last else lane.pending.popleft().take()
         return tokens[:, None]
 
     def _lane(self, slot: int, microbatch: Microbatch) -> _Lane:

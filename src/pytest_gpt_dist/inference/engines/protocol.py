@@ -139,7 +139,7 @@ class ModelSource:
         folder: folder of a safetensors checkpoint, or None for random weights.
         seed: of the random weights.
         dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``.
-        kept: folder of the random weights that ranks have made on the CPU, for those that need them again; None
+        weight_cache: folder of the random weights that ranks have made on the CPU, for those that need them again; None
             where nobody will.
     """
 
@@ -147,7 +147,7 @@ class ModelSource:
     folder: str | None
     seed: int
     dtype: str
-    kept: str | None = None
+    weight_cache: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +183,8 @@ class Stopwatch(Protocol):
         ...
 
 
-class Chooser(Protocol):
-    """Chooses the next token of each request of a microbatch; all tensor-parallel ranks choose the same."""
+class Sampler(Protocol):
+    """Samples the next token of each request of a microbatch; all tensor-parallel ranks choose the same."""
 
     def __call__(self, microbatch: Microbatch, step: int, logits: "torch.Tensor") -> "torch.Tensor":
         """Choose tokens.
@@ -224,7 +224,7 @@ class Engine(Protocol):
         ...
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         """Generate tokens for this replica's batches, one batch after the other.
 
@@ -233,8 +233,8 @@ class Engine(Protocol):
 
         Args:
             batches: the same on all ranks of the replica.
-            chooser: called on the last stage; but an engine may take the largest logit itself where
-                :func:`~pytest_gpt_dist.inference.engines.choosers.takes_largest` says that the chooser does no more.
+            sampler: called on the last stage; but an engine may take the largest logit itself where
+                :func:`~pytest_gpt_dist.inference.engines.samplers.takes_largest` says that the sampler does no more.
             stopwatch: called on the last stage.
 
         Returns:
@@ -251,8 +251,8 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class ChoosesItself(Protocol):
-    """What an engine has besides if its library chooses every token, so that ``generate`` calls no chooser.
+class SamplesItself(Protocol):
+    """What an engine has besides if its library samples every token itself, so that ``generate`` calls no sampler.
 
     Its logits cannot be looked at while it generates; it shows those of given tokens instead.
     """
@@ -278,6 +278,11 @@ class CommunicatesItself(Protocol):
     def communicates_itself(self) -> bool:
         """Whether it does, in this layout."""
         ...
+
+
+# The names by which engines know them that were written earlier.
+Chooser = Sampler
+ChoosesItself = SamplesItself
 
 
 class EngineFactory(Protocol):

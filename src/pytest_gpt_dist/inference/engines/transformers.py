@@ -22,14 +22,14 @@ from transformers import (
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.batching import check_requests
-from pytest_gpt_dist.inference.engines.choosers import takes_largest
 from pytest_gpt_dist.inference.engines.hugging_face import (
     held_parameters,
     load_divided_model,
     load_whole_model,
 )
 from pytest_gpt_dist.inference.engines.lockstep import collect, note_token, working
-from pytest_gpt_dist.inference.engines.protocol import Batch, Chooser, ModelSource, Stopwatch
+from pytest_gpt_dist.inference.engines.protocol import Batch, ModelSource, Sampler, Stopwatch
+from pytest_gpt_dist.inference.engines.samplers import takes_largest
 from pytest_gpt_dist.inference.mesh import Mesh
 from pytest_gpt_dist.model.packing import stored_bytes
 from pytest_gpt_dist.parallel import Span, split
@@ -98,14 +98,14 @@ class TransformersEngine:
         return self._own
 
     def generate(
-        self, batches: Sequence[Batch], chooser: Chooser, stopwatch: Stopwatch | None = None
+        self, batches: Sequence[Batch], sampler: Sampler, stopwatch: Stopwatch | None = None
     ) -> dict[int, list[int]]:
         """Generate tokens; see :class:`~pytest_gpt_dist.inference.engines.protocol.Engine`."""
         check_requests(batches, self._size)
         way = _compiled_steps(batches) if self.compiled else {}
         tokens: dict[int, list[int]] = {}
         for batch in batches:
-            tokens |= self._run(batch, way, chooser, stopwatch)
+            tokens |= self._run(batch, way, sampler, stopwatch)
         return tokens
 
     def close(self) -> None:
@@ -115,7 +115,7 @@ class TransformersEngine:
             torch.compiler.reset()
 
     def _run(
-        self, batch: Batch, way: dict[str, Any], chooser: Chooser, stopwatch: Stopwatch | None
+        self, batch: Batch, way: dict[str, Any], sampler: Sampler, stopwatch: Stopwatch | None
     ) -> dict[int, list[int]]:
         if stopwatch is not None:
             stopwatch.begin(batch)
@@ -125,7 +125,7 @@ class TransformersEngine:
             (_PADDING,) * pad + request.prompt for pad, request in zip(padding, batch.requests, strict=True)
         ]
         mask = [[0] * pad + [1] * (width - pad) for pad in padding]
-        processors = [] if takes_largest(chooser) else [_Choice(batch, chooser, self._own)]
+        processors = [] if takes_largest(sampler) else [_Choice(batch, sampler, self._own)]
         made = self._model.generate(
             torch.tensor(rows, device=self._device),
             attention_mask=torch.tensor(mask, device=self._device),
@@ -161,17 +161,17 @@ def _longest(batch: Batch) -> int:
 
 
 class _Choice(LogitsProcessor):
-    """Leaves no token to choose but the chooser's, who is shown this rank's own logits."""
+    """Leaves no token to choose but the sampler's, who is shown this rank's own logits."""
 
-    def __init__(self, batch: Batch, chooser: Chooser, own: Span) -> None:
+    def __init__(self, batch: Batch, sampler: Sampler, own: Span) -> None:
         self._batch = batch
-        self._chooser = chooser
+        self._sampler = sampler
         self._own = own.slice
         self._step = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         for microbatch, rows in working(self._batch, self._step):
-            chosen = self._chooser(microbatch, self._step, scores[rows, self._own])
+            chosen = self._sampler(microbatch, self._step, scores[rows, self._own])
             scores[rows] = -torch.inf
             scores[rows].scatter_(1, chosen[:, None], 0.0)
         self._step += 1

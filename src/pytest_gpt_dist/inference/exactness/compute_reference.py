@@ -14,16 +14,16 @@ from pytest_gpt_dist.cluster.rank import report_progress, this_rank
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.host.device import release_memory
 from pytest_gpt_dist.inference.batching import plan
-from pytest_gpt_dist.inference.engines.choosers import make_chooser
 from pytest_gpt_dist.inference.engines.native import EagerNativeEngine
 from pytest_gpt_dist.inference.engines.protocol import (
-    Chooser,
     Microbatch,
     ModelSource,
     Request,
+    Sampler,
     Sampling,
 )
-from pytest_gpt_dist.inference.exactness.teacher_forcing import Forced
+from pytest_gpt_dist.inference.engines.samplers import make_sampler
+from pytest_gpt_dist.inference.exactness.teacher_forcing import TeacherForcing
 from pytest_gpt_dist.inference.exactness.tolerance import reference_dtype
 from pytest_gpt_dist.inference.mesh import Mesh
 from pytest_gpt_dist.inference.messages import (
@@ -67,21 +67,21 @@ def compute_reference(job: ReferenceJob) -> ReferenceReport:
     own_errors = None
     if job.source.dtype != exact.dtype:
         rows = {request.index: ReferenceRow(job.path, request.index) for request in requests}
-        seen: list[Forced] = []
+        seen: list[TeacherForcing] = []
 
-        def forced(engine: EagerNativeEngine, greedy: Chooser) -> Forced:
-            seen.append(Forced(rows, engine.vocabulary, greedy))
+        def teacher_forcing(engine: EagerNativeEngine, greedy: Sampler) -> TeacherForcing:
+            seen.append(TeacherForcing(rows, engine.vocabulary, greedy))
             return seen[-1]
 
-        _generate(job.source, requests, forced)
+        _generate(job.source, requests, teacher_forcing)
         own_errors = tuple(seen[0].errors[request.index] for request in requests)
     return ReferenceReport(tokens, own_errors)
 
 
 class _Recording:
-    """A chooser that keeps the logits that it sees."""
+    """A sampler that keeps the logits that it sees."""
 
-    def __init__(self, recorded: Sequence[list[Tensor]], greedy: Chooser) -> None:
+    def __init__(self, recorded: Sequence[list[Tensor]], greedy: Sampler) -> None:
         self._recorded = recorded
         self._greedy = greedy
 
@@ -92,18 +92,18 @@ class _Recording:
 
 
 def _generate(
-    source: ModelSource, requests: Sequence[Request], chooser: Callable[[EagerNativeEngine, Chooser], Chooser]
+    source: ModelSource, requests: Sequence[Request], make: Callable[[EagerNativeEngine, Sampler], Sampler]
 ) -> tuple[tuple[int, ...], ...]:
     mesh = Mesh(Layout(), this_rank())
     (batches,) = plan(requests, Layout(), _ROWS_AT_ONCE, "weak", None)
     engine = EagerNativeEngine(source, mesh, lambda done, total: report_progress("loading", done, total))
     try:
-        greedy = make_chooser(Sampling(), source.config.dimensions.vocabulary, mesh)
-        choose = chooser(engine, greedy)
+        greedy = make_sampler(Sampling(), source.config.dimensions.vocabulary, mesh)
+        sampler = make(engine, greedy)
         tokens: dict[int, list[int]] = {}
         for number, batch in enumerate(batches):
             report_progress("computing the reference", number, len(batches))
-            tokens |= engine.generate([batch], choose, None)
+            tokens |= engine.generate([batch], sampler, None)
     finally:
         engine.close()
         del engine

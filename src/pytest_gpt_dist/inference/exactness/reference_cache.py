@@ -14,11 +14,11 @@ from pytest_gpt_dist.inference.exactness.tolerance import Exactness, checked_ste
 from pytest_gpt_dist.inference.messages import (
     REFERENCE_FILES,
     Check,
-    OracleJob,
     ReferenceJob,
     ReferenceRow,
+    TransformersCheckJob,
 )
-from pytest_gpt_dist.inference.weight_cache_policy import Keeping
+from pytest_gpt_dist.inference.weight_cache_policy import WeightCachePolicy
 from pytest_gpt_dist.measure.result import WrongResultError
 
 
@@ -37,16 +37,16 @@ class _Entry:
     own_error: float | None
 
 
-class References:
+class ReferenceCache:
     """Keeps, by model and prompt, what one device computes.
 
     The native one-device layout is the reference, which is itself compared with transformers' own
     implementation, once for each model.
     """
 
-    def __init__(self, scratch: Callable[[], Path], keeping: Keeping) -> None:
+    def __init__(self, scratch: Callable[[], Path], weight_cache_policy: WeightCachePolicy) -> None:
         self._scratch = scratch
-        self._keeping = keeping
+        self._weight_cache_policy = weight_cache_policy
         self._entries: dict[tuple[ModelSource, int, tuple[int, ...]], _Entry] = {}
         self._compared: dict[ModelSource, bool] = {}
         self._too_large: set[ModelSource] = set()
@@ -92,7 +92,7 @@ class References:
     ) -> None:
         path = str(self._scratch() / f"reference-{self._computed}")
         self._computed += 1
-        job = ReferenceJob(self._keeping.for_reference(source), prompts, steps, path)
+        job = ReferenceJob(self._weight_cache_policy.for_reference(source), prompts, steps, path)
         try:
             (report,) = group.run(compute_reference, job, on_progress=on_progress)
         except BaseException:  # a rank that died cannot make room again
@@ -125,7 +125,7 @@ class References:
         if source not in self._compared:
             row, tokens = reference.check.rows[request.index], reference.tokens[request.index]
             exact = replace(source, dtype=reference_dtype(source.dtype))
-            job = OracleJob(exact, request.prompt + tokens[:-1], reference.check.steps, row)
+            job = TransformersCheckJob(exact, request.prompt + tokens[:-1], reference.check.steps, row)
             try:
                 (error,) = one_rank().run(compare_with_transformers, job, on_progress=on_progress)
             except RankGroupError as failure:

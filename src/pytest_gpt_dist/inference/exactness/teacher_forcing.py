@@ -1,4 +1,4 @@
-"""On a rank: decoding forced to a reference's tokens, which notes how far the logits are from its own."""
+"""On a rank: teacher forcing, which decodes the tokens of a reference and notes how far the logits are from its own."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import torch
 from torch import Tensor
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.inference.engines.protocol import Batch, Chooser, ChoosesItself, Microbatch
+from pytest_gpt_dist.inference.engines.protocol import Batch, Microbatch, Sampler, SamplesItself
 from pytest_gpt_dist.inference.messages import REFERENCE_FILES, ReferenceRow
 from pytest_gpt_dist.parallel import Span
 
 
-class Forced:
-    """A chooser that returns the reference's tokens and compares what it was given.
+class TeacherForcing:
+    """A sampler that returns the reference's tokens and compares what it was given.
 
     Each rank compares its own slice of the vocabulary; the greedy choice that it is compared with goes
-    through the given chooser, so that the ranks communicate as they do when timed.
+    through the given sampler, so that the ranks communicate as they do when timed.
     """
 
-    def __init__(self, rows: Mapping[int, ReferenceRow], vocabulary: Span, greedy: Chooser) -> None:
+    def __init__(self, rows: Mapping[int, ReferenceRow], vocabulary: Span, greedy: Sampler) -> None:
         self.errors: dict[int, float] = dict.fromkeys(rows, 0.0)
         self.compared: dict[int, int] = dict.fromkeys(rows, 0)
         self.tokens_equal = True
@@ -41,19 +41,19 @@ class Forced:
         """Compare ``logits`` [requests, own vocabulary] and return the reference's tokens [requests]."""
         chosen = self._greedy(microbatch, step, logits)
         expected = [self._read(request.index) for request in microbatch.requests]
-        forced = torch.stack([each.tokens[step] for each in expected])
+        expected_tokens = torch.stack([each.tokens[step] for each in expected])
         for request in microbatch.requests:
             self.compared[request.index] += 1
-        self.tokens_equal &= bool((chosen.cpu() == forced).all())
+        self.tokens_equal &= bool((chosen.cpu() == expected_tokens).all())
         if logits.shape[-1]:
             for row, request, each in zip(logits, microbatch.requests, expected, strict=True):
                 difference = row.cpu().double() - each.logits[step].double()
                 error = float(difference.abs().max()) / each.scale
                 self.errors[request.index] = max(self.errors[request.index], inf if isnan(error) else error)
-        return forced.to(logits.device)
+        return expected_tokens.to(logits.device)
 
-    def look_at(self, engine: ChoosesItself, batches: Sequence[Batch]) -> None:
-        """Compare the logits of an engine that calls no chooser, shown for the reference's tokens."""
+    def look_at(self, engine: SamplesItself, batches: Sequence[Batch]) -> None:
+        """Compare the logits of an engine that calls no sampler, shown for the reference's tokens."""
         for microbatch in (microbatch for batch in batches for microbatch in batch.microbatches):
             tokens = [
                 self._read(request.index).tokens[: microbatch.steps].tolist()

@@ -12,10 +12,10 @@ from pytest_gpt_dist.cluster.rank import report_progress, this_rank
 from pytest_gpt_dist.host.device import release_memory
 from pytest_gpt_dist.inference.engines.hugging_face import load_whole_model
 from pytest_gpt_dist.inference.engines.protocol import ModelSource
-from pytest_gpt_dist.inference.messages import OracleJob
+from pytest_gpt_dist.inference.messages import TransformersCheckJob
 
 
-def compare_with_transformers(job: OracleJob) -> float:
+def compare_with_transformers(job: TransformersCheckJob) -> float:
     """Runs on a group of one rank: the reference's largest error, relative to its largest |logit|."""
     device = torch.device(this_rank().device)
     try:

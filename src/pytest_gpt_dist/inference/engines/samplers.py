@@ -1,15 +1,15 @@
-"""The choosers that a workload's sampling asks for."""
+"""The samplers that a workload's sampling asks for."""
 
 import torch
 
-from pytest_gpt_dist.inference.engines.protocol import Chooser, Microbatch, Sampling
+from pytest_gpt_dist.inference.engines.protocol import Microbatch, Sampler, Sampling
 from pytest_gpt_dist.inference.mesh import Mesh
 from pytest_gpt_dist.model.sampling import draw, gather_logits, greedy, penalise, sample
 from pytest_gpt_dist.model.upload import upload
 from pytest_gpt_dist.parallel import split
 
 
-def make_chooser(sampling: Sampling, vocabulary: int, mesh: Mesh) -> Chooser:
+def make_sampler(sampling: Sampling, vocabulary: int, mesh: Mesh) -> Sampler:
     """Return what chooses tokens by these rules, with one all-gather a token where the vocabulary is shared.
 
     Args:
@@ -18,15 +18,15 @@ def make_chooser(sampling: Sampling, vocabulary: int, mesh: Mesh) -> Chooser:
         mesh: the ranks that share it.
     """
     return (
-        SamplingChooser(sampling, vocabulary, mesh)
+        MultinomialSampler(sampling, vocabulary, mesh)
         if sampling.on
-        else GreedyChooser(sampling, vocabulary, mesh)
+        else GreedySampler(sampling, vocabulary, mesh)
     )
 
 
-def takes_largest(chooser: Chooser) -> bool:
-    """Whether a chooser takes the largest logit and does nothing else, as libraries do by themselves."""
-    return isinstance(chooser, GreedyChooser) and chooser.plain
+def takes_largest(sampler: Sampler) -> bool:
+    """Whether a sampler takes the largest logit and does nothing else, as libraries do by themselves."""
+    return isinstance(sampler, GreedySampler) and sampler.plain
 
 
 class _Penalty:
@@ -60,7 +60,7 @@ class _Penalty:
         return upload(seen, logits.device)
 
 
-class GreedyChooser:
+class GreedySampler:
     """Takes the largest logit, after any repetition penalty; full logits are never gathered."""
 
     def __init__(self, sampling: Sampling, vocabulary: int, mesh: Mesh) -> None:
@@ -70,13 +70,13 @@ class GreedyChooser:
         self.plain = sampling.repetition_penalty == 1
 
     def __call__(self, microbatch: Microbatch, step: int, logits: torch.Tensor) -> torch.Tensor:
-        """Choose; see :class:`~pytest_gpt_dist.inference.engines.protocol.Chooser`."""
+        """Choose; see :class:`~pytest_gpt_dist.inference.engines.protocol.Sampler`."""
         tokens = greedy(self._penalty.apply(microbatch, step, logits), self._own, self._group)
         self._penalty.note(microbatch, tokens)
         return tokens
 
 
-class SamplingChooser:
+class MultinomialSampler:
     """Draws from the whole distribution, on every tensor-parallel rank alike."""
 
     def __init__(self, sampling: Sampling, vocabulary: int, mesh: Mesh) -> None:
@@ -87,7 +87,7 @@ class SamplingChooser:
         self._draws: dict[int, torch.Tensor] = {}
 
     def __call__(self, microbatch: Microbatch, step: int, logits: torch.Tensor) -> torch.Tensor:
-        """Choose; see :class:`~pytest_gpt_dist.inference.engines.protocol.Chooser`."""
+        """Choose; see :class:`~pytest_gpt_dist.inference.engines.protocol.Sampler`."""
         whole = gather_logits(logits, self._spans, self._group)
         whole = self._penalty.apply(microbatch, step, whole)
         key = microbatch.requests[0].index

@@ -8,9 +8,9 @@ import pytest
 
 from made_case import CASE
 from pytest_gpt_dist.cluster import RankGroupError
-from pytest_gpt_dist.inference.exactness.reference_cache import Reference, References
+from pytest_gpt_dist.inference.exactness.reference_cache import Reference, ReferenceCache
 from pytest_gpt_dist.inference.messages import REFERENCE_FILES, ReferenceJob, ReferenceReport
-from pytest_gpt_dist.inference.weight_cache_policy import Keeping
+from pytest_gpt_dist.inference.weight_cache_policy import WeightCachePolicy
 
 
 class OneRank:
@@ -37,8 +37,8 @@ class Session:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rank = OneRank()
-        self.references = References(
-            lambda: self.folder, Keeping(lambda: self.folder, "cpu", cases=1, paired=False)
+        self.references = ReferenceCache(
+            lambda: self.folder, WeightCachePolicy(lambda: self.folder, "cpu", cases=1, paired=False)
         )
 
     def get(self) -> Reference:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.engines.protocol import ModelSource, Request
-from pytest_gpt_dist.inference.metrics import Speed
+from pytest_gpt_dist.inference.metrics import ThroughputMetrics
 from pytest_gpt_dist.inference.utilization import mbu, mfu
 from pytest_gpt_dist.inference.workload import Workload
 from pytest_gpt_dist.measure.statistics import summarize
@@ -92,25 +92,25 @@ def case(layout: Layout) -> Case:
     )
 
 
-def speed(prefill_s: float, decode_s: float) -> Speed:
+def metrics(prefill_s: float, decode_s: float) -> ThroughputMetrics:
     latency = summarize([1.0])
-    return Speed(1.0, 1.0, 20 / prefill_s, 4 / decode_s, latency, latency, latency, latency)
+    return ThroughputMetrics(1.0, 1.0, 20 / prefill_s, 4 / decode_s, latency, latency, latency, latency)
 
 
 def test_the_fraction_is_work_over_time_over_the_limits_of_all_ranks() -> None:
     alone = decode_bytes(GPT, Layout(), Coordinates(), 4, Passes([10], 3))
     limits = [DeviceLimits(alone / 2.0, 1.0)] * 2
-    found = mbu(case(Layout(dp=2)), speed(1.0, 4.0), limits)
+    found = mbu(case(Layout(dp=2)), metrics(1.0, 4.0), limits)
     assert found == pytest.approx(0.5)  # each replica could do its request in 2 s, and took 4
 
 
 def test_prefill_is_held_against_the_products_of_matrices() -> None:
     flops = prefill_flops(GPT, Layout(), Coordinates(), Passes([10, 10], 1))
-    assert mfu(case(Layout()), speed(2.0, 1.0), [DeviceLimits(1.0, flops)]) == pytest.approx(0.5)
+    assert mfu(case(Layout()), metrics(2.0, 1.0), [DeviceLimits(1.0, flops)]) == pytest.approx(0.5)
 
 
 def test_an_unknown_limit_of_one_rank_leaves_no_fraction() -> None:
     limits = [DeviceLimits(1e9, None), DeviceLimits(None, None)]
-    assert mbu(case(Layout(dp=2)), speed(1.0, 1.0), limits) is None
-    assert mfu(case(Layout(dp=2)), speed(1.0, 1.0), limits) is None
-    assert mbu(case(Layout(dp=2)), speed(1.0, 1.0), []) is None
+    assert mbu(case(Layout(dp=2)), metrics(1.0, 1.0), limits) is None
+    assert mfu(case(Layout(dp=2)), metrics(1.0, 1.0), limits) is None
+    assert mbu(case(Layout(dp=2)), metrics(1.0, 1.0), []) is None
