@@ -10,6 +10,7 @@ from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.parallel.chosen_layout import ONE_DEVICE, ChosenLayout, choose_layout
+from pytest_gpt_dist.parallel.strategy import plan_of
 from pytest_gpt_dist.registry import Registry, builtin
 
 KNOWN = Registry()
@@ -29,9 +30,9 @@ def test_nothing_given_is_one_device() -> None:
 @given(gpus=COUNTS, strategy=st.sampled_from(KNOWN.strategies))
 def test_a_strategy_has_its_layout_for_the_count(gpus: int, strategy: str) -> None:
     found = chosen(strategy=strategy, gpus=gpus)
-    assert (found.strategy, found.layout) == (strategy, KNOWN.strategy(strategy).layout(gpus))
+    assert (found.strategy, found.layout) == (strategy, plan_of(KNOWN.strategy(strategy), gpus).layout)
     if found.degenerate is not None:
-        assert KNOWN.strategy(found.degenerate).layout(gpus) == found.layout
+        assert plan_of(KNOWN.strategy(found.degenerate), gpus).layout == found.layout
 
 
 @settings(deadline=None)

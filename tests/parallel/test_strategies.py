@@ -4,7 +4,7 @@ import pytest
 
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.parallel import Layout
-from pytest_gpt_dist.parallel.strategy import degenerate
+from pytest_gpt_dist.parallel.strategy import degenerate, plan_of
 from pytest_gpt_dist.registry import Registry, builtin
 
 NAMES = ("pure_data_parallel", "tensor_data_hybrid", "pipeline_data_hybrid", "full_model_parallel")
@@ -30,17 +30,17 @@ def registry() -> Registry:
 
 @pytest.mark.parametrize("gpus", LAYOUTS)
 def test_layouts(registry: Registry, gpus: int) -> None:
-    assert tuple(registry.strategy(name).layout(gpus).id for name in NAMES) == LAYOUTS[gpus]
+    assert tuple(plan_of(registry.strategy(name), gpus).id for name in NAMES) == LAYOUTS[gpus]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_count_is_used_whole(registry: Registry, name: str) -> None:
     strategy = registry.strategy(name)
     assert strategy.name == name
-    assert all(strategy.layout(gpus).world_size == gpus for gpus in range(1, 130))
+    assert all(plan_of(strategy, gpus).world_size == gpus for gpus in range(1, 130))
     for gpus in (0, 4097, 10**30, 10**5000):
         with pytest.raises(UsageError, match=r"^gpus=.*: expected a whole number from 1 to 4,096$"):
-            strategy.layout(gpus)
+            plan_of(strategy, gpus)
 
 
 def test_the_later_of_two_equal_strategies_is_degenerate(registry: Registry) -> None:
@@ -82,7 +82,7 @@ class OneReplica:
 
 def test_a_strategy_of_ones_own(registry: Registry) -> None:
     registry.add_strategy("one_replica", f"{__name__}:OneReplica")
-    assert registry.strategy("one_replica").layout(3) == Layout(tp=3)
+    assert plan_of(registry.strategy("one_replica"), 3).layout == Layout(tp=3)
 
 
 @pytest.mark.parametrize("path", ["no.such.module:X", f"{__name__}:Nothing"])

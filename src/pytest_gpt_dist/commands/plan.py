@@ -13,8 +13,7 @@ from pytest_gpt_dist.inference.workload import device_defaults
 from pytest_gpt_dist.model.catalog import resolve
 from pytest_gpt_dist.model.dtypes import itemsize
 from pytest_gpt_dist.parallel import parameter_bytes, stages, traffic
-from pytest_gpt_dist.parallel.strategy import degenerate
-from pytest_gpt_dist.parallel.strategy import plan_of
+from pytest_gpt_dist.parallel.strategy import degenerate, plan_of
 from pytest_gpt_dist.registry import Registry, builtin
 from pytest_gpt_dist.results.fitted_table import Column, fitted_table, wrapped
 from pytest_gpt_dist.results.table import Align

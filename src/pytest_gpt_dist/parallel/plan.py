@@ -40,7 +40,9 @@ class ParallelPlan:
     def __post_init__(self) -> None:
         device_count(self.dp_shard, "dp_shard=")
         if self.layout.dp % self.dp_shard:
-            raise UsageError(f"{self.layout}: dp_shard={self.dp_shard} does not divide its {self.layout.dp} replicas")
+            raise UsageError(
+                f"{self.layout}: dp_shard={self.dp_shard} does not divide its {self.layout.dp} replicas"
+            )
         if self.sharded not in get_args(Sharded):
             known = ", ".join(filter(None, get_args(Sharded)))
             raise UsageError(f"sharded={quoted(self.sharded)}: expected one of {known}, or nothing")

@@ -54,7 +54,9 @@ def plan_of(strategy: Strategy, gpus: int) -> ParallelPlan:
     Raises:
         UsageError: when the rule has nothing for that number, or something for another one.
     """
-    made = strategy.plan(gpus) if isinstance(strategy, PlanningStrategy) else ParallelPlan(strategy.layout(gpus))
+    made = (
+        strategy.plan(gpus) if isinstance(strategy, PlanningStrategy) else ParallelPlan(strategy.layout(gpus))
+    )
     if made.world_size != gpus:
         raise UsageError(
             f"strategy {strategy.name!r}: its layout for {gpus} devices, {made.layout}, is of {made.world_size}"
@@ -62,9 +64,7 @@ def plan_of(strategy: Strategy, gpus: int) -> ParallelPlan:
     return made
 
 
-def degenerate(
-    strategy: Strategy, gpus: int, others: Sequence[Strategy]
-) -> str | None:
+def degenerate(strategy: Strategy, gpus: int, others: Sequence[Strategy]) -> str | None:
     """Return which strategy this one is no different from at a device count.
 
     Args:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.parallel.chosen_layout import ChosenLayout
-from pytest_gpt_dist.parallel.plan import ParallelPlan
+from pytest_gpt_dist.parallel.plan import ParallelPlan, Sharded
 from pytest_gpt_dist.parallel.strategy import PureDataParallel, degenerate, plan_of
 
 DEGREES = st.integers(1, 8)
@@ -28,7 +28,7 @@ class Fsdp:
 
     def plan(self, gpus: int) -> ParallelPlan:
         shard = self.shard or gpus
-        sharded = "parameters" if shard > 1 else ""
+        sharded: Sharded = "parameters" if shard > 1 else ""
         return ParallelPlan(Layout(dp=gpus), shard, sharded, self.library if sharded else "")
 
 
@@ -36,7 +36,12 @@ class Fsdp:
 def test_a_plan_that_divides_nothing_has_the_id_of_its_layout(dp: int, pp: int, tp: int) -> None:
     layout = Layout(dp, pp, tp)
     plan = ParallelPlan(layout)
-    assert (plan.id, str(plan), plan.dp_replicate, plan.world_size) == (layout.id, str(layout), dp, dp * pp * tp)
+    assert (plan.id, str(plan), plan.dp_replicate, plan.world_size) == (
+        layout.id,
+        str(layout),
+        dp,
+        dp * pp * tp,
+    )
 
 
 @given(replicate=DEGREES, shard=st.integers(2, 8), sharded=SHARDED)
