@@ -10,6 +10,7 @@ from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.parallel.chosen_layout import ONE_DEVICE, ChosenLayout, choose_layout
+from pytest_gpt_dist.parallel.plan import ParallelPlan
 from pytest_gpt_dist.parallel.strategy import plan_of
 from pytest_gpt_dist.registry import Registry, builtin
 
@@ -40,7 +41,7 @@ def test_a_strategy_has_its_layout_for_the_count(gpus: int, strategy: str) -> No
 def test_degrees_ids_and_options_name_the_same_layout(dp: int, pp: int, tp: int) -> None:
     layout = Layout(dp, pp, tp)
     degrees: dict[str, Any] = {"data_parallel": dp, "pipeline_parallel": pp, "tensor_parallel": tp}
-    expected = ChosenLayout(layout.id, layout)
+    expected = ChosenLayout(layout.id, ParallelPlan(layout))
     assert chosen(**degrees) == chosen(strategy=layout.id) == chosen(Options(**degrees)) == expected
 
 

@@ -106,9 +106,9 @@ def test_a_plan_of_another_number_of_devices_is_refused() -> None:
 def test_work_without_a_trainings_state_refuses_a_plan_that_divides_one() -> None:
     plan = Fsdp().plan(2)
     with pytest.raises(UsageError) as raised:
-        ChosenLayout("zero3", plan.layout, None, plan).undivided()
+        ChosenLayout("zero3", plan).undivided()
     assert str(raised.value) == (
         "strategy 'zero3': dp2·pp1·tp1 · parameters in 2 shards · fsdp2 is a plan for training"
     )
-    whole = ChosenLayout("ddp", Layout(dp=2), None, ParallelPlan(Layout(dp=2)))
+    whole = ChosenLayout("ddp", ParallelPlan(Layout(dp=2)))
     assert whole.undivided() == whole

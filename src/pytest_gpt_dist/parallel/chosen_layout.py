@@ -29,24 +29,28 @@ class Strategies(Protocol):
 
 @dataclass(frozen=True)
 class ChosenLayout:
-    """A layout, and the strategy that it was chosen by: a name, or the layout's id where degrees were given outright.
+    """A plan, and the strategy that it was chosen by: a name, or the layout's id where degrees were given outright.
 
-    ``degenerate`` names the earlier strategy that has the same plan; ``plan`` is None where degrees were given.
+    ``degenerate`` names the earlier strategy that has the same plan.
     """
 
     strategy: str
-    layout: Layout
+    plan: ParallelPlan
     degenerate: str | None = None
-    plan: ParallelPlan | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """Return the degrees of the world."""
+        return self.plan.layout
 
     def undivided(self) -> ChosenLayout:
         """Return the same for work that has no state of a training; UsageError where the strategy divides one."""
-        if self.plan is not None and self.plan != ParallelPlan(self.layout):
+        if self.plan != ParallelPlan(self.layout):
             raise UsageError(f"strategy {quoted(self.strategy)}: {self.plan} is a plan for training")
         return self
 
 
-ONE_DEVICE = ChosenLayout("pure_data_parallel", Layout())
+ONE_DEVICE = ChosenLayout("pure_data_parallel", ParallelPlan(Layout()))
 """What speed-ups refer to."""
 
 
@@ -81,7 +85,7 @@ def _outright(layout: Layout, gpus: int | None) -> ChosenLayout:
             f"data_parallel {layout.dp} × pipeline_parallel {layout.pp} × tensor_parallel {layout.tp}"
             f" = {layout.world_size} devices, but gpus={gpus}"
         )
-    return ChosenLayout(layout.id, layout)
+    return ChosenLayout(layout.id, ParallelPlan(layout))
 
 
 def _by_strategy(name: str, gpus: int, known: Strategies) -> ChosenLayout:
@@ -89,4 +93,4 @@ def _by_strategy(name: str, gpus: int, known: Strategies) -> ChosenLayout:
     plan = plan_of(strategy, gpus)
     names = known.strategies
     earlier = [known.strategy(other) for other in names[: names.index(name)]]
-    return ChosenLayout(name, plan.layout, degenerate(strategy, gpus, earlier), plan)
+    return ChosenLayout(name, plan, degenerate(strategy, gpus, earlier))
