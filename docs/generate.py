@@ -100,7 +100,7 @@ def _default(name: str) -> str:
 def parsers(
     parser: argparse.ArgumentParser, about: str = ""
 ) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """What each command is about, and its parser; of a command that has actions, those of the actions."""
+    """Yield what each command is about, and its parser; of a command that has actions, those of the actions."""
     groups = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     if not groups:
         yield about, parser

@@ -89,7 +89,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """A session that came to its end leaves nothing to resume."""
+    """Leave nothing to resume of a session that came to its end."""
     ended = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
     if _SESSION in session.config.stash and ended and not (session.shouldstop or session.shouldfail):
         session.config.stash[_SESSION].complete()
@@ -289,7 +289,7 @@ def _is_timed(config: pytest.Config) -> bool:
 
 
 def _refuse_untimed(config: pytest.Config) -> None:
-    """A comparison or report that was asked for and does not take place must not look like a pass."""
+    """Raise UsageError where a comparison or report was asked for: without times it must not look like a pass."""
     options = config.stash[_OPTIONS]
     for name in ("against", "require_baseline", "report"):
         if getattr(options, name):

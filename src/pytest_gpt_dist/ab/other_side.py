@@ -42,7 +42,7 @@ class Named:
 
 
 def find_against(name: str, rootdir: Path, cwd: Path, option: str | None = None) -> Named:
-    """What ``name`` means: an executable file, else a revision. UsageError if it is neither.
+    """Return what ``name`` means: an executable file, else a revision. UsageError if it is neither.
 
     Messages name it by ``option``, as it was written.
     """
@@ -136,7 +136,7 @@ def open_against(named: Named, folder: Path, one_rank: Callable[[Side], RankGrou
 
 
 def _versions(named: Named, side: Side, one_rank: Callable[[Side], RankGroup]) -> dict[str, Any]:
-    """What the side says it runs; learnt from its server's greeting, before anything of a case is sent to it."""
+    """Return what the side says it runs; learnt from its server's greeting, before anything of a case is sent to it."""
     what = named.what
     try:
         versions = dict(one_rank(side).about)

@@ -177,6 +177,6 @@ class _Block(Generic[CaseT, CheckedT]):
 
 
 def _alerts(launches: Sequence[Launch]) -> list[dict[str, Any]]:
-    """The worst of each quantity and place, as they are saved."""
+    """Return the worst of each quantity and place, as they are saved."""
     seen = [launch.observation for launch in launches if launch.observation is not None]
     return [asdict(alert) for alert in worst(alert for each in seen for alert in each.alerts)]

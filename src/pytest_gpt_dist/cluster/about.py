@@ -16,7 +16,7 @@ JOB_VERSION = 11
 
 
 def about() -> dict[str, Any]:
-    """What this interpreter runs, in plain values, which a controller of any version understands."""
+    """Return what this interpreter runs, in plain values, which a controller of any version understands."""
     return {
         "job_version": JOB_VERSION,
         "python": platform.python_version(),

@@ -11,7 +11,7 @@ _LIBRARIES = ("site-packages", "dist-packages")
 
 
 def environments_in(repository: Path) -> list[Path]:
-    """The environments that lie in a repository; one that the repository lies in hides nothing of it."""
+    """Return the environments that lie in a repository; one that the repository lies in hides nothing of it."""
     prefixes = {Path(os.path.realpath(prefix)) for prefix in (sys.prefix, sys.base_prefix)}
     return [prefix for prefix in prefixes if prefix != repository and prefix.is_relative_to(repository)]
 
@@ -35,7 +35,7 @@ class Side:
     worktree: Path | None = None
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
-        """The environment of the side's server: with a worktree, it imports this package from there."""
+        """Return the environment of the side's server: with a worktree, it imports this package from there."""
         environment = dict(given)
         if self.python != sys.executable:
             environment.pop("PYTHONHOME", None)
@@ -45,7 +45,7 @@ class Side:
         return environment
 
     def sys_path(self, controllers: Sequence[str], servers: Sequence[str]) -> tuple[str, ...]:
-        """The ranks' sys.path, made from the controller's and from that which their server started with."""
+        """Return the ranks' sys.path, made from the controller's and from that which their server started with."""
         entries = [os.path.abspath(path) for path in controllers]
         if self.worktree is not None:
             return tuple(str(self._moved(path)) if self._is_under_test(path) else path for path in entries)

@@ -364,7 +364,7 @@ class RankGroup:
 
 
 def _raise_usage(watch: Watch) -> None:
-    """What a rank found wrong in what the user asked for is said as that, not as a failure of ranks."""
+    """Raise what a rank found wrong in what the user asked for as that, not as a failure of ranks."""
     for rank in watch.failed:
         if rank in watch.raised and (usage := watch.raised[rank].usage) is not None:
             raise UsageError(usage)

@@ -123,7 +123,7 @@ def _ordered(requests: Sequence[Request], batching: Batching) -> Sequence[Reques
 
 
 def _cut(requests: Iterable[Request], rows: int, budget: int | None) -> list[list[Request]]:
-    """Requests one after the other, each batch as large as its rows and its budget allow."""
+    """Return requests one after the other, each batch as large as its rows and its budget allow."""
     batches: list[list[Request]] = []
     for request in requests:
         if budget is not None and padded_tokens([request]) > budget:

@@ -36,7 +36,7 @@ def seconds_per_token(rounds: Iterable[float], requests: Sequence[Request]) -> l
 
 
 def throughput_metrics(rounds: Sequence[Round], requests: Sequence[Request], gpus: int) -> ThroughputMetrics:
-    """The figures of a case from its timed rounds.
+    """Return the figures of a case from its timed rounds.
 
     A world's prefill takes as long as its slowest replica's: the sum over its batches of the time from the
     start to the last microbatch's first token. Decode is what is left of the batches' times.
@@ -72,7 +72,7 @@ def throughput_metrics(rounds: Sequence[Round], requests: Sequence[Request], gpu
 
 
 def unaccounted(round: Round) -> float:
-    """The share of a round that its batches' latencies, timed one by one, leave out or have too much.
+    """Return the share of a round that its batches' latencies, timed one by one, leave out or have too much.
 
     The round is timed apart from them. Of several replicas the busiest counts, as it is what the round waits for.
     """

@@ -42,7 +42,7 @@ class Prompt:
 
 
 def read_prompts(path: Path) -> tuple[Prompt, ...]:
-    """The prompts of a JSON Lines file.
+    """Return the prompts of a JSON Lines file.
 
     A line is an object with ``prompt`` (text) or ``input_ids`` (list of token ids), and optionally
     ``max_length``, the number of tokens to generate for it. Blank lines are skipped.
@@ -85,7 +85,7 @@ def read_lines(path: Path, opened: TextIO | None = None) -> Iterator[tuple[str, 
 
 
 def _bounded_lines(file: TextIO) -> Iterator[str]:
-    """The lines of a file; of one that is too long no more than shows that it is, and the next begins after it."""
+    """Yield the lines of a file; of one that is too long no more than shows that it is."""
     while line := file.readline(LONGEST_LINE + 2):
         yield line
         while len(line) > LONGEST_LINE and not line.endswith("\n"):
@@ -93,7 +93,7 @@ def _bounded_lines(file: TextIO) -> Iterator[str]:
 
 
 def shipped_prompts() -> tuple[Prompt, ...]:
-    """The 20 prompts that come with the package."""
+    """Return the 20 prompts that come with the package."""
     return read_prompts(Path(str(files("pytest_gpt_dist") / "inference" / "prompts.jsonl")))
 
 
@@ -137,12 +137,12 @@ def tokenize_bytes(texts: Sequence[str]) -> list[list[int]]:
 
 
 def fit(token_ids: Sequence[int], length: int | None) -> tuple[int, ...]:
-    """The prompt cut, or repeated from its start, to ``length`` tokens; as it is for None."""
+    """Return the prompt cut, or repeated from its start, to ``length`` tokens; as it is for None."""
     return tuple(token_ids) if length is None else tuple(islice(cycle(token_ids), length))
 
 
 def parse_line(line: str, where: str) -> Prompt:
-    """The prompt of one line of a file, which stands at ``where``. UsageError with what is wrong with it."""
+    """Return the prompt of one line of a file, which stands at ``where``. UsageError with what is wrong with it."""
     if len(line) > LONGEST_LINE:
         raise UsageError(f"{where}: longer than {LONGEST_LINE:,} characters, the most that a line may have")
     if line.lstrip().startswith("["):
@@ -183,7 +183,7 @@ def _listed(entry: dict[str, Any]) -> str:
 
 
 def _meant(key: str) -> str | None:
-    """The key of ours that another one would be mistaken for; None for one that is the user's own business."""
+    """Return the key of ours that another one would be mistaken for; None for one that is the user's own business."""
     if "".join(filter(str.isalnum, key.lower())) in _OTHERS_MAX_LENGTH:
         return "max_length"
     return next(iter(get_close_matches(key, _KEYS, n=1, cutoff=0.8)), None)
@@ -219,7 +219,7 @@ def _is_integer(value: Any) -> bool:
 
 
 def find_tokenizer(name: str | None) -> str | None:
-    """The folder of a tokenizer: ``name`` itself, or where the hub's cache on this machine has it; None if nowhere.
+    """Return the folder of a tokenizer: ``name`` itself, or that of the hub's cache on this machine; None if nowhere.
 
     The network is not asked, so that the same command makes the same tokens with and without it.
     """

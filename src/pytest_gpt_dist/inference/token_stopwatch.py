@@ -33,16 +33,16 @@ class RoundStopwatch:
         self._running: list[_Running] = []
 
     def begin(self, batch: Batch) -> None:
-        """The work on a batch starts."""
+        """Note that the work on a batch starts."""
         self._running.append(_Running(batch, self._mark(), [[] for _ in batch.microbatches]))
 
     def token(self, microbatch: Microbatch) -> None:
-        """The next token of every request of the microbatch exists."""
+        """Note that the next token of every request of the microbatch exists."""
         running = self._running[-1]
         running.tokens[running.batch.microbatches.index(microbatch)].append(self._mark())
 
     def read(self) -> tuple[BatchTimes, ...]:
-        """What was marked; on CUDA only after the device was synchronised."""
+        """Return what was marked; on CUDA only after the device was synchronised."""
         return tuple(
             BatchTimes(
                 tuple(

@@ -43,11 +43,11 @@ class WeightCachePolicy:
         self._room: dict[tuple[ModelSource, Layout], bool] = {}
 
     def for_launch(self, source: ModelSource, layout: Layout, launches: int) -> ModelSource:
-        """The source as it goes to the ranks of one of ``launches`` launches of a case."""
+        """Return the source as it goes to the ranks of one of ``launches`` launches of a case."""
         return self._with_cache(source, layout, again=self._several or self._paired or launches > 1)
 
     def for_reference(self, source: ModelSource) -> ModelSource:
-        """The source as it goes to the rank that computes references, once for the prompts of each case."""
+        """Return the source as it goes to the rank that computes references, once for the prompts of each case."""
         wide = replace(source, dtype=reference_dtype(source.dtype))
         weight_cache = self._with_cache(wide, Layout(), again=self._several).weight_cache
         return replace(source, weight_cache=weight_cache)

@@ -101,7 +101,7 @@ class _RunningCase:
         return f"{self._who()} communicated {counted} in a round, its layout says {expected}"
 
     def _per_step(self, counted: Traffic) -> Traffic:
-        """A step's share of what a round communicated.
+        """Return a step's share of what a round communicated.
 
         Prompts that go through at once communicate as a decode step does; what further parts of them cost is none
         of a step's.

@@ -37,7 +37,7 @@ CUDA_DEFAULTS = DeviceDefaults("gpt2-xl", "bfloat16", 256)
 
 
 def device_defaults(device: str) -> DeviceDefaults:
-    """The defaults of ``cpu`` or ``cuda``."""
+    """Return the defaults of ``cpu`` or ``cuda``."""
     return CUDA_DEFAULTS if device == "cuda" else CPU_DEFAULTS
 
 
@@ -81,7 +81,7 @@ class Workload:
 
     @classmethod
     def of(cls, options: Options, device: str) -> Workload:
-        """The workload that the options describe on ``cpu`` or ``cuda``."""
+        """Return the workload that the options describe on ``cpu`` or ``cuda``."""
         defaults = device_defaults(device)
         shared = {field.name: getattr(options, field.name) for field in dataclasses.fields(cls)}
         shared["model"] = options.model or defaults.model
@@ -175,7 +175,7 @@ def asked_workload(arguments: Mapping[str, Any], options: Options, usual: Worklo
 def build_requests(
     workload: Workload, prompts: Sequence[Prompt], gpus: int, size: Dimensions, tokenize: Tokenize
 ) -> tuple[Request, ...]:
-    """The requests of a world of ``gpus`` devices: prompts cycled, cut or repeated, with their lengths.
+    """Return the requests of a world of ``gpus`` devices: prompts cycled, cut or repeated, with their lengths.
 
     Raises UsageError where a request does not fit the model's context or vocabulary.
     """

@@ -110,7 +110,7 @@ class Journal:
                 (self._own / _file_name(case)).unlink()
 
     def find(self, identity: Identity) -> Result | str | None:
-        """The newest result that a session now dead left of this very case; why there is none; None if none at all."""
+        """Return the newest result that a dead session left of this very case; why it does not serve; None if none."""
         why: str | None = None
         for path in self._left_of_others(_file_name(identity.case)):
             already = path.parent in self._holds
@@ -138,7 +138,7 @@ class Journal:
         return why
 
     def complete(self) -> None:
-        """The session came to its end: nothing of it, nor of those it resumed, is to be resumed again."""
+        """Remove what is there of a session that came to its end, and of those it resumed."""
         for folder in self._holds:
             shutil.rmtree(folder, ignore_errors=True)
         self.close()
@@ -154,7 +154,7 @@ class Journal:
         self._own = None
 
     def _left_of_others(self, name: str) -> Iterator[Path]:
-        """What has that name in the folders of other sessions, newest first."""
+        """Yield what has that name in the folders of other sessions, newest first."""
         try:
             folders = sorted(self._sessions.iterdir(), key=lambda folder: folder.name, reverse=True)
         except OSError:
@@ -165,7 +165,7 @@ class Journal:
 
 
 def entry_text(identity: Identity, result: Result) -> str:
-    """What is written of a case: an object in JSON, with a checksum of its other entries."""
+    """Return what is written of a case: an object in JSON, with a checksum of its other entries."""
     entry = {
         "case": identity.case,
         "fingerprint": dict(identity.fingerprint),
@@ -179,7 +179,7 @@ def entry_text(identity: Identity, result: Result) -> str:
 
 
 def parse_entry(content: bytes, restore: Restore) -> tuple[Identity, Result]:
-    """What was written of a case. ValueError, in one line, where it is damaged or was written by another version."""
+    """Return what was written of a case. ValueError, in one line, where it is damaged or of another version."""
     try:
         entry = json.loads(content.decode("utf-8-sig"))
         checksum = entry.pop("sha256")
@@ -207,7 +207,7 @@ def parse_entry(content: bytes, restore: Restore) -> tuple[Identity, Result]:
 
 
 def _read(path: Path, identity: Identity, restore: Restore) -> Result | str:
-    """The result in a file, if it is of this very case; else why it does not serve."""
+    """Return the result in a file, if it is of this very case; else why it does not serve."""
     try:
         found, result = parse_entry(path.read_bytes(), restore)
     except OSError as error:

@@ -27,7 +27,7 @@ _IN_A_ROW = {"cpu": 1, "cuda": 20}
 
 
 def measure_limits(dtype: str) -> DeviceLimits:
-    """The best of several reads of a large buffer, and of several products of large matrices in ``dtype``.
+    """Return the best of several reads of a large buffer, and of several products of large matrices in ``dtype``.
 
     All ranks work at the same time, as they do in a case: what they share, they share here. What the memory
     does not suffice for is None.

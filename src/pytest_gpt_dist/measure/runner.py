@@ -136,7 +136,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         one_device: Callable[[], CaseT],
         status: Callable[[str], None],
     ) -> Result:
-        """The result with its speed-up over the one-device case, which is measured if that is not known."""
+        """Return the result with its speed-up over the one-device case, which is measured if that is not known."""
         if result.throughput is None:
             return result
         self.remember(case, result)
@@ -199,7 +199,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         )
 
     def _limits_of(self, case: CaseT) -> tuple[DeviceLimits, ...]:
-        """What as many ranks can do at once, measured once a session; () where that was impossible.
+        """Return what as many ranks can do at once, measured once a session; () where that was impossible.
 
         Of ranks that share cores each is as fast as it happens to be scheduled, so that there is no limit.
         """

@@ -53,7 +53,7 @@ class LatencySummary(float):
     p99: float
 
     def __new__(cls, mean: float, p50: float, p95: float, p99: float) -> LatencySummary:
-        """A float that is the mean."""
+        """Return a float that is the mean."""
         summary = super().__new__(cls, mean)
         summary.p50, summary.p95, summary.p99 = p50, p95, p99
         return summary

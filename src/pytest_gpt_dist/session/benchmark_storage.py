@@ -62,7 +62,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
 
 def differing_keys(machine: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """The keys in which two machines differ as they are saved; those of a mapping inside as ``cpu.count``."""
+    """Return the keys in which two machines differ as they are saved; those of a mapping inside as ``cpu.count``."""
     keys: list[str] = []
     for key in sorted({*machine, *other}):
         mine, its = machine.get(key), other.get(key)
@@ -105,7 +105,7 @@ def _surviving(session: pytest.Session, place: str, save: Callable[..., None]) -
 
 
 def _whole_or_nothing(storage: Any) -> Callable[..., None]:
-    """The storage's ``save``, which then leaves no half file for the next session to stumble over."""
+    """Return the storage's ``save``, which then leaves no half file for the next session to stumble over."""
     save: Callable[..., None] = storage.save
 
     def saving(output_json: Mapping[str, Any], name: str) -> None:

@@ -16,7 +16,7 @@ from pytest_gpt_dist.results.saved import is_ours
 def group_by_workload(
     config: Any, benchmarks: Iterable[dict[str, Any]], group_by: str
 ) -> list[tuple[str | None, list[dict[str, Any]]]]:
-    """What ``pytest_benchmark_group_stats`` returns: grouped by workload first, then as ``--group-by`` says.
+    """Return what ``pytest_benchmark_group_stats`` returns: grouped by workload first, then as ``--group-by`` says.
 
     Benchmarks of others are grouped as ever.
     """

@@ -131,7 +131,7 @@ class Reporter:
         return f"{len(paths)} files in {self._folder}, beginning with {self._folder / 'report.html'}"
 
     def _results(self) -> dict[str, Any]:
-        """This session as pytest-benchmark saves one, with what plugins add to that."""
+        """Return this session as pytest-benchmark saves one, with what plugins add to that."""
         benchmarks: Any = self._config.pluginmanager.get_plugin("pytest-benchmark")
         hook = self._config.hook
         commit_info = hook.pytest_benchmark_generate_commit_info(config=self._config)
@@ -150,6 +150,6 @@ class Reporter:
 
 
 def _why(what: str, report: pytest.TestReport) -> str:
-    """What became of a test, and the first line of its error where its report has one."""
+    """Return what became of a test, and the first line of its error where its report has one."""
     crash = getattr(report.longrepr, "reprcrash", None)
     return what if crash is None else one_line(f"{what}: {first_line(crash.message)}")

@@ -84,7 +84,7 @@ def _name(nodeid: str) -> str:
 
 
 def _closing(saved: Mapping[str, dict[str, Any]]) -> tuple[str, ...]:
-    """The answer of the session as a report begins with it; nothing where nothing was timed."""
+    """Return the answer of the session as a report begins with it; nothing where nothing was timed."""
     from pytest_gpt_dist.report.findings import find
     from pytest_gpt_dist.report.overview import closing_lines
     from pytest_gpt_dist.results.result_format import format_of

@@ -73,7 +73,7 @@ class Gate:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """A regression fails a session whose tests passed; JUnit's file, written next, gets the verdicts."""
+        """Fail a session whose tests passed for a regression; JUnit's file, written next, gets the verdicts."""
         verdicts = self.judged.verdicts
         unfit = any(verdict.fails for verdict in verdicts) or (
             self._options.require_baseline and any(verdict.kind == "no-baseline" for verdict in verdicts)
@@ -100,7 +100,7 @@ class Gate:
         write_lines(terminalreporter, *judged.notes, *([problem] if problem else []))
 
     def pytest_unconfigure(self) -> None:
-        """The last line tells a regression from a failed test."""
+        """Print the last line, which tells a regression from a failed test."""
         if self.judged.verdicts:
             line = conclusion(self.judged.verdicts, self._options.require_baseline)
             self._config.get_terminal_writer().line(line)

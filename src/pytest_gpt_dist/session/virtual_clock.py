@@ -31,5 +31,5 @@ class VirtualClock:
         self._now_s += next(self._samples, 0.0)
 
     def __call__(self) -> float:
-        """The time in seconds."""
+        """Return the time in seconds."""
         return self._now_s

@@ -131,7 +131,7 @@ class LocalServer:
         )
 
     def fileno(self) -> int:
-        """The connection's descriptor."""
+        """Return the connection's descriptor."""
         if (descriptor := self._channel.fileno()) < 0:
             raise LaunchError("the server of the ranks is closed")
         return descriptor
@@ -240,7 +240,7 @@ class LocalServer:
 
 
 def _beyond_streams(own: socket.socket) -> socket.socket:
-    """The same socket under a number that no standard stream has: a new process has others there.
+    """Return the same socket under a number that no standard stream has: a new process has others there.
 
     Where one of this process's own is closed, a socket would take its number.
     """

@@ -174,7 +174,7 @@ class ForkServer:
         return left
 
     def _left(self, pids: tuple[int, ...]) -> set[int]:
-        """What lives of ranks and what they started; a zombie counts as long as a thread of it is held by a driver."""
+        """Return what lives of ranks and what they started; a zombie counts while a driver holds a thread of it."""
         over = os.WEXITED | os.WNOWAIT | os.WNOHANG
         held = {pid for pid in pids if os.waitid(os.P_PIDFD, self._pidfds[pid], over) is None}
         return living_members(pids) | held

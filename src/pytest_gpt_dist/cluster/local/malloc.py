@@ -17,6 +17,6 @@ _TUNABLES = ":".join(
 
 
 def with_kept_memory(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment with settings for glibc 2.35 and later, read when a program starts; the user's own ones win."""
+    """Return the environment with settings for glibc 2.35 and later, read at a program's start; the user's own win."""
     given = environment.get(_VARIABLE)
     return {**environment, _VARIABLE: f"{_TUNABLES}:{given}" if given else _TUNABLES}

@@ -201,7 +201,7 @@ def _refused_by_llama_cpp(task: Task) -> str | None:
 
 
 def _computed_otherwise_by_llama_cpp(source: ModelSource) -> str | None:
-    """What its own code of an architecture leaves no choice in; seen in llama-cpp-python 0.3.36."""
+    """Return what its own code of an architecture leaves no choice in; seen in llama-cpp-python 0.3.36."""
     config = source.config
     if config.architecture == "gpt2" and config.activation != "gelu_tanh":
         return f"llama_cpp has GPT-2 with its own GELU alone, and this one has {config.activation}"

@@ -234,5 +234,5 @@ _LISTENER = llama_cpp.llama_log_callback(_listen)  # as long as the library may 
 
 
 def _last_words() -> str:
-    """What the library complained of last, instead of on stderr."""
+    """Return what the library complained of last, instead of on stderr."""
     return "; ".join(_said)

@@ -149,7 +149,7 @@ class EagerTransformersEngine(TransformersEngine):
 
 
 def _compiled_steps(batches: Sequence[Batch]) -> dict[str, Any]:
-    """What compiles decode steps: for the one shape that all batches have, else for shapes as they come."""
+    """Return what compiles decode steps: for the one shape that all batches have, else for shapes as they come."""
     shapes = {(len(batch.requests), _longest(batch) + batch.steps) for batch in batches}
     how: Any = CompileConfig(fullgraph=True, dynamic=False if len(shapes) == 1 else None)
     how._compile_all_devices = True  # generate leaves out the CPU otherwise

@@ -38,7 +38,7 @@ _ROWS_AT_ONCE = 8
 
 
 def compute_reference(job: ReferenceJob) -> ReferenceReport:
-    """Runs on a group of one rank; writes the arrays that ``ReferenceRow`` describes to the folder ``job.path``."""
+    """Write the arrays that ``ReferenceRow`` describes to the folder ``job.path``; on a group of one rank."""
     exact = replace(job.source, dtype=reference_dtype(job.source.dtype))
     requests = [Request(index, prompt, job.steps) for index, prompt in enumerate(job.prompts)]
 

@@ -59,7 +59,7 @@ class ReferenceCache:
         one_rank: Callable[[], RankGroup],
         on_progress: Callable[[int, Progress], None],
     ) -> Reference | None:
-        """The reference of these requests; None if the model does not fit on one device."""
+        """Return the reference of these requests; None if the model does not fit on one device."""
         if source in self._too_large:
             return None
         longest = max(len(request.prompt) for request in requests)

@@ -41,7 +41,7 @@ class Exactness:
         return close and (self.tokens_equal or self.dtype not in _BOUNDS)
 
     def describe(self) -> str:
-        """What was found, in one line."""
+        """Return what was found, in one line."""
         if not isfinite(self.bound):
             return (
                 f"one device alone overflows in {self.dtype}, so nothing can be checked; choose another dtype"
@@ -51,7 +51,7 @@ class Exactness:
 
 
 def reference_dtype(dtype: str) -> str:
-    """The format of the reference: float64 for itself, float32 for everything else."""
+    """Return the format of the reference: float64 for itself, float32 for everything else."""
     return dtype if dtype == "float64" else "float32"
 
 

@@ -16,7 +16,7 @@ from pytest_gpt_dist.inference.messages import TransformersCheckJob
 
 
 def compare_with_transformers(job: TransformersCheckJob) -> float:
-    """Runs on a group of one rank: the reference's largest error, relative to its largest |logit|."""
+    """Return the reference's largest error, relative to its largest |logit|; on a group of one rank."""
     device = torch.device(this_rank().device)
     try:
         theirs = _logits(job.source, job.token_ids, device)[-job.steps :].cpu().double()
