@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.inference.dispatch import deal
+from pytest_gpt_dist.inference.dispatch import dispatch
 from pytest_gpt_dist.parallel import (
     Coordinates,
     Dimensions,
@@ -166,16 +166,16 @@ def test_no_other_cut_has_a_cheaper_slowest_stage(
 
 @given(st.lists(st.integers(0, 10**6), max_size=200), st.integers(1, 64))
 def test_requests_are_dealt_once_and_counts_are_even(costs: list[int], replicas: int) -> None:
-    hands = deal(costs, replicas)
-    assert sorted(index for hand in hands for index in hand) == list(range(len(costs)))
-    assert max(map(len, hands)) - min(map(len, hands)) <= 1
-    # Each round of the deal evens out what the rounds before left, so no more than one request lies between.
-    loads = [sum(costs[index] for index in hand) for hand in hands]
+    shares = dispatch(costs, replicas)
+    assert sorted(index for share in shares for index in share) == list(range(len(costs)))
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
+    # Each round of the dispatch evens out what the rounds before left, so no more than one request lies between.
+    loads = [sum(costs[index] for index in share) for share in shares]
     assert max(loads) - min(loads) <= max(costs, default=0)
 
 
 def test_costly_requests_are_spread() -> None:
-    assert deal([9, 1, 1, 9], 2) == ((0, 1), (2, 3)) or deal([9, 1, 1, 9], 2) == ((0, 2), (1, 3))
+    assert dispatch([9, 1, 1, 9], 2) == ((0, 1), (2, 3)) or dispatch([9, 1, 1, 9], 2) == ((0, 2), (1, 3))
 
 
 @given(layouts, dimensions())
@@ -213,7 +213,7 @@ GPT2 = Dimensions(
 def test_parameter_bytes_of_gpt2() -> None:
     assert parameter_count(GPT2) == 124_439_808
     layout = Layout(pp=2, tp=5)
-    # By hand, for the last of five tensor-parallel ranks on the first of two stages: 2 heads, 614 columns,
+    # By share, for the last of five tensor-parallel ranks on the first of two stages: 2 heads, 614 columns,
     # 10051 tokens, and 8 of the layers, because the head is as dear as 4.1.
     layer = 3 * 128 * 769 + 128 * 768 + 768 + 614 * 769 + 614 * 768 + 768 + 4 * 768
     assert parameter_bytes(GPT2, layout, Coordinates(0, 0, 4), 1) == 8 * layer + (10051 + 1024) * 768

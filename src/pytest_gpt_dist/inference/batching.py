@@ -6,7 +6,7 @@ from typing import Literal
 
 from pytest_gpt_dist.config.choices import Batching
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.inference.dispatch import deal
+from pytest_gpt_dist.inference.dispatch import dispatch
 from pytest_gpt_dist.inference.engines.protocol import Batch, Microbatch, Request
 from pytest_gpt_dist.parallel import Dimensions, Layout, split
 
@@ -55,13 +55,13 @@ def plan(
     budget = None
     if batching == "token-budget" and token_budget is not None:
         budget = token_budget * devices if scaling == "weak" else token_budget // layout.dp
-    hands = deal([len(request.prompt) + request.new_tokens for request in requests], layout.dp)
+    shares = dispatch([len(request.prompt) + request.new_tokens for request in requests], layout.dp)
     return tuple(
         tuple(
             _batch(part, microbatches or layout.pp)
-            for part in _cut(_ordered([requests[index] for index in hand], batching), rows, budget)
+            for part in _cut(_ordered([requests[index] for index in share], batching), rows, budget)
         )
-        for hand in hands
+        for share in shares
     )
 
 

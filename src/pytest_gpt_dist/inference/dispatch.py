@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def deal(costs: Sequence[int], replicas: int) -> tuple[tuple[int, ...], ...]:
+def dispatch(costs: Sequence[int], replicas: int) -> tuple[tuple[int, ...], ...]:
     """Deal requests so that the replicas finish together.
 
     The dearest requests go first, in rounds of one request a replica, each round's dearest to the replica
@@ -18,11 +18,11 @@ def deal(costs: Sequence[int], replicas: int) -> tuple[tuple[int, ...], ...]:
         For each replica the indices of its requests, ascending.
     """
     order = sorted(range(len(costs)), key=lambda index: (-costs[index], index))
-    hands: list[list[int]] = [[] for _ in range(replicas)]
+    shares: list[list[int]] = [[] for _ in range(replicas)]
     loads = [0] * replicas
     for first in range(0, len(order), replicas):
         idlest = sorted(range(replicas), key=lambda replica: (loads[replica], replica))
         for replica, index in zip(idlest, order[first : first + replicas], strict=False):
-            hands[replica].append(index)
+            shares[replica].append(index)
             loads[replica] += costs[index]
-    return tuple(tuple(sorted(hand)) for hand in hands)
+    return tuple(tuple(sorted(share)) for share in shares)
