@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from plugin.sessions import TESTS, Session, error_line, run_session
+from pytest_gpt_dist.results import result_format
 from repositories import git
 
 CONFTEST = """\
@@ -155,8 +156,10 @@ def test_an_untimed_case_is_checked(tmp_path: Path) -> None:
     }.items(),
 )
 def test_a_wrong_marker_of_a_matrix_ends_the_session_in_one_line(
-    pytester: pytest.Pytester, marker: str, said: str
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, marker: str, said: str
 ) -> None:
+    known = dict(result_format._PATHS)  # the session is in this process, and registers its mode here
+    monkeypatch.setattr(result_format, "_PATHS", known)
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(
         f"import pytest\n@pytest.mark.gpt_dist_matrix({marker})\n"

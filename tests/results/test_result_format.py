@@ -11,6 +11,7 @@ import pytest
 from docs.generate import saved_keys_page
 
 from made_case import CASE, ONE_CORE, inference_mode
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.inference.messages import RankReport
 from pytest_gpt_dist.inference.mode import Checked
 from pytest_gpt_dist.inference.times import BatchTimes, Round
@@ -21,6 +22,7 @@ from pytest_gpt_dist.report.markdown import markdown_report
 from pytest_gpt_dist.report.sections import compose
 from pytest_gpt_dist.report.spreadsheet import summary_csv
 from pytest_gpt_dist.report.table import Row, render
+from pytest_gpt_dist.results import result_format
 from pytest_gpt_dist.results.metrics import Metric
 from pytest_gpt_dist.results.result_format import ResultFormat, format_of, known_formats
 from pytest_gpt_dist.results.saved import SavedCase
@@ -99,3 +101,12 @@ def test_every_key_has_one_entry() -> None:
 def test_a_mode_that_is_not_known_is_said() -> None:
     with pytest.raises(ValueError, match="mode 'dreaming', which is not known here: there are "):
         format_of({"mode": "dreaming"})
+
+
+def test_a_format_that_cannot_be_loaded_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(result_format, "_PATHS", {"lost": "nowhere:LOST"})
+    with pytest.raises(UsageError) as raised:
+        format_of({"mode": "lost"})
+    assert str(raised.value) == (
+        "results of mode 'lost': cannot load nowhere:LOST: No module named 'nowhere'"
+    )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_gpt_dist.errors import quoted
+from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.results.metrics import Gate, Metric
 
 Info = Mapping[str, Any]
@@ -188,13 +188,18 @@ def add_format(mode: str, path: str) -> None:
 def format_of(info: Info) -> ResultFormat:
     """Return how the mode of a saved case is read; what was saved before there were modes is inference.
 
-    ValueError where no such mode is known here.
+    ValueError where no such mode is known here, UsageError where its format cannot be loaded.
     """
     mode = info.get("mode", "inference")
     if not isinstance(mode, str) or mode not in _PATHS:
         raise ValueError(f"saved by mode {quoted(mode)}, which is not known here: there are {_known()}")
     module, _, attribute = _PATHS[mode].partition(":")
-    found: ResultFormat = getattr(importlib.import_module(module), attribute)
+    try:
+        found: ResultFormat = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # whatever is registered, and whatever it does
+        raise UsageError(
+            f"results of mode {quoted(mode)}: cannot load {_PATHS[mode]}: {first_line(error)}"
+        ) from error
     return found
 
 
