@@ -9,6 +9,7 @@ from functools import cached_property
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
 from pytest_gpt_dist.inference.case import Case
 from pytest_gpt_dist.inference.metrics import ThroughputMetrics, throughput_metrics
+from pytest_gpt_dist.measure.envelope import is_brief
 from pytest_gpt_dist.measure.result import Launch
 from pytest_gpt_dist.measure.statistics import LatencySummary
 from pytest_gpt_dist.telemetry.summary import Telemetry
@@ -39,11 +40,6 @@ class Measured:
         return sum(len(launch.rounds) for launch in self.launches)
 
     @property
-    def is_brief(self) -> bool:
-        """Return whether a launch's rounds were too short for what is sampled over them."""
-        return any(launch.observation is not None and launch.observation.brief for launch in self.launches)
-
-    @property
     def max_logit_error(self) -> float | None:
         """Return the largest of all ranks and launches; None where there was no reference."""
         reports = [report for launch in self.launches for report in launch.reports]
@@ -63,7 +59,7 @@ class Measured:
     @property
     def energy_j_per_token(self) -> float | None:
         """Return joules of the time of the rounds ÷ tokens generated in them; None where they were brief."""
-        if self.telemetry is None or self.telemetry.energy_j is None or self.is_brief:
+        if self.telemetry is None or self.telemetry.energy_j is None or is_brief(self.launches):
             return None
         return self.telemetry.energy_j / (
             self.rounds * sum(request.new_tokens for request in self.case.requests)

@@ -80,8 +80,7 @@ def _beyond(rows: Sequence[Row], names: Sequence[str], width: int) -> Iterator[s
     for limit in rows[0].form.limits[:1]:
         found = [(name, row.info[limit.metric]) for row, name in zip(rows, names, strict=True)]
         if limit.beyond and (beyond := [name for name, share in found if (share or 0) > 1]):
-            label = f"{limit.label[:1].upper()}{limit.label[1:]}"
-            yield from wrapped(f"{label} is {limit.beyond}: {first_of(beyond)}.", width)
+            yield from wrapped(f"{limit.why_beyond}: {first_of(beyond)}.", width)
 
 
 _Part = tuple[str, Align, Callable[[Row], str]]
@@ -129,7 +128,7 @@ def _figure(metric: Metric) -> Callable[[Row], str]:
         value = row.info[metric.name]
         if metric.kind == "latency" and value is not None:
             value = value["mean"]
-        return NOTHING if value is None else metric.form.format(value * metric.scale)
+        return NOTHING if value is None else metric.shown(value)
 
     return cell
 

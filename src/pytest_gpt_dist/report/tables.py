@@ -162,7 +162,7 @@ def figure_columns(form: ResultFormat) -> tuple[Column, ...]:
 
 
 def _of_limit(limit: Limit) -> Column:
-    beyond = f"{limit.label[:1].upper()}{limit.label[1:]} is {limit.beyond}." if limit.beyond else ""
+    beyond = f"{limit.why_beyond}." if limit.beyond else ""
     return Column(
         limit.label,
         "right",
@@ -175,7 +175,7 @@ def _of_limit(limit: Limit) -> Column:
 def _of_metric(metric: Metric) -> Column:
     def cell(case: CaseFigures) -> str:
         value = case.number(metric.name)
-        return NOTHING if value is None else metric.form.format(value * metric.scale)
+        return NOTHING if value is None else metric.shown(value)
 
     return Column(metric.label, "right", cell, metric.name)
 

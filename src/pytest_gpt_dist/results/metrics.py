@@ -71,6 +71,10 @@ class Metric:
     only_with: str = ""
     value: Callable[[Any], object] | None = None
 
+    def shown(self, value: float) -> str:
+        """Return a measured number as tables write it."""
+        return self.form.format(value * self.scale)
+
 
 WHAT_RAN = (
     Metric(name="schema", meaning="version of this list"),

@@ -51,6 +51,11 @@ class Limit:
     needs: str = ""
     without: str = ""
 
+    @property
+    def why_beyond(self) -> str:
+        """Return how a sentence on a share above 100% begins; empty where there is none."""
+        return f"{self.label[:1].upper()}{self.label[1:]} is {self.beyond}" if self.beyond else ""
+
 
 @dataclass(frozen=True)
 class Wanted:
