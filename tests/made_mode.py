@@ -11,7 +11,7 @@ from pytest_gpt_dist.host.machine import DeviceLimits
 from pytest_gpt_dist.measure.matrix import MatrixCase, matrix
 from pytest_gpt_dist.measure.mode import ModeContext
 from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
-from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.measure.rounds import Reading, Timing
 from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.parallel.chosen_layout import ONE_DEVICE, choose_layout
 from pytest_gpt_dist.results.metrics import OUTCOME, RESOURCES, SCALING, WHAT_RAN, Gate, Metric
@@ -58,6 +58,7 @@ class Report:
     found: tuple[int, ...]
     rounds_s: tuple[float, ...]
     timed_span_s: tuple[float, float]
+    yardstick: tuple[Reading, ...] = ()
     peak_memory_bytes: int | None = None
     engine_configuration: dict[str, str] = field(default_factory=dict)
 

@@ -18,7 +18,7 @@ from pytest_gpt_dist.measure import entry_points as core_entry_points
 from pytest_gpt_dist.registry import Registry, builtin
 
 # When one of these changes, raise its version and put the new pair here.
-KNOWN_JOBS = (11, "19fa437bf50536f4")
+KNOWN_JOBS = (12, "5f4140256dc48159")
 KNOWN_MESSAGES = (6, "ef7a7810c4613832")
 
 PLAIN = (int, float, str, bool, bytes, NoneType, list, tuple, dict)

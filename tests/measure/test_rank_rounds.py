@@ -12,8 +12,11 @@ import torch
 
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroup
 from pytest_gpt_dist.cluster.rank import this_rank
+from pytest_gpt_dist.host.device import PeakMemory
 from pytest_gpt_dist.measure.rank_rounds import TimedRounds, anywhere, largest, run_rounds
-from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.measure.rounds import Reading, Timing
+from pytest_gpt_dist.measure.statistics import YARDSTICK_SHARE, is_due
+from pytest_gpt_dist.measure.yardstick import Yardstick
 
 CPU = torch.device("cpu")
 THREE = Timing(warmup=2, rounds=3, min_rounds=1, max_time_s=1.0)
@@ -125,3 +128,38 @@ def test_ranks_of_unlike_speed_run_as_many_rounds(two: RankGroup) -> None:
 
 def test_ranks_agree_on_the_largest(two: RankGroup) -> None:
     assert two.run(agree) == [([1, 0], True, False)] * 2
+
+
+class Sleeping(Noting):
+    """Rounds that pay for readings between them."""
+
+    def run(self) -> None:
+        time.sleep(0.4)
+
+
+def beside_rounds(_: int) -> tuple[tuple[Reading, ...], bool]:
+    peak = PeakMemory(CPU)
+    yardstick = Yardstick(CPU)
+    grown = peak.read()
+    peak = PeakMemory(CPU)
+    done = run_rounds(Sleeping(), CPU, Timing(0, 2, 1, 1.0), yardstick)
+    added = peak.read()
+    small = grown is None or added is None or added < grown / 4
+    return done.yardstick, small
+
+
+def test_a_yardstick_is_read_beside_the_rounds_by_all_ranks(two: RankGroup) -> None:
+    (readings, _), (theirs, _) = two.run(beside_rounds, 0)
+    assert readings == theirs  # the slowest rank's
+    assert 2 <= len(readings) <= 4
+    assert all(reading.all_reduce_s and min(reading.read_s, reading.product_s) > 0 for reading in readings)
+
+
+def test_the_memory_of_a_yardstick_is_no_part_of_a_peak_that_begins_after_it(two: RankGroup) -> None:
+    assert all(small for _, small in two.run(beside_rounds, 0))
+
+
+def test_readings_between_rounds_cost_at_most_their_share() -> None:
+    assert is_due(spent_s=0.0, last_s=0.01, rounds_s=0.01 / YARDSTICK_SHARE)
+    assert not is_due(spent_s=0.0, last_s=0.01, rounds_s=0.0099 / YARDSTICK_SHARE)
+    assert not is_due(spent_s=0.01, last_s=0.01, rounds_s=0.019 / YARDSTICK_SHARE)

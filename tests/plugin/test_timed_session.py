@@ -59,6 +59,7 @@ KEYS = [
     "mbu",
     "mfu",
     "limits",
+    "yardstick",
     "gpu_utilization",
     "peak_memory_bytes",
     "parameter_bytes",

@@ -15,13 +15,14 @@ _RESET_PEAK = "5"
 
 
 class PeakMemory:
-    """The peak since construction: of torch's allocator on a GPU, else of the process beyond its size then."""
+    """The peak since construction, beyond what was held then: of torch's allocator on a GPU, else of the process."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._resting_bytes: int | None = None
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
+            self._resting_bytes = torch.cuda.memory_allocated(device)
         else:
             release_memory(device)
             try:
@@ -34,8 +35,9 @@ class PeakMemory:
     def read(self) -> int | None:
         """Bytes, or None where the system cannot tell."""
         if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device)
-        peak = _status_bytes("VmHWM")
+            peak: int | None = torch.cuda.max_memory_allocated(self._device)
+        else:
+            peak = _status_bytes("VmHWM")
         if peak is None or self._resting_bytes is None:
             return None
         return max(0, peak - self._resting_bytes)

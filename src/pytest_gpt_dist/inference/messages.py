@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pytest_gpt_dist.inference.engines.protocol import Batch, ModelSource, Sampling
 from pytest_gpt_dist.inference.times import BatchTimes
-from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.measure.rounds import Reading, Timing
 from pytest_gpt_dist.parallel import Layout, Traffic
 from pytest_gpt_dist.parallel.comm_time import CommTime
 
@@ -81,6 +81,7 @@ class RankReport:
     tokens_vary: bool = False
     rounds: tuple[RankRound, ...] = ()
     timed_span_s: tuple[float, float] | None = None
+    yardstick: tuple[Reading, ...] = ()
 
 
 @dataclass(frozen=True)

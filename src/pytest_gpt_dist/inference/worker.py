@@ -27,6 +27,7 @@ from pytest_gpt_dist.inference.times import BatchTimes
 from pytest_gpt_dist.inference.token_stopwatch import RoundStopwatch
 from pytest_gpt_dist.measure.rank_rounds import anywhere, largest, run_rounds
 from pytest_gpt_dist.measure.rounds import Timing
+from pytest_gpt_dist.measure.yardstick import Yardstick
 from pytest_gpt_dist.model.attention import attention_kernel
 from pytest_gpt_dist.parallel import Traffic, parameter_bytes, traffic
 from pytest_gpt_dist.parallel.comm_time import CommTime
@@ -39,12 +40,13 @@ def run_case(job: CaseJob) -> RankReport:
     """Load this rank's shard, check it against the reference, and time it; weights are freed at the end."""
     mesh = Mesh(job.layout, this_rank())
     _log.info("case begins: %s at %s", job.engine, job.layout.where(this_rank().rank))
+    yardstick = Yardstick(mesh.device) if job.timing else None
     peak = PeakMemory(mesh.device)
     make_engine: EngineFactory = load(job.engine, what="engine")
     with attention_kernel(job.attention):
         engine = make_engine(job.source, mesh, lambda done, total: report_progress("loading", done, total))
         try:
-            report = _RunningCase(job, mesh, engine).run()
+            report = _RunningCase(job, mesh, engine, yardstick).run()
             return replace(report, peak_memory_bytes=peak.read())
         finally:
             engine.close()
@@ -53,10 +55,11 @@ def run_case(job: CaseJob) -> RankReport:
 
 
 class _RunningCase:
-    def __init__(self, job: CaseJob, mesh: Mesh, engine: Engine) -> None:
+    def __init__(self, job: CaseJob, mesh: Mesh, engine: Engine, yardstick: Yardstick | None) -> None:
         self._job = job
         self._mesh = mesh
         self._engine = engine
+        self._yardstick = yardstick
         self._batches = job.batches[mesh.at.dp]
         self._vocabulary = job.source.config.dimensions.vocabulary
 
@@ -149,6 +152,7 @@ class _RunningCase:
             _Generation(engine, mesh, self._batches, self._job.sampling, self._vocabulary),
             mesh.device,
             timing,
+            self._yardstick,
         )
         outcomes = [each.outcome for each in done.rounds]
         counted = not (isinstance(engine, CommunicatesItself) and engine.communicates_itself)
@@ -166,6 +170,7 @@ class _RunningCase:
             if timing
             else (),
             timed_span_s=done.span_s,
+            yardstick=done.yardstick,
         )
 
 

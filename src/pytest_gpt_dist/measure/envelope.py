@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
 from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Mode
 from pytest_gpt_dist.measure.result import Launch, Result
+from pytest_gpt_dist.measure.rounds import Reading
 from pytest_gpt_dist.measure.statistics import drift, launch_datum, throughput
 from pytest_gpt_dist.measure.time_lost import time_lost
 from pytest_gpt_dist.results.metrics import SCHEMA
@@ -79,6 +81,7 @@ def make_result(
             "read_bytes_per_s": [limit.read_bytes_per_s for limit in limits],
             "flops_per_s": [limit.flops_per_s for limit in limits],
         },
+        "yardstick": [yardstick_entry(launch.reports[0].yardstick) for launch in launches],
         "gpu_utilization": telemetry.utilization if telemetry and not is_brief(launches) else None,
         "peak_memory_bytes": [report.peak_memory_bytes for report in reports],
         "matches_reference": None,
@@ -89,6 +92,15 @@ def make_result(
     }
     entries |= mode.figures(case, checked, launches, limits, telemetry)
     return mode.result(_in_order(entries, form), launches[-1].output, pooled)
+
+
+def look_entries(mode: Mode[CaseT, CheckedT], case: CaseT, launches: Sequence[Launch]) -> dict[str, Any]:
+    """Return what is saved of further launches of a case: their samples, yardstick and marks."""
+    return {
+        "launches": [mode.samples(case, launch) for launch in launches],
+        "yardstick": [yardstick_entry(launch.reports[0].yardstick) for launch in launches],
+        "marks": marks(mode, case, launches),
+    }
 
 
 def marks(mode: Mode[CaseT, CheckedT], case: CaseT, launches: Sequence[Launch]) -> list[str]:
@@ -121,6 +133,17 @@ def paired_entries(form: ResultFormat) -> tuple[str, ...]:
     figures = [metric.name for metric in form.figures]
     beside = ("peak_memory_bytes", form.output, "marks", "launches")
     return tuple(dict.fromkeys(key for key in (*figures, *beside) if key))
+
+
+def yardstick_entry(readings: Sequence[Reading]) -> dict[str, list[float]] | None:
+    """Return a launch's readings as they are saved: seconds of each piece, in their order; None without any."""
+    if not readings:
+        return None
+    series = {
+        piece.name: [getattr(reading, piece.name) for reading in readings]
+        for piece in dataclasses.fields(Reading)
+    }
+    return {name: values for name, values in series.items() if None not in values}
 
 
 def is_brief(launches: Sequence[Launch]) -> bool:

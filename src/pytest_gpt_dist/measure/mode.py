@@ -165,7 +165,7 @@ class Mode(Protocol[CaseT_contra, CheckedT]):
         its own function.
 
         What it returns has ``timed_span_s``, when timed rounds began and ended on the host's monotonic clock,
-        ``peak_memory_bytes``, and ``engine_configuration``.
+        ``yardstick``, the readings beside them, ``peak_memory_bytes``, and ``engine_configuration``.
         """
         ...
 

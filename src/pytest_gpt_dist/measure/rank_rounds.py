@@ -15,8 +15,9 @@ import torch.distributed as dist
 
 from pytest_gpt_dist.cluster.rank import report_progress
 from pytest_gpt_dist.host.device import synchronize
-from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.measure.statistics import enough_rounds
+from pytest_gpt_dist.measure.rounds import Reading, Timing
+from pytest_gpt_dist.measure.statistics import enough_rounds, is_due
+from pytest_gpt_dist.measure.yardstick import Yardstick
 
 _log = logging.getLogger(__name__)
 OutcomeT = TypeVar("OutcomeT")
@@ -49,19 +50,30 @@ class TimedRound(Generic[OutcomeT]):
 
 @dataclass(frozen=True)
 class TimedRounds(Generic[OutcomeT]):
-    """The rounds after the warm-up; ``span_s`` is when they began and ended, on the host's monotonic clock."""
+    """The rounds after the warm-up.
+
+    Attributes:
+        rounds: in their order.
+        span_s: when they began and ended, on the host's monotonic clock.
+        yardstick: readings before, between and after them; () where there is no yardstick.
+    """
 
     rounds: tuple[TimedRound[OutcomeT], ...]
     span_s: tuple[float, float]
+    yardstick: tuple[Reading, ...] = ()
 
 
 def run_rounds(
-    work: RoundWork[OutcomeT], device: torch.device, timing: Timing | None
+    work: RoundWork[OutcomeT],
+    device: torch.device,
+    timing: Timing | None,
+    yardstick: Yardstick | None = None,
 ) -> TimedRounds[OutcomeT]:
     """Return the rounds of a launch, as many on every rank; without ``timing`` a single one.
 
     All ranks begin a round when the last one is ready, and agree on the slowest rank's seconds, by which
-    ``enough_rounds`` ends them.
+    ``enough_rounds`` ends them. The ``yardstick`` is read before the first and after the last round, and between them
+    as often as the rounds pay for.
     """
     with _without_collection():
         warmup = timing.warmup if timing else 0
@@ -71,6 +83,8 @@ def run_rounds(
             _log.info("warm-up %d: %.6f s", number, warm.seconds)
         rounds: list[TimedRound[OutcomeT]] = []
         slowest_s: list[float] = []
+        readings = _Readings(yardstick)
+        readings.take()
         began_s = time.monotonic()
         elapsed_s = 0.0
         while not slowest_s or (timing and not enough_rounds(slowest_s, elapsed_s, timing)):
@@ -79,7 +93,30 @@ def run_rounds(
             _log.info("round %d: %.6f s", len(rounds), rounds[-1].seconds)
             round_s, elapsed_s = largest(rounds[-1].seconds, time.monotonic() - began_s)
             slowest_s.append(round_s)
-        return TimedRounds(tuple(rounds), (began_s, time.monotonic()))
+            readings.take_if_due(sum(slowest_s))
+        span_s = began_s, time.monotonic()
+        readings.take()
+        return TimedRounds(tuple(rounds), span_s, tuple(readings.taken))
+
+
+class _Readings:
+    """What a yardstick has shown in a launch; all ranks share the seconds by which they decide."""
+
+    def __init__(self, yardstick: Yardstick | None) -> None:
+        self._yardstick = yardstick
+        self.taken: list[Reading] = []
+
+    def take(self) -> None:
+        """Read it now."""
+        if self._yardstick is not None and (reading := self._yardstick.read()) is not None:
+            self.taken.append(reading)
+
+    def take_if_due(self, rounds_s: float) -> None:
+        """Read it where rounds of that length in total pay for it."""
+        if self.taken:
+            spent_s = sum(reading.seconds for reading in self.taken[1:])
+            if is_due(spent_s, self.taken[-1].seconds, rounds_s):
+                self.take()
 
 
 def largest(*values: float) -> list[float]:

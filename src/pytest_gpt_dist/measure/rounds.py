@@ -14,3 +14,17 @@ class Timing:
     min_rounds: int
     max_time_s: float
     launches: int = 1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Seconds of each piece of a yardstick's work, of the slowest rank; ``all_reduce_s`` is None of a single rank."""
+
+    read_s: float
+    product_s: float
+    all_reduce_s: float | None
+
+    @property
+    def seconds(self) -> float:
+        """Return what the reading cost."""
+        return self.read_s + self.product_s + (self.all_reduce_s or 0.0)

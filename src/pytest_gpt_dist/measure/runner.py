@@ -99,7 +99,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
                 case = cases[place]
                 if outcomes[place] is not None:
                     continue
-                tell = _prefixed(f"{case.engine}: ", status) if len(cases) > 1 else status
+                tell = prefixed(f"{case.engine}: ", status) if len(cases) > 1 else status
                 try:
                     launches[place].append(self._next_launch(case, timing, checked[place], number, tell))
                 except _FAILURES as error:
@@ -144,7 +144,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         if key not in self._alone:
             # What is finished must not be lost with its partner: one device may be too small for the model.
             try:
-                alone = self._measure(one_device(), timing, _prefixed("one device alone: ", status))
+                alone = self._measure(one_device(), timing, prefixed("one device alone: ", status))
                 self._alone[key] = _Alone.of(alone, "measured on demand")
             except _FAILURES as error:
                 self._alone[key] = _Alone(None, first_line(error))
@@ -180,7 +180,13 @@ class CaseRunner(Generic[CaseT, CheckedT]):
             self._groups.renew()
             told = f"launch {number + 1} of {timing.launches}"
             _log.info("%s", told)
-            status = _prefixed(f"{told}: ", status)
+            status = prefixed(f"{told}: ", status)
+        return self.launch(case, timing, checked, status)
+
+    def fresh_launch(self, case: CaseT, timing: Timing, status: Callable[[str], None]) -> Launch:
+        """Launch a case once more, in new processes."""
+        checked = self.mode.check(case, status)
+        self._groups.renew()
         return self.launch(case, timing, checked, status)
 
     def result(
@@ -259,7 +265,8 @@ class _Alone:
         return cls(result.throughput, origin, disturbing(result.extra_info["marks"]))
 
 
-def _prefixed(prefix: str, status: Callable[[str], None]) -> Callable[[str], None]:
+def prefixed(prefix: str, status: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what shows a text after a prefix."""
     return lambda text: status(prefix + text)
 
 

@@ -22,6 +22,8 @@ MIN_CHANGE = 0.01
 _CRITICAL = NormalDist().inv_cdf(1 - LEVEL / 2)
 _MOST_POINTS = 512
 PRECISION = 0.01
+YARDSTICK_SHARE = 0.05
+"""Of the time of the rounds, which a yardstick's readings between them may cost."""
 # Two-sided 95% quantiles of Student's t for 1, 2, … degrees of freedom, and the normal distribution's beyond all.
 _STUDENT_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
 _NORMAL_95 = 1.959963984540054
@@ -78,6 +80,15 @@ def launch_datum(samples: Sequence[float]) -> float:
     """
     require_times(samples, "rounds of a launch")
     return median(samples)
+
+
+def fastest_rounds(samples: Sequence[float]) -> float:
+    """Return seconds per unit of work of a launch's fastest rounds: their lower decile, interpolated.
+
+    It is what the launch does while nothing disturbs it. UsageError as ``launch_datum``.
+    """
+    require_times(samples, "rounds of a launch")
+    return _percentile(sorted(samples), 0.1)
 
 
 def session_datum(launches: Sequence[float]) -> float:
@@ -165,6 +176,17 @@ def enough_rounds(rounds_s: Sequence[float], elapsed_s: float, timing: Timing) -
     if len(rounds_s) < timing.min_rounds:
         return False
     return elapsed_s >= timing.max_time_s or relative_half_width(rounds_s) <= PRECISION
+
+
+def is_due(spent_s: float, last_s: float, rounds_s: float) -> bool:
+    """Return whether the rounds so far pay for one more reading of a yardstick.
+
+    Args:
+        spent_s: what readings between them have cost.
+        last_s: what the last reading cost.
+        rounds_s: how long the rounds took.
+    """
+    return spent_s + last_s <= YARDSTICK_SHARE * rounds_s
 
 
 def relative_half_width(values: Sequence[float]) -> float:

@@ -136,6 +136,11 @@ RESOURCES = (
         meaning="what mbu and mfu are divided by, by rank, measured in the session",
     ),
     Metric(
+        name="yardstick",
+        unit="seconds",
+        meaning="a fixed read, product and all-reduce beside the rounds: how fast the machine was, by launch",
+    ),
+    Metric(
         name="gpu_utilization",
         unit="share",
         better="higher",
@@ -158,6 +163,11 @@ OUTCOME = (
     Metric(
         name="launches",
         meaning="the raw samples, a list for each launch, in the unit that unit names",
+    ),
+    Metric(
+        name="second_look",
+        meaning="fresh launches of a case that seemed to have changed, with their yardstick and marks",
+        only_with="--gpt-baseline",
     ),
     Metric(
         name="against",
