@@ -2,7 +2,8 @@
 
 `python -m scripts.calibration.pool --output FILE [--launches 800] [--seed 1] [--resume]`, in the repository's root,
 runs the engines in turns, each launch in new processes of a new server, and saves after every one of them.
-`scripts/calibration/real.py` judges what came out. Leave the machine alone while it runs.
+`scripts/calibration/real.py` judges what came out. Leave the machine alone while it runs. With `--neighbour` another
+program works on a core in every second spell of launches, so that the machine swings as shared ones do.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -21,7 +23,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from scripts.calibration.pool_file import Pool, PooledLaunch, Setting, Sitting, read_pool, write_pool
-from scripts.calibration.schedule import BLOCK, NATIVE, SLOWED, schedule
+from scripts.calibration.schedule import KNOWN, NATIVE, SLOWED, Neighbour, neighbours, schedule
 
 from pytest_gpt_dist.cluster import RankGroupError
 from pytest_gpt_dist.config.settings import Options
@@ -82,7 +84,7 @@ def launcher() -> Iterator[Callable[[str], PooledLaunch]]:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     registry = Registry()
     builtin(registry)
-    for name in SLOWED:
+    for name in KNOWN:
         registry.add_engine(name, f"scripts.calibration.slowed:{name.title()}")
     with TemporaryDirectory() as folder:
         session = BenchmarkSession(CASE, registry, Path(folder), timed=True)
@@ -93,7 +95,11 @@ def launcher() -> Iterator[Callable[[str], PooledLaunch]]:
             start_s = time.time()
             result = session.run(run, lambda status: None)
             rounds_s = tuple(float(f"{sample:.7g}") for sample in result.samples)
-            return PooledLaunch(engine, round(start_s, 2), launch_datum(rounds_s), rounds_s)
+            yardstick = {
+                piece: [float(f"{seconds:.4g}") for seconds in readings]
+                for piece, readings in result.extra_info["yardstick"][0].items()
+            }
+            return PooledLaunch(engine, round(start_s, 2), launch_datum(rounds_s), rounds_s, yardstick)
 
         try:
             launch(NATIVE)
@@ -102,12 +108,36 @@ def launcher() -> Iterator[Callable[[str], PooledLaunch]]:
             session.close()
 
 
-def measure(path: Path, pool: Pool, engines: tuple[str, ...], launch: Callable[[str], PooledLaunch]) -> None:
-    """Measure what is missing of ``engines``, and save after every launch."""
+@contextmanager
+def neighbour(where: Neighbour) -> Iterator[None]:
+    """Have another program work on a core: that of a single rank, which is the first, or the last one."""
+    if not where:
+        yield
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    core = cores[0] if where == "same core" else cores[-1]
+    work = f"import os; os.sched_setaffinity(0, [{core}]); data = bytearray(2**24)\nwhile True: data = data[::-1]"
+    process = subprocess.Popen([sys.executable, "-c", work])
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def measure(
+    path: Path,
+    pool: Pool,
+    engines: tuple[str, ...],
+    launch: Callable[[str], PooledLaunch],
+    beside: Sequence[Neighbour],
+) -> None:
+    """Measure what is missing of ``engines``, each ``beside`` its neighbour, and save after every launch."""
     started, load_before, start_s = _now(), _load(), time.monotonic()
     earlier, done = pool.sittings, len(pool.launches)
     for number, engine in enumerate(engines[done:], done + 1):
-        measured = launch(engine)
+        with neighbour(beside[number - 1]):
+            measured = replace(launch(engine), neighbour=beside[number - 1])
         sitting = Sitting(started, _now(), load_before, _load(), number)
         pool = replace(pool, sittings=(*earlier, sitting), launches=(*pool.launches, measured))
         write_pool(path, pool)
@@ -139,16 +169,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--launches", type=int, default=100 * BLOCK, help="how many, of all engines (800)")
+    parser.add_argument("--launches", type=int, default=800, help="how many, of all engines (800)")
+    parser.add_argument(
+        "--slowed", nargs="+", choices=KNOWN, default=SLOWED, help="engines besides the native one"
+    )
+    parser.add_argument("--neighbour", action="store_true", help="let another program come and go")
     parser.add_argument("--seed", type=int, default=1, help="of the order (1)")
     parser.add_argument("--output", type=Path, required=True, help="the pool's file, JSON")
     parser.add_argument("--resume", action="store_true", help="continue the pool in that file")
     arguments = parser.parse_args()
-    engines = schedule(-(-arguments.launches // BLOCK), arguments.seed)[: arguments.launches]
+    count = arguments.launches
+    engines = schedule(-(-count // (2 * len(arguments.slowed))), arguments.seed, arguments.slowed)[:count]
+    beside = neighbours(count, arguments.seed) if arguments.neighbour else ("",) * count
     try:
         pool = start(arguments.output, setting(arguments.seed), engines, resume=arguments.resume)
         with launcher() as launch:
-            measure(arguments.output, pool, engines, launch)
+            measure(arguments.output, pool, engines, launch, beside)
     except UsageError as error:
         parser.exit(4, f"{error}\n")
     except (WrongResultError, RankGroupError) as error:

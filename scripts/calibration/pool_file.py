@@ -17,12 +17,18 @@ UNIT = "seconds per generated token"
 
 @dataclass(frozen=True)
 class PooledLaunch:
-    """One launch: its engine, when it began (seconds since 1970), its rounds and their datum, seconds per token."""
+    """One launch: its engine, when it began (seconds since 1970), its rounds and their datum, seconds per token.
+
+    ``yardstick`` has the seconds of each piece of its readings, as sessions save them; None in older pools.
+    ``neighbour`` says on which core another program worked meanwhile, on purpose; empty without one.
+    """
 
     engine: str
     start_s: float
     datum_s: float
     rounds_s: tuple[float, ...]
+    yardstick: dict[str, list[float]] | None = None
+    neighbour: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from math import expm1, log, sqrt
 from pathlib import Path
@@ -36,8 +36,10 @@ from scripts.calibration.windows import (
     slowed_sessions,
 )
 
+from pytest_gpt_dist.compare.measured_case import yardstick_of
 from pytest_gpt_dist.compare.paired import SCREENING_PAIRS, Pair, PairedCase, judge_paired, suspect
-from pytest_gpt_dist.compare.sessions import judge_stored
+from pytest_gpt_dist.compare.session_times import LaunchTimes, SessionTimes
+from pytest_gpt_dist.compare.sessions import is_suspect, judge_stored
 from pytest_gpt_dist.compare.statistics import student_quantile
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import UsageError
@@ -49,6 +51,8 @@ SESSION_LAUNCHES = (1, 3)
 MEAN_LIMIT = 0.05
 MANN_WHITNEY_LEVEL = 0.01
 SUITE = 9
+BOUND = {"product_s": 1.0}
+"""The pool's case is mostly prefill."""
 NONE = "none"
 EVENED = "none (all launches, evened)"
 LEAST_LAUNCHES = 2 * len(SLOWED) * len(ORDER)
@@ -167,8 +171,18 @@ def judge_pairs(window: Sequence[Couple]) -> Verdict:
 
 
 def judge_sessions(window: Sessions) -> Verdict:
-    """Judge a window as a session of one case after earlier ones."""
-    return judge_stored("case", _data(window.now), [_data(session) for session in window.earlier], cases=1)
+    """Judge a window as a session of one case after earlier ones, with a second look where it asks for one."""
+    earlier = [session_of(session) for session in window.earlier]
+    now = session_of(window.now)
+    if is_suspect(now, earlier, cases=1, bound=BOUND):
+        now = replace(now, fresh=session_of(window.fresh))
+    return judge_stored("case", now, earlier, cases=1, bound=BOUND)
+
+
+def session_of(launches: Sequence[PooledLaunch]) -> SessionTimes:
+    """Return what a session would have kept of launches."""
+    times = tuple(LaunchTimes.of(launch.rounds_s) for launch in launches)
+    return SessionTimes(times, yardstick_of([launch.yardstick for launch in launches]))
 
 
 def verdict_shares(
@@ -318,10 +332,6 @@ def main() -> int:
     if arguments.output:
         arguments.output.write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n")
     return 0
-
-
-def _data(launches: Iterable[PooledLaunch]) -> list[float]:
-    return [launch.datum_s for launch in launches]
 
 
 def _rounds_differ(couple: Couple) -> bool:

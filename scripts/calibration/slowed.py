@@ -1,6 +1,6 @@
 """The native engine with real work on top: what a change that makes each prefill a little longer does to a round.
 
-Registered by the pool as ``slower2`` to ``slower10``. How much longer a round takes is what the pool measures.
+Registered by the pool as ``slower2`` to ``slower20``. How much longer a round takes is what the pool measures.
 """
 
 from collections.abc import Callable, Sequence
@@ -74,3 +74,9 @@ class Slower10(_Slower):
     """By about 10%."""
 
     share = 0.10
+
+
+class Slower20(_Slower):
+    """By about 20%."""
+
+    share = 0.20

@@ -34,7 +34,8 @@ from pytest_gpt_dist.compare.paired import (
     screening_order,
     suspect,
 )
-from pytest_gpt_dist.compare.sessions import judge_stored
+from pytest_gpt_dist.compare.session_times import SessionTimes
+from pytest_gpt_dist.compare.sessions import FRESH_LAUNCHES, is_suspect, judge_stored
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.host.machine import cpu_name
 from pytest_gpt_dist.measure.statistics import drift
@@ -150,11 +151,21 @@ def stored_suites(
     for _ in range(suites):
         level = noise.session * generator.standard_normal((sessions + 1, CASES))
         times = np.exp(level + noise.launches(generator, sessions + 1, CASES))
-        now = times[-1] * (1 + np.asarray(slowdowns))
+        slowed = 1 + np.asarray(slowdowns)
+        now = times[-1] * slowed
+        fresh = np.exp(level[-1] + noise.launches(generator, FRESH_LAUNCHES, CASES)) * slowed
         yield tuple(
-            judge_stored(str(case), [float(now[case])], times[:-1, case, None].tolist(), cases=CASES)
-            for case in range(CASES)
+            _judged(
+                case, float(now[case]), fresh[:, case].tolist(), [SessionTimes.of([each]) for each in earlier]
+            )
+            for case, earlier in enumerate(times[:-1].T.tolist())
         )
+
+
+def _judged(case: int, now: float, fresh: Sequence[float], earlier: Sequence[SessionTimes]) -> Verdict:
+    """Judge a case, with a second look where it asks for one; what differs between sessions, it shares with that."""
+    suspect = is_suspect(SessionTimes.of([now]), earlier, cases=CASES)
+    return judge_stored(str(case), SessionTimes.of([now], fresh if suspect else ()), earlier, cases=CASES)
 
 
 def other_gates(

@@ -14,6 +14,7 @@ from scripts.calibration.pool_file import PooledLaunch
 from scripts.calibration.schedule import NATIVE
 
 from pytest_gpt_dist.compare.paired import confirmation_order, screening_order
+from pytest_gpt_dist.compare.sessions import FRESH_LAUNCHES
 
 ORDER = screening_order() + confirmation_order()
 """Who is first in each of a case's sixteen pairs."""
@@ -34,10 +35,11 @@ class Couple:
 
 @dataclass(frozen=True)
 class Sessions:
-    """Earlier sessions of some launches each, and the one that came after them."""
+    """Earlier sessions of some launches each, the one that came after them, and the launches of its second look."""
 
     earlier: tuple[tuple[PooledLaunch, ...], ...]
     now: tuple[PooledLaunch, ...]
+    fresh: tuple[PooledLaunch, ...]
 
 
 def natives(launches: Sequence[PooledLaunch]) -> list[PooledLaunch]:
@@ -70,13 +72,16 @@ def paired_windows(couples: Sequence[Couple]) -> list[tuple[Couple, ...]]:
 
 
 def null_sessions(launches: Sequence[PooledLaunch], earlier: int, size: int) -> list[Sessions]:
-    """Cut launches that are alike into ``earlier`` sessions of ``size`` launches, and one more."""
-    sessions = _sessions(launches, size)
-    step = earlier + 1
-    return [
-        Sessions(tuple(sessions[end - step : end - 1]), sessions[end - 1])
-        for end in range(step, len(sessions) + 1, step)
-    ]
+    """Cut launches that are alike into ``earlier`` sessions of ``size`` launches, one more, and its second look."""
+    before, now = earlier * size, (earlier + 1) * size
+    step = now + FRESH_LAUNCHES
+    windows = []
+    for start in range(0, len(launches) - step + 1, step):
+        window = launches[start : start + step]
+        windows.append(
+            Sessions(_sessions(window[:before], size), tuple(window[before:now]), tuple(window[now:]))
+        )
+    return windows
 
 
 def slowed_sessions(launches: Sequence[PooledLaunch], slowed: str, earlier: int, size: int) -> list[Sessions]:
@@ -87,9 +92,12 @@ def slowed_sessions(launches: Sequence[PooledLaunch], slowed: str, earlier: int,
     for end in range(earlier, len(sessions) + 1, earlier):
         last_s = sessions[end - 1][-1].start_s
         late = [launch for launch in late if launch.start_s > last_s]
-        if len(late) >= size:
-            windows.append(Sessions(tuple(sessions[end - earlier : end]), tuple(late[:size])))
-            late = late[size:]
+        needed = size + FRESH_LAUNCHES
+        if len(late) >= needed:
+            windows.append(
+                Sessions(sessions[end - earlier : end], tuple(late[:size]), tuple(late[size:needed]))
+            )
+            late = late[needed:]
     return windows
 
 
@@ -112,5 +120,5 @@ def evened(launches: Sequence[PooledLaunch], log_ratios: Mapping[str, float]) ->
     ]
 
 
-def _sessions(launches: Sequence[PooledLaunch], size: int) -> list[tuple[PooledLaunch, ...]]:
-    return [tuple(launches[end - size : end]) for end in range(size, len(launches) + 1, size)]
+def _sessions(launches: Sequence[PooledLaunch], size: int) -> tuple[tuple[PooledLaunch, ...], ...]:
+    return tuple(tuple(launches[end - size : end]) for end in range(size, len(launches) + 1, size))

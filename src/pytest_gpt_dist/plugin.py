@@ -72,12 +72,15 @@ def pytest_configure(config: pytest.Config) -> None:
             check_writable(Path(options.log_dir), options.written("log_dir", options.log_dir))
         options.check_batching()
         if timed and (options.baseline or options.require_baseline or options.against is not None):
+            from pytest_gpt_dist.session.second_look import SecondLook
             from pytest_gpt_dist.session.verdict_gate import Gate
 
             _registry(config)  # a mode of the user's own may have a gate
             # After the summary: of two hooks that come last, the later registered comes later.
             gate = Gate(config, options)
             config.pluginmanager.register(gate, "gpt_dist_gate")
+            look = SecondLook(config, gate, lambda: _session(config))
+            config.pluginmanager.register(look, "gpt_dist_second_look")
         if timed and options.report is not None:
             from pytest_gpt_dist.session.report_hook import Reporter
 

@@ -8,13 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gpt_dist.compare.baselines import (
-    NEWEST_SESSIONS,
-    MeasuredCase,
-    judge_session,
-    read_baselines,
-    read_cases,
-)
+from pytest_gpt_dist.compare.baselines import NEWEST_SESSIONS, read_baselines, read_cases
+from pytest_gpt_dist.compare.measured_case import MeasuredCase
+from pytest_gpt_dist.compare.session_times import SessionTimes
+from pytest_gpt_dist.compare.session_verdicts import judge_session
 from pytest_gpt_dist.compare.sessions import judge_stored
 from pytest_gpt_dist.compare.verdict import Verdict
 
@@ -30,7 +27,7 @@ def save(path: Path, saved_at: str, **seconds: float) -> None:
 
 def judge(folder: Path, name: str, second: float) -> Verdict:
     """The verdict on a case of that name against all that is below a folder."""
-    now = MeasuredCase(name, {}, (second,))
+    now = MeasuredCase(name, {}, SessionTimes.of([second]))
     (verdict,) = judge_session([now], read_baselines([folder], [now]).cases, {name: 0.02})
     return verdict
 
@@ -171,18 +168,22 @@ def nights(folder: Path, count: int) -> None:
 
 def test_files_are_read_from_the_newest_name_until_each_case_has_its_sessions(tmp_path: Path) -> None:
     nights(tmp_path, NEWEST_SESSIONS + 2)
-    now = MeasuredCase("case", {}, (1.0,))
+    now = MeasuredCase("case", {}, SessionTimes.of([1.0]))
     found = read_baselines([tmp_path], [now])
     assert len(found.cases) == NEWEST_SESSIONS + 1  # the last of which is older than all others
     assert min(case.saved_at for case in found.cases) == "2026-02-01T00:00:02+00:00"
 
 
 @pytest.mark.parametrize(
-    "sought", [MeasuredCase("new", {}, (1.0,)), MeasuredCase("case", {"cores": 4}, (1.0,))]
+    "sought",
+    [
+        MeasuredCase("new", {}, SessionTimes.of([1.0])),
+        MeasuredCase("case", {"cores": 4}, SessionTimes.of([1.0])),
+    ],
 )
 def test_what_no_file_has_makes_all_be_read(tmp_path: Path, sought: MeasuredCase) -> None:
     nights(tmp_path, NEWEST_SESSIONS + 5)
-    found = read_baselines([tmp_path], [MeasuredCase("case", {}, (1.0,)), sought])
+    found = read_baselines([tmp_path], [MeasuredCase("case", {}, SessionTimes.of([1.0])), sought])
     assert len(found.cases) == NEWEST_SESSIONS + 5
 
 
@@ -196,7 +197,7 @@ def test_numbers_of_more_digits_are_newer(tmp_path: Path) -> None:
     save(tmp_path / "9999_old.json", "2026-02-01", case=9.0)
     for number in range(10_000, 10_001 + NEWEST_SESSIONS):
         save(tmp_path / f"{number}_new.json", f"2026-03-01T{number}", case=1.0 + number * 1e-7)
-    found = read_baselines([tmp_path], [MeasuredCase("case", {}, (1.0,))])
+    found = read_baselines([tmp_path], [MeasuredCase("case", {}, SessionTimes.of([1.0]))])
     assert max(case.launches for case in found.cases) < (2.0,)
 
 
@@ -214,7 +215,7 @@ def test_the_session_that_is_judged_is_none_of_its_baselines(tmp_path: Path) -> 
 )
 def test_no_times_that_are_read_overflow_a_verdict(sessions: list[list[float]], cases: int) -> None:
     now, *earlier = [
-        MeasuredCase.of("case", {"fingerprint": {}, "launches": [[each] for each in launches]}).launches
+        MeasuredCase.of("case", {"fingerprint": {}, "launches": [[each] for each in launches]}).times
         for launches in sessions
     ]
     assert judge_stored("case", now, earlier, cases=cases).used == len(earlier)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_gpt_dist.compare.session_times import SessionTimes
 from pytest_gpt_dist.compare.sessions import judge_stored, no_baseline
 from pytest_gpt_dist.compare.verdict import Verdict
 from pytest_gpt_dist.errors import UsageError
@@ -28,7 +29,15 @@ def sessions_of(count: int, spread: float) -> list[list[float]]:
 
 
 def judged(shift: float, baselines: list[list[float]], cases: int = 1) -> Verdict:
-    return judge_stored("a case", times([shift]), baselines, cases=cases)
+    return stored(times([shift]), baselines, cases=cases)
+
+
+def stored(
+    now: list[float], baselines: list[list[float]], *, cases: int = 1, min_effect: float = 0.02
+) -> Verdict:
+    """The verdict on launches of which a second look shows the same."""
+    mine = SessionTimes.of(now, now * 4)
+    return judge_stored("c", mine, list(map(SessionTimes.of, baselines)), cases=cases, min_effect=min_effect)
 
 
 def half_width(verdict: Verdict) -> float:
@@ -76,7 +85,7 @@ def test_the_detectable_effect_is_where_regressed_begins() -> None:
 def test_a_significant_change_below_the_smallest_effect_is_no_regression() -> None:
     baselines = sessions_of(10, 0.0)
     limit = half_width(judged(0, baselines))
-    verdict = judge_stored("c", times([limit * 1.01]), baselines, cases=1, min_effect=0.05)
+    verdict = stored(times([limit * 1.01]), baselines, cases=1, min_effect=0.05)
     assert verdict.kind == "unchanged"
     assert verdict.detectable == pytest.approx(0.05)
 
@@ -96,8 +105,8 @@ def test_more_cases_widen_the_interval() -> None:
 
 
 def test_launches_of_a_session_are_one_datum() -> None:
-    once = judge_stored("c", [0.02], [[0.01], [0.011]], cases=3)
-    often = judge_stored("c", [0.02] * 5, [[0.01] * 7, [0.011] * 2], cases=3)
+    once = stored([0.02], [[0.01], [0.011]], cases=3)
+    often = stored([0.02] * 5, [[0.01] * 7, [0.011] * 2], cases=3)
     assert (often.kind, often.used) == (once.kind, 2)
     assert often.interval == pytest.approx(once.interval)
 
@@ -107,9 +116,8 @@ def test_launches_of_a_session_are_one_datum() -> None:
 def test_a_common_factor_changes_nothing(
     now: list[float], baselines: list[list[float]], cases: int, factor: float
 ) -> None:
-    plain = judge_stored("c", times(now), list(map(times, baselines)), cases=cases, min_effect=MIN_EFFECT)
-    scaled = judge_stored(
-        "c",
+    plain = stored(times(now), list(map(times, baselines)), cases=cases, min_effect=MIN_EFFECT)
+    scaled = stored(
         [factor * value for value in times(now)],
         [[factor * value for value in times(session)] for session in baselines],
         cases=cases,
@@ -127,8 +135,7 @@ def test_inverse_times_mirror_regressed_and_improved(
 ) -> None:
     def kind(sign: int) -> str:
         mirrored = [[sign * value for value in session] for session in baselines]
-        return judge_stored(
-            "c",
+        return stored(
             times([sign * value for value in now]),
             list(map(times, mirrored)),
             cases=cases,
@@ -146,8 +153,7 @@ def test_a_regression_stays_one_when_it_gets_worse(
 ) -> None:
     order = ("improved", "unchanged", "inconclusive", "regressed")
     kinds = [
-        judge_stored(
-            "c",
+        stored(
             times([value + extra for value in now]),
             list(map(times, baselines)),
             cases=9,
@@ -177,7 +183,8 @@ def test_an_inconclusive_says_how_many_launches_it_would_take() -> None:
     noise = 0.05
     half = noise / sqrt(2)
     baselines = [times([centre - half, centre + half]) for centre in (-0.035, 0.035) * 6]
-    verdict = judge_stored("c", times([0.005 - half, 0.005 + half]), baselines, cases=1)
+    now, earlier = SessionTimes.of(times([0.005 - half, 0.005 + half])), map(SessionTimes.of, baselines)
+    verdict = judge_stored("c", now, list(earlier), cases=1)
     assert verdict.kind == "inconclusive"
     # between 0.035² · 12/11, of which launches are 0.05² / 2; the bound is 1.75305 · s · √(13/12), and there is
     # room for log(1.04) - 0.005: s² may be 3.517e-4, so 0.05² / n at most 6.6e-5
@@ -187,31 +194,32 @@ def test_an_inconclusive_says_how_many_launches_it_would_take() -> None:
 
 def test_launches_are_not_the_remedy_where_sessions_differ() -> None:
     baselines = [times([centre, centre]) for centre in (-0.05, 0.05) * 6]
-    verdict = judge_stored("c", times([0.005, 0.005]), baselines, cases=1)
+    verdict = stored(times([0.005, 0.005]), baselines, cases=1)
     assert verdict.kind == "inconclusive"
     assert verdict.needed_launches is None
     assert verdict.why.endswith("measure both sides in one session")
 
 
 def test_sessions_that_differ_by_more_than_assumed_are_named_beside_a_regression() -> None:
-    assert judged(0.5, sessions_of(10, 0.05)).why.endswith(
-        "; sessions differ by 5.0%, above the 3% assumed: confirm it"
-    )
+    assert judged(0.5, sessions_of(10, 0.05)).why.endswith("; sessions differ by 5.0%, above the 3% assumed")
     assert judged(0.5, sessions_of(10, 0.02)).why.endswith("leave to noise, and beyond 2.0%")
     assert judged(0.5, [[0.01]]).why.endswith("1 earlier session leaves to noise, and beyond 2.0%")
 
 
 def test_nothing_to_compare_with_is_said() -> None:
-    verdict = judge_stored("c", [0.01, 0.04], [], cases=9)
+    verdict = stored([0.01, 0.04], [], cases=9)
     assert (verdict.kind, verdict.why) == ("no-baseline", "no saved session has this case")
     assert verdict.after_s == pytest.approx(0.02)
     assert (verdict.before_s, verdict.effect, verdict.interval, verdict.detectable) == (None,) * 4
     assert not verdict.fails
-    assert no_baseline("c", [0.01], ["driver", "torch"]).why == "saved sessions differ in driver, torch"
+    assert (
+        no_baseline("c", SessionTimes.of([0.01]), ["driver", "torch"]).why
+        == "saved sessions differ in driver, torch"
+    )
 
 
 def test_times_are_geometric_means_in_seconds_per_token() -> None:
-    verdict = judge_stored("c", [0.02], [[0.01], [0.04]], cases=1)
+    verdict = stored([0.02], [[0.01], [0.04]], cases=1)
     assert verdict.before_s == pytest.approx(0.02)
     assert verdict.after_s == pytest.approx(0.02)
     assert verdict.effect == pytest.approx(0)
@@ -220,30 +228,30 @@ def test_times_are_geometric_means_in_seconds_per_token() -> None:
 @pytest.mark.parametrize("baselines", [[[0.01], []], [[0.01], [0.0]], [[nan]], [[inf]]])
 def test_a_baseline_that_holds_no_time_is_refused(baselines: list[list[float]]) -> None:
     with pytest.raises(UsageError, match="launches of a session hold"):
-        judge_stored("c", [0.01], baselines, cases=1)
+        stored([0.01], baselines, cases=1)
 
 
 @pytest.mark.parametrize("now", [[], [nan], [-0.01]])
 def test_a_session_that_holds_no_time_is_refused(now: list[float]) -> None:
     for baselines in ([[0.01]], []):
         with pytest.raises(UsageError, match="launches of a session hold"):
-            judge_stored("c", now, baselines, cases=1)
+            stored(now, baselines, cases=1)
 
 
 @pytest.mark.parametrize("min_effect", [0, -0.02, 1, 2, nan])
 def test_a_smallest_effect_that_is_no_share_is_refused(min_effect: float) -> None:
     with pytest.raises(UsageError, match=r"^min_effect is .*above 0 and below 1"):
-        judge_stored("c", [0.01], [[0.01]], cases=1, min_effect=min_effect)
+        stored([0.01], [[0.01]], cases=1, min_effect=min_effect)
 
 
 def test_a_suite_has_at_least_one_case() -> None:
     with pytest.raises(UsageError, match=r"^cases is 0"):
-        judge_stored("c", [0.01], [[0.01]], cases=0)
+        stored([0.01], [[0.01]], cases=0)
 
 
 @pytest.mark.parametrize("baselines", [[], [[0.01]], [[0.01], [0.02]]])
 def test_a_verdict_is_strict_json(baselines: list[list[float]]) -> None:
-    verdict = judge_stored("c", [0.02], baselines, cases=9)
+    verdict = stored([0.02], baselines, cases=9)
     entries = json.loads(json.dumps(verdict.as_dict(), allow_nan=False))
     assert entries.pop("interval") == (list(verdict.interval) if verdict.interval else None)
     assert all(getattr(verdict, key) == value for key, value in entries.items())
@@ -252,7 +260,7 @@ def test_a_verdict_is_strict_json(baselines: list[list[float]]) -> None:
 
 
 def test_effects_are_relative_and_not_logarithms() -> None:
-    verdict = judge_stored("c", [0.02], [[0.01]], cases=1)
+    verdict = stored([0.02], [[0.01]], cases=1)
     assert verdict.effect == pytest.approx(1.0)
     assert verdict.interval is not None
     assert verdict.interval[0] == pytest.approx(expm1(log(2) - 2.131847 * 0.03 * sqrt(2)))

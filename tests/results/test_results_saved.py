@@ -8,7 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_gpt_dist.compare.baselines import MeasuredCase, judge_session, read_baselines, read_cases
+from pytest_gpt_dist.compare.baselines import read_baselines, read_cases
+from pytest_gpt_dist.compare.measured_case import MeasuredCase
+from pytest_gpt_dist.compare.session_times import SessionTimes
+from pytest_gpt_dist.compare.session_verdicts import judge_session
 from pytest_gpt_dist.compare.welch import describe_launches
 from pytest_gpt_dist.report.findings import find
 from pytest_gpt_dist.report.verdicts import render_verdicts
@@ -135,7 +138,7 @@ def test_no_file_is_read_twice_and_no_case_compared_with_every_other(
         (tmp_path / f"{number}.json").write_text(json.dumps({"benchmarks": cases}))
     monkeypatch.setattr(Path, "read_bytes", reading)
     monkeypatch.setattr(MeasuredCase, "__eq__", comparing)
-    found = read_baselines([tmp_path], [MeasuredCase("new", {}, (1.0,))])
+    found = read_baselines([tmp_path], [MeasuredCase("new", {}, SessionTimes.of([1.0]))])
     assert len(found.cases) == 150
     assert len(read) == 50
     assert compared == []

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from pytest_gpt_dist.compare.ab import judge_sides
-from pytest_gpt_dist.compare.baselines import NEWEST_SESSIONS, MeasuredCase, judge_session
+from pytest_gpt_dist.compare.baselines import NEWEST_SESSIONS
+from pytest_gpt_dist.compare.measured_case import MeasuredCase
+from pytest_gpt_dist.compare.session_verdicts import judge_session
 from pytest_gpt_dist.compare.verdict import Verdict
 
 HEAT = "throttled: thermal"

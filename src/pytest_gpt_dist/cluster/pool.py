@@ -54,6 +54,13 @@ class Cluster:
         self._groups[world_size] = (group, launcher)
         return group
 
+    def end_ranks(self) -> None:
+        """End every rank; the launchers stay, and start new ranks when a group is asked for."""
+        with ExitStack() as stack:
+            for group, _ in self._groups.values():
+                stack.callback(group.leave)
+            self._groups.clear()
+
     def close(self) -> None:
         """End every rank and launcher, each whatever becomes of the others; does nothing the second time."""
         self._closed = True

@@ -7,7 +7,8 @@ import sys
 from argparse import Namespace
 from dataclasses import replace
 
-from pytest_gpt_dist.compare.baselines import judge_session, read_baselines, read_cases
+from pytest_gpt_dist.compare.baselines import read_baselines, read_cases
+from pytest_gpt_dist.compare.session_verdicts import judge_session
 from pytest_gpt_dist.compare.sessions import NO_SESSION
 from pytest_gpt_dist.compare.welch import describe_launches
 from pytest_gpt_dist.errors import UsageError

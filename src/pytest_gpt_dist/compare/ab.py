@@ -10,7 +10,7 @@ from typing import Any
 from pytest_gpt_dist.compare.paired import Change, Pair, PairedCase, change, flagged, judge_paired, suspect
 from pytest_gpt_dist.compare.verdict import JudgedTime, Verdict
 from pytest_gpt_dist.results.result_format import format_of
-from pytest_gpt_dist.telemetry.disturbances import disturbing
+from pytest_gpt_dist.telemetry.disturbances import weighed
 
 Saved = Sequence[Mapping[str, Mapping[str, float | None]]]
 """Pairs as they are saved: ``before`` and ``after``, each with the figures of one launch by metric."""
@@ -95,7 +95,7 @@ def _paired_case(name: str, against: Mapping[str, Any], metric: str, min_effect:
 def _disturbances(info: Mapping[str, Any]) -> list[str]:
     """Of the launches of either side, the other one first."""
     sides = (("before", info["against"]), ("after", info))
-    return [f"{side} {mark}" for side, saved in sides for mark in disturbing(saved.get("marks") or ())]
+    return [f"{side} {mark}" for side, saved in sides for mark in weighed(saved.get("marks") or ())[1]]
 
 
 def _not_measured(name: str, info: Mapping[str, Any], time: JudgedTime) -> Verdict:

@@ -4,85 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass
 from heapq import heappush, heappushpop
 from pathlib import Path
-from statistics import median
 from types import MappingProxyType
-from typing import Any
 
-from pytest_gpt_dist.compare.sessions import SAVE, judge_stored, no_baseline
-from pytest_gpt_dist.compare.verdict import JudgedTime, Verdict
+from pytest_gpt_dist.compare.measured_case import MeasuredCase
 from pytest_gpt_dist.errors import UsageError
-from pytest_gpt_dist.results import checked
-from pytest_gpt_dist.results.result_format import format_of
 from pytest_gpt_dist.results.saved import files_below, newest_first, read_session, unusable
-from pytest_gpt_dist.telemetry.disturbances import WHAT_TO_DO, disturbing
 
 NEWEST_SESSIONS = 30
 """So many matching sessions a case are compared with, the newest. A storage that every night adds to would
 otherwise reach back to what the machine was a year ago, and more of them hardly narrow the interval: its width
 goes with √(1 + 1/k), 1.02 at thirty. The rule is calibrated up to as many."""
-
-
-_A_TIME = JudgedTime("")
-
-
-@dataclass(frozen=True)
-class MeasuredCase:
-    """One case of one session: the test's id, its fingerprint, and one datum a launch in seconds per unit of work.
-
-    ``saved_at`` is when its session was saved, as pytest-benchmark writes it: ISO 8601 in UTC, so that text
-    sorts by time; empty for what is not saved yet. ``disturbances`` are the marks after which its times do
-    not compare. ``time`` is what verdicts are on. ``key`` stands for the fingerprint, and is equal for equal ones.
-    """
-
-    name: str
-    fingerprint: Mapping[str, Any]
-    launches: tuple[float, ...]
-    saved_at: str = ""
-    disturbances: tuple[str, ...] = ()
-    time: JudgedTime = _A_TIME
-    key: Hashable = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.key is None:
-            object.__setattr__(self, "key", checked.frozen(self.fingerprint))
-
-    @classmethod
-    def of(
-        cls, name: str, info: Mapping[str, Any], saved_at: str = "", like: MeasuredCase | None = None
-    ) -> MeasuredCase:
-        """Return the case that saved these entries. UsageError, with the reason, where they are damaged.
-
-        Nearly always the fingerprint is that of ``like``, another result of the case, and then takes no more memory.
-        """
-        try:
-            fingerprint = checked.entries(info["fingerprint"])
-            if like is None or like.fingerprint != fingerprint:
-                like = None
-            return cls(
-                name,
-                fingerprint if like is None else like.fingerprint,
-                tuple(map(median, checked.launches(info["launches"]))),
-                saved_at,
-                disturbing(checked.maybe(checked.names, info.get("marks")) or ()),
-                JudgedTime.of(format_of(info))[0],
-                None if like is None else like.key,
-            )
-        except checked.UNREADABLE as error:
-            raise UsageError(checked.reason(error)) from None
-
-    @property
-    def identity(self) -> Hashable:
-        """What agrees for the results of one case on one machine, and for no others."""
-        return self.name, self.key
-
-    @cached_property
-    def result(self) -> Hashable:
-        """What agrees for one result wherever it is saved: by autosave, as ``--benchmark-json``, or copied."""
-        return self.identity, self.launches, self.disturbances
 
 
 @dataclass(frozen=True)
@@ -188,66 +122,3 @@ class _Sought:
             heappush(times, case.saved_at)
             return True
         return heappushpop(times, case.saved_at) < case.saved_at
-
-
-def judge_session(
-    current: Sequence[MeasuredCase], baselines: Sequence[MeasuredCase], min_effects: Mapping[str, float]
-) -> list[Verdict]:
-    """Return a verdict for each case of a session, against the newest of the earlier ones of its id and fingerprint.
-
-    Which files hold them does not matter: a case that the last session left out has its baseline in an
-    older one. Sessions in which it was disturbed are left out, and a change of a case that is disturbed now
-    is in doubt. ``min_effects`` are by case name.
-    """
-    matching: dict[Hashable, list[MeasuredCase]] = {}
-    namesakes: dict[str, dict[Hashable, MeasuredCase]] = {}
-    for saved in baselines:
-        matching.setdefault(saved.identity, []).append(saved)
-        namesakes.setdefault(saved.name, {})[saved.identity] = saved
-    verdicts = []
-    for case in current:
-        if found := matching.get(case.identity):
-            verdict = _judge(case, found, len(current), min_effects[case.name])
-        else:
-            differing = _nearest_difference(case, namesakes.get(case.name, {}).values())
-            verdict = no_baseline(case.name, case.launches, differing)
-        verdicts.append(verdict.on(case.time))
-    return verdicts
-
-
-def _judge(case: MeasuredCase, matching: Sequence[MeasuredCase], cases: int, min_effect: float) -> Verdict:
-    undisturbed = [saved for saved in matching if not saved.disturbances]
-    disturbed = [saved for saved in matching if saved.disturbances]
-    if not undisturbed:
-        why = f"every saved session of it was disturbed ({_kinds(disturbed)})"
-        kinds = dict.fromkeys(mark.partition(":")[0] for saved in disturbed for mark in saved.disturbances)
-        helps = "; ".join(WHAT_TO_DO[kind] for kind in kinds if kind in WHAT_TO_DO)
-        return replace(no_baseline(case.name, case.launches), why=why, remedy=f"{helps}; then {SAVE}")
-    newest = sorted(undisturbed, key=lambda saved: saved.saved_at)[-NEWEST_SESSIONS:]
-    since = newest[0].saved_at if len(newest) == NEWEST_SESSIONS else ""
-    left_out = [saved for saved in disturbed if saved.saved_at >= since]
-    launches = [saved.launches for saved in newest]
-    verdict = judge_stored(case.name, case.launches, launches, cases=cases, min_effect=min_effect)
-    if left_out:
-        said = f"disturbed sessions left out: {len(left_out)} ({_kinds(left_out)})"
-        verdict = replace(verdict, why=f"{verdict.why}; {said}")
-    return verdict.doubted(case.disturbances)
-
-
-def _kinds(disturbed: Sequence[MeasuredCase]) -> str:
-    """Return what disturbed them, without the particulars, in which no two sessions agree."""
-    kinds = (mark.partition(":")[0] for case in disturbed for mark in case.disturbances)
-    return ", ".join(dict.fromkeys(kinds))
-
-
-def _nearest_difference(case: MeasuredCase, namesakes: Iterable[MeasuredCase]) -> list[str]:
-    """Return the keys in which the saved case that is most like this one differs."""
-    differences = [
-        [
-            key
-            for key in sorted({*case.fingerprint, *saved.fingerprint})
-            if checked.frozen(case.fingerprint.get(key)) != checked.frozen(saved.fingerprint.get(key))
-        ]
-        for saved in namesakes
-    ]
-    return min(differences, key=len, default=[])

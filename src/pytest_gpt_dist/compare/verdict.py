@@ -12,6 +12,7 @@ from pytest_gpt_dist.results.result_format import ResultFormat
 
 Kind = Literal["regressed", "improved", "unchanged", "inconclusive", "no-baseline"]
 Mode = Literal["stored", "paired"]
+CHANGED: tuple[Kind, ...] = ("regressed", "improved")
 MIN_EFFECT = 0.02
 """The default of the smallest slowdown worth a failure, relative to the time before."""
 BOUND_CONFIDENCE = 0.95
@@ -49,8 +50,9 @@ class Verdict:
     ``used`` counts what the verdict rests on: earlier sessions (stored) or pairs of launches (paired).
     ``needed_launches`` is the number of launches (paired: a side, stored: in every session) that would
     probably settle an `inconclusive`; None elsewhere, and where launches alone would not. ``p_value`` is
-    that of the paired test, None where there was none. What does not exist is None: for `no-baseline` all of it
-    but ``after_s``, and that, too, of a latency that the case does not have.
+    that of the paired test, None where there was none. ``machine`` is the relative change of the yardstick beside
+    the case, None where a side has none; ``fresh_launches`` are those of a second look (stored). What does not exist
+    is None: for `no-baseline` all of it but ``after_s``, and that, too, of a latency that the case does not have.
     """
 
     case: str
@@ -70,6 +72,8 @@ class Verdict:
     label: str = ""
     rate: str = ""
     remedy: str = ""
+    machine: float | None = None
+    fresh_launches: int = 0
 
     @classmethod
     def without_baseline(
@@ -102,7 +106,7 @@ class Verdict:
 
     def doubted(self, disturbances: Sequence[str]) -> Verdict:
         """`inconclusive` in place of a change, if the launches that it rests on were disturbed by these marks."""
-        if self.kind not in ("regressed", "improved") or not disturbances:
+        if self.kind not in CHANGED or not disturbances:
             return self
         why = f"{', '.join(disturbances)}: end that, then measure again; otherwise {self.kind}: {self.why}"
         return replace(self, kind="inconclusive", why=why)

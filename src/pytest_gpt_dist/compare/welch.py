@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import expm1, log, sqrt
 from statistics import fmean
 
-from pytest_gpt_dist.compare.baselines import MeasuredCase
+from pytest_gpt_dist.compare.measured_case import MeasuredCase
 from pytest_gpt_dist.compare.statistics import student_quantile, variance
 from pytest_gpt_dist.measure.statistics import require_times
 

@@ -21,10 +21,11 @@ from pytest_gpt_dist.git.revision import source_revision
 from pytest_gpt_dist.host.machine import Machine, find_machine
 from pytest_gpt_dist.host.scratch import Scratch
 from pytest_gpt_dist.measure.arguments import TIMING, min_effect_of, of_mode, timing_of
+from pytest_gpt_dist.measure.envelope import look_entries
 from pytest_gpt_dist.measure.journal import Identity, Journal, JournalError
 from pytest_gpt_dist.measure.matrix import MatrixCase
 from pytest_gpt_dist.measure.mode import CaseSpec, Mode, ModeContext, Status
-from pytest_gpt_dist.measure.result import Result
+from pytest_gpt_dist.measure.result import Launch, Result
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.runner import CaseRunner, Outcome, Watching
 from pytest_gpt_dist.registry import Registry
@@ -66,6 +67,7 @@ class BenchmarkSession:
         self._side = OWN
         self._runners: dict[str, CaseRunner[Any, Any]] = {}
         self._waiting: dict[CaseRun, Outcome] = {}
+        self._recorded: dict[str, tuple[CaseRun, list[Launch]]] = {}
 
     @cached_property
     def machine(self) -> Machine:
@@ -102,6 +104,11 @@ class BenchmarkSession:
         cluster, self._cluster = self._cluster, None
         if cluster is not None:
             cluster.close()
+
+    def end_ranks(self) -> None:
+        """End every group; the next one has new processes, of the same side, from the server that is there."""
+        if self._cluster is not None:
+            self._cluster.end_ranks()
 
     def arguments(self, mode: str) -> Collection[str]:
         """Return the names by which a test may say what a case of that mode is and how it is timed."""
@@ -164,6 +171,22 @@ class BenchmarkSession:
         return PairedCaseRunner(runner, self, self.against).run(
             run.case, run.timing, self._rule(run), lambda: runner.mode.cases.alone(run.case), status
         )
+
+    def record(self, test: str, run: CaseRun) -> None:
+        """Remember what a test ran, in case it is to be looked at again."""
+        self._recorded[test] = (run, [])
+
+    def has_run(self, test: str) -> bool:
+        """Return whether the test ran a case in this session that can be looked at again."""
+        return test in self._recorded
+
+    def look_again(self, test: str, status: Status) -> dict[str, Any]:
+        """Launch a test's case once more; return what is saved of all its further launches so far."""
+        run, launches = self._recorded[test]
+        assert run.timing is not None
+        runner = self._runner(run.mode)
+        launches.append(runner.fresh_launch(run.case, run.timing, status))
+        return look_entries(runner.mode, run.case, launches)
 
     def resume(self, test: str, run: CaseRun) -> Result | str | None:
         """Return what a killed session measured of a test's case; why it does not serve; None if there is nothing.

@@ -84,6 +84,8 @@ class CaseRecorder:
         if not self._ran:
             self._ran = True
             self._record(result, run)
+            if run.timing is not None:
+                session.record(self._item.nodeid, run)
             if not result.extra_info["resumed"]:
                 self._keep(session, run, result)
         return result

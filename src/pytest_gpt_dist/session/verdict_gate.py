@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,20 @@ class Gate:
         self._judge = make_judge(config, options)
         self._cases: dict[str, TimedCase] = {}
 
+    @property
+    def cases(self) -> list[TimedCase]:
+        """Return the cases that were timed."""
+        return [*self._cases.values()]
+
+    @property
+    def suspects(self) -> Sequence[str]:
+        """Return the names of the cases that need fresh launches before they are judged."""
+        return self._judge.suspects(self.cases) if self._cases else ()
+
     @cached_property
     def judged(self) -> Judged:
         """First asked for before this session is saved, so never judged against itself."""
-        judged = self._judge([*self._cases.values()])
+        judged = self._judge(self.cases)
         for verdict in judged.verdicts:
             self._config.hook.pytest_gpt_dist_verdict(verdict=verdict)
         return judged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from statistics import fmean
 
@@ -12,11 +13,14 @@ MIN_SWAPPED_BYTES = 2**20
 """Less than that, either way, a machine swaps at any time."""
 MOST_TAKEN = 0.1
 """Of the time of the ranks' own cores; a quiet machine and this session's controller take some hundredths."""
+MOST_WEIGHED = 0.5
+"""Up to so much taken, a verdict allows for it; beyond, times do not compare."""
 MOST_THROTTLED = 0.01
 """Of the time of the rounds."""
 BY_DESIGN = ("power cap",)
 """Keeps the clocks of a busy GPU down all the time, in every launch alike, so it makes no launch another one."""
 _THROTTLED, _SHARED, _SWAPPED = "throttled", "shared device", "swapped"
+_TAKEN = re.compile(rf"{_SHARED}: others took (\d{{1,3}})%")
 WHAT_TO_DO = {
     _SHARED: "end the other work on the machine, or give the session cores or GPUs of its own",
     _THROTTLED: "let the GPUs cool, or raise the container's processor limit",
@@ -76,6 +80,18 @@ def disturbance_marks(observations: Sequence[Observation]) -> list[str]:
 def disturbing(marks: Iterable[str]) -> tuple[str, ...]:
     """Those of saved marks after which times do not compare."""
     return tuple(mark for mark in marks if mark.partition(":")[0] in (_THROTTLED, _SHARED, _SWAPPED))
+
+
+def weighed(marks: Iterable[str]) -> tuple[float, tuple[str, ...]]:
+    """Return which share of a case's own cores others took, and of saved marks those that no verdict can allow for."""
+    taken, beyond = 0.0, []
+    for mark in disturbing(marks):
+        share = _TAKEN.fullmatch(mark)
+        if share is not None and int(share[1]) / 100 <= MOST_WEIGHED:
+            taken = max(taken, int(share[1]) / 100)
+        else:
+            beyond.append(mark)
+    return taken, tuple(beyond)
 
 
 def _throttled(observation: Observation) -> float:

@@ -1,0 +1,128 @@
+"""One case of one session as verdicts see it, read from what the session saved."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import log
+from statistics import median
+from typing import Any
+
+from pytest_gpt_dist.compare.session_times import LaunchTimes, SessionTimes
+from pytest_gpt_dist.compare.verdict import JudgedTime
+from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.results import checked
+from pytest_gpt_dist.results.result_format import format_of
+from pytest_gpt_dist.telemetry.disturbances import weighed
+
+_A_TIME = JudgedTime("")
+
+
+@dataclass(frozen=True)
+class MeasuredCase:
+    """One case of one session: the test's id, its fingerprint, and its times in seconds per unit of work.
+
+    ``saved_at`` is when its session was saved, as pytest-benchmark writes it: ISO 8601 in UTC, so that text
+    sorts by time; empty for what is not saved yet. ``disturbances`` are the marks after which its times do
+    not compare. ``time`` is what verdicts are on. ``bound`` says by piece of the yardstick what its time is like.
+    ``key`` stands for the fingerprint, and is equal for equal ones.
+    """
+
+    name: str
+    fingerprint: Mapping[str, Any]
+    times: SessionTimes
+    saved_at: str = ""
+    disturbances: tuple[str, ...] = ()
+    time: JudgedTime = _A_TIME
+    key: Hashable = field(default=None, repr=False)
+    bound: Mapping[str, float] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.key is None:
+            object.__setattr__(self, "key", checked.frozen(self.fingerprint))
+
+    @classmethod
+    def of(
+        cls, name: str, info: Mapping[str, Any], saved_at: str = "", like: MeasuredCase | None = None
+    ) -> MeasuredCase:
+        """Return the case that saved these entries. UsageError, with the reason, where they are damaged.
+
+        Nearly always the fingerprint is that of ``like``, another result of the case, and then takes no more memory.
+        """
+        try:
+            fingerprint = checked.entries(info["fingerprint"])
+            if like is None or like.fingerprint != fingerprint:
+                like = None
+            taken, disturbances = weighed(checked.maybe(checked.names, info.get("marks")) or ())
+            return cls(
+                name,
+                fingerprint if like is None else like.fingerprint,
+                _times(info, taken, _second_look(info.get("second_look"))),
+                saved_at,
+                disturbances,
+                JudgedTime.of(format_of(info))[0],
+                None if like is None else like.key,
+                bound_of(info),
+            )
+        except checked.UNREADABLE as error:
+            raise UsageError(checked.reason(error)) from None
+
+    @property
+    def launches(self) -> tuple[float, ...]:
+        """Return one datum a launch."""
+        return tuple(launch.typical_s for launch in self.times.launches)
+
+    @property
+    def identity(self) -> Hashable:
+        """What agrees for the results of one case on one machine, and for no others."""
+        return self.name, self.key
+
+    @cached_property
+    def result(self) -> Hashable:
+        """What agrees for one result wherever it is saved: by autosave, as ``--benchmark-json``, or copied."""
+        return self.identity, self.launches, self.disturbances
+
+
+def bound_of(info: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return by piece of the yardstick the share of a saved case's time that is like it.
+
+    What it communicates is like an all-reduce; of the rest, all is like what it comes nearer the limit of: reading
+    memory, or multiplying.
+    """
+    shares = checked.maybe(checked.entries, info.get("time_lost")) or {}
+    communication = min(checked.maybe(checked.amount, shares.get("communication")) or 0.0, 1.0)
+    reading, multiplying = (checked.maybe(checked.amount, info.get(name)) for name in ("mbu", "mfu"))
+    if reading is None and multiplying is None:
+        rest = {"read_s": 0.5, "product_s": 0.5}
+    else:
+        rest = {"read_s" if (reading or 0.0) >= (multiplying or 0.0) else "product_s": 1.0}
+    return {"all_reduce_s": communication} | {
+        piece: share * (1 - communication) for piece, share in rest.items()
+    }
+
+
+def _times(info: Mapping[str, Any], taken: float, fresh: SessionTimes | None) -> SessionTimes:
+    launches = tuple(map(LaunchTimes.of, checked.launches(info["launches"])))
+    return SessionTimes(launches, yardstick_of(info.get("yardstick")), taken, fresh)
+
+
+def _second_look(saved: Any) -> SessionTimes | None:
+    if saved is None or not checked.entries(saved)["launches"]:
+        return None
+    taken, _ = weighed(checked.names(saved["marks"]))
+    return _times(saved, taken, None)
+
+
+def yardstick_of(saved: Any) -> Mapping[str, float]:
+    """Return by piece the log of the median seconds of saved launches' readings; nothing where a launch has none."""
+    by_launch = [checked.maybe(checked.entries, launch) for launch in saved or ()]
+    if not by_launch or None in by_launch:
+        return {}
+    pieces: dict[str, list[float]] = {}
+    for launch in by_launch:
+        for piece, seconds in (launch or {}).items():
+            pieces.setdefault(piece, []).append(median(map(checked.time_s, seconds)))
+    return {
+        piece: log(median(medians)) for piece, medians in pieces.items() if len(medians) == len(by_launch)
+    }
