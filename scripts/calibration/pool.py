@@ -180,7 +180,8 @@ def main() -> int:
     arguments = parser.parse_args()
     count = arguments.launches
     engines = schedule(-(-count // (2 * len(arguments.slowed))), arguments.seed, arguments.slowed)[:count]
-    beside = neighbours(count, arguments.seed) if arguments.neighbour else ("",) * count
+    nobody: Neighbour = ""
+    beside = neighbours(count, arguments.seed) if arguments.neighbour else (nobody,) * count
     try:
         pool = start(arguments.output, setting(arguments.seed), engines, resume=arguments.resume)
         with launcher() as launch:

@@ -21,10 +21,12 @@ Neighbour = Literal["", "same core", "other core"]
 def neighbours(launches: int, seed: int) -> tuple[Neighbour, ...]:
     """Return where a neighbour works during each launch: in every second spell, on a core that is drawn."""
     generator = random.Random(f"neighbours {seed}")
+    nobody: Neighbour = ""
+    cores: tuple[Neighbour, Neighbour] = ("same core", "other core")
     found: list[Neighbour] = []
     while len(found) < launches:
-        where: Neighbour = generator.choice(("same core", "other core"))
-        found += [*[""] * SPELL, *[where] * SPELL]
+        found += [nobody] * SPELL
+        found += [generator.choice(cores)] * SPELL
     return tuple(found[:launches])
 
 

@@ -133,7 +133,8 @@ def test_a_neighbour_is_there_in_every_second_spell() -> None:
 
 def test_an_interrupted_pool_is_continued_where_it_stopped(tmp_path: Path) -> None:
     path, engines = tmp_path / "pool.json", schedule(1, 1)
-    alone: tuple[Neighbour, ...] = ("",) * len(engines)
+    nobody: Neighbour = ""
+    alone = (nobody,) * len(engines)
     with pytest.raises(KeyboardInterrupt):
         measure(path, start(path, SETTING, engines, resume=False), engines, broken_after(3), alone)
     assert len(read_pool(path).launches) == 3
