@@ -52,6 +52,13 @@ def test_each_step_has_as_many_labels(seed: int, width: int, period: int) -> Non
     assert all(max(2, width // 2) <= length <= width for length in first)
 
 
+@given(seed=st.integers(0, 2**63 - 1), width=st.integers(2, 40), pairs=st.integers(1, 5))
+def test_more_rows_have_no_more_labels_each(seed: int, width: int, pairs: int) -> None:
+    samples = SyntheticSamples(seed, 50, width, 2 * pairs)
+    total = sum(samples.length(row) for row in range(2 * pairs))
+    assert total == pairs * (max(2, width // 2) + width)
+
+
 def test_rows_have_unequal_lengths_and_other_tokens_each() -> None:
     samples = SyntheticSamples(0, 1000, 32, 8)
     assert len({samples.length(row) for row in range(8)}) > 3

@@ -15,8 +15,9 @@ _KEY = 2**64 - 1
 class SyntheticSamples:
     """Endless rows of random tokens with unequal label counts.
 
-    A row's length depends on its place among ``period`` rows alone, so that every step has as many labels as any other
-    one, whoever gets which row. It is from half of ``width`` to all of it.
+    A row's length is from half of ``width`` to all of it, and depends on its place among ``period`` rows alone, so that
+    every step has as many labels as any other one, whoever gets which row. The second half of the places makes up for
+    the first one, so that more rows have no more labels each than few.
     """
 
     seed: int
@@ -26,9 +27,13 @@ class SyntheticSamples:
 
     def length(self, row: int) -> int:
         """Return the number of tokens of a row, from 2."""
-        shortest = max(2, self.width // 2)
-        drawn = int(self._bits(_LENGTHS, row % self.period, 1)[0])
-        return shortest + drawn % (self.width - shortest + 1)
+        shortest, half, place = max(2, self.width // 2), self.period // 2, row % self.period
+        if half <= place < self.period - half:
+            return (shortest + self.width) // 2
+        opposite = place >= half
+        drawn = int(self._bits(_LENGTHS, place - (self.period - half) if opposite else place, 1)[0])
+        length = shortest + drawn % (self.width - shortest + 1)
+        return shortest + self.width - length if opposite else length
 
     def tokens(self, row: int) -> Sequence[int]:
         """Return the tokens of a row."""
