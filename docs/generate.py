@@ -41,8 +41,8 @@ def options_page() -> str:
         "`gpt_dist.run` and the marker `gpt_dist` take these by name, with the same rules:",
         ", ".join(f"`{name}`" for name in (*ARGUMENTS, *TIMING) if name in names) + ".",
         "Besides, they take `strategy` and `min_effect`, and `gpus` is one number. See [fixtures](fixtures.md).",
-        "`gpt_dist.train` takes those of training without `train_`, and `model`, `weights`, `dtype`, `seed`, the degrees"
-        " and how a case is timed.",
+        "`gpt_dist.train` takes those of training without `train_`, and `model`, `weights`, `dtype`, `seed`, the"
+        " degrees and how a case is timed.",
     )
 
 

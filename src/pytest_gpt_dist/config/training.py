@@ -55,7 +55,7 @@ class TrainingOptions(Section):
         " make, so that more devices train more rows)",
     )
     train_sequence_length: int | None = integer(
-        None, "tokens of a row, padding included (default: 1024 on CUDA, 64 on the CPU)", 2
+        None, "tokens of a row, padding included (default: 1024 on CUDA, 32 on the CPU)", 2
     )
     train_optimizer: str = option(
         "adamw", "adamw, or sgd without momentum (default: adamw)", choices=OPTIMIZERS

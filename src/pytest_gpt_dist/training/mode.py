@@ -39,6 +39,16 @@ class TrainingMode:
     """Training steps, checked against one process."""
 
     format = TRAINING
+    preload = (
+        "torch._dynamo",  # which torch's optimizers import when the first one is made
+        "transformers.models.gpt2.modeling_gpt2",
+        "transformers.models.llama.modeling_llama",
+        "transformers.models.qwen3.modeling_qwen3",
+        "pytest_gpt_dist.training.worker",
+        "pytest_gpt_dist.training.data_parallel",
+        "pytest_gpt_dist.training.fully_sharded",
+        "pytest_gpt_dist.training.exactness.compute_reference",
+    )
 
     def __init__(self, context: ModeContext) -> None:
         self.cases = TrainingCases(context)

@@ -30,7 +30,7 @@ class DeviceDefaults:
     sequence_length: int
 
 
-CPU_DEFAULTS = DeviceDefaults("qwen3-tiny", "float32", 64)
+CPU_DEFAULTS = DeviceDefaults("qwen3-tiny", "float32", 32)
 CUDA_DEFAULTS = DeviceDefaults("gpt2", "bfloat16", 1024)
 
 
@@ -53,7 +53,7 @@ class TrainingWorkload:
     micro_batch_size: int = 4
     grad_accumulation: int | None = None
     global_batch_size: int | None = None
-    sequence_length: int = 64
+    sequence_length: int = 32
     steps: int = 20
     optimizer: OptimizerName = "adamw"
     lr: float = 1e-3

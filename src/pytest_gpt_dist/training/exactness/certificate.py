@@ -14,7 +14,8 @@ from pytest_gpt_dist.training.trained_model import TrainedModel
 
 _STEPS = 20
 _MICRO = 2
-_LAYERS = 8
+_LAYERS, _FEW_LAYERS = 8, 3
+"""Of pipelines, whose stages and their halves each need some; of other strategies, which treat all layers alike."""
 _ROTARY = {
     "hidden_size": 24,
     "num_attention_heads": 4,
@@ -40,7 +41,10 @@ def certificate_case(case: TrainingCase) -> TrainingCase:
 
     Its rows have unequal lengths, gradients are accumulated and clipped, and activations are treated as in the case.
     """
-    config = DecoderConfig.from_hf(_TINY[case.work.model.config.architecture], "certificate")
+    layers = _LAYERS if case.plan.layout.pp > 1 else _FEW_LAYERS
+    shape = _TINY[case.work.model.config.architecture]
+    count = "n_layer" if "n_layer" in shape else "num_hidden_layers"
+    config = DecoderConfig.from_hf({**shape, count: layers}, "certificate")
     batches = plan_batches(_MICRO, max(2, case.plan.layout.pp), None, case.plan.layout.dp)
     work = TrainingWork(
         TrainedModel(config, None, seed=1),
