@@ -6,10 +6,13 @@ SOAK_SEED ?= 0
 READY := $(VENV)/ready
 READY_FOR_DOCS := $(VENV)/ready-for-docs
 
-.PHONY: bench test test-scripts soak lint docs clean
+.PHONY: bench bench-training test test-scripts soak lint docs clean
 
 bench: $(READY)
 	$(VENV)/bin/pytest benchmarks
+
+bench-training: $(READY)
+	$(VENV)/bin/pytest benchmarks --gpt-suite=training
 
 # A file on one worker, so that its sessions run once; in their order, which tests/conftest.py begins with the long ones.
 test: $(READY)

@@ -41,6 +41,8 @@ def options_page() -> str:
         "`gpt_dist.run` and the marker `gpt_dist` take these by name, with the same rules:",
         ", ".join(f"`{name}`" for name in (*ARGUMENTS, *TIMING) if name in names) + ".",
         "Besides, they take `strategy` and `min_effect`, and `gpus` is one number. See [fixtures](fixtures.md).",
+        "`gpt_dist.train` takes those of training without `train_`, and `model`, `weights`, `dtype`, `seed`, the"
+        " degrees and how a case is timed.",
     )
 
 
@@ -55,12 +57,15 @@ def commands_page() -> str:
 
 def saved_keys_page() -> str:
     """Every entry of ``extra_info``."""
-    rows = [(f"`{key.name}`", key.unit, _meaning(key)) for key in format_of({"mode": "inference"}).metrics]
+    tables = []
+    for mode in ("inference", "training"):
+        rows = [(f"`{key.name}`", key.unit, _meaning(key)) for key in format_of({"mode": mode}).metrics]
+        tables += [f"## {mode.capitalize()}", _table(("key", "unit", "meaning"), rows)]
     return _page(
         "Saved keys",
         "What a case's `extra_info` holds in the JSON that pytest-benchmark saves, and in `Result.extra_info`. A"
         " figure that could not be measured is `null`, never 0. [Metrics](../metrics.md) has the formulas.",
-        _table(("key", "unit", "meaning"), rows),
+        *tables,
     )
 
 

@@ -104,6 +104,7 @@ class SortingCases:
 
 class SortingMode:
     format = SORTING
+    preload = ()
 
     def __init__(self, context: ModeContext) -> None:
         self.cases = SortingCases(context)

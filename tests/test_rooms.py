@@ -23,7 +23,7 @@ LEVELS = (
     ("registry",),
     ("model",),
     ("measure",),
-    ("inference", "compare"),
+    ("inference", "training", "compare"),
     ("ab", "report"),
     ("session",),
     ("hookspecs",),

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_gpt_dist.config.pytest_options import add_options, read_options
+from pytest_gpt_dist.config.sections import SUITES
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.session import benchmark_storage
-from pytest_gpt_dist.session.items import mode_of_matrix, runs_cases
+from pytest_gpt_dist.session.items import is_named, mode_of_matrix, runs_cases
 from pytest_gpt_dist.session.terminal_summary import Summary
 
 if TYPE_CHECKING:
@@ -149,6 +150,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             for case in _matrix(metafunc.config, metafunc.definition, marker, _own_arguments(metafunc))
         ],
     )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files of benchmarks whose suite was not asked for, unless they are named themselves."""
+    if collection_path.parent.name != "benchmarks" or _OPTIONS not in config.stash:
+        return None
+    suite = collection_path.stem.removeprefix("test_")
+    if suite not in SUITES or suite in config.stash[_OPTIONS].suite or is_named(collection_path, config):
+        return None
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)

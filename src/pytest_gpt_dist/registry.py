@@ -34,6 +34,8 @@ class Registry:
     """Strategies, engines, models and modes by name, each the import path ``package.module:attribute`` of
 
     * a strategy: a class without arguments that is a :class:`~pytest_gpt_dist.parallel.strategy.Strategy`;
+    * a strategy of training: a class without arguments that is a
+      :class:`~pytest_gpt_dist.training.strategy.TrainingStrategy`;
     * an engine: a class or function that is an :class:`~pytest_gpt_dist.inference.engines.protocol.EngineFactory`;
     * a model: a :class:`~pytest_gpt_dist.model.presets.Preset`;
     * a mode: a class or function that makes a :class:`~pytest_gpt_dist.measure.mode.Mode` of a
@@ -42,12 +44,17 @@ class Registry:
 
     def __init__(self) -> None:
         self._paths: dict[str, dict[str, str]] = {
-            kind: {} for kind in ("strategy", "engine", "limits", "model", "mode", "format")
+            kind: {}
+            for kind in ("strategy", "training strategy", "engine", "limits", "model", "mode", "format")
         }
 
     def add_strategy(self, name: str, path: str) -> None:
         """Make a strategy known; the order in which they are added is the one they are listed in."""
         self._add("strategy", name, path)
+
+    def add_training_strategy(self, name: str, path: str) -> None:
+        """Make a strategy of training known; the order in which they are added is the one they are listed in."""
+        self._add("training strategy", name, path)
 
     def add_engine(self, name: str, path: str, limits: str | None = None) -> None:
         """Make an engine known.
@@ -86,6 +93,11 @@ class Registry:
         return tuple(self._paths["strategy"])
 
     @property
+    def training_strategies(self) -> tuple[str, ...]:
+        """Names of the strategies of training, in the order in which they were added."""
+        return tuple(self._paths["training strategy"])
+
+    @property
     def engines(self) -> tuple[str, ...]:
         """Names of the engines, in the order in which they were added."""
         return tuple(self._paths["engine"])
@@ -101,12 +113,16 @@ class Registry:
         Raises:
             UsageError: when there is none, or its import path leads nowhere.
         """
-        made = load(self._path("strategy", name), what=f"strategy {quoted(name)}")
-        try:
-            strategy: Strategy = made()
-        except Exception as error:  # whatever is registered, and whatever it does
-            raise UsageError(f"strategy {quoted(name)}: cannot be made: {first_line(error)}") from error
+        strategy: Strategy = self._made("strategy", name)
         return strategy
+
+    def training_strategy(self, name: str) -> Any:
+        """Return the strategy of training of that name.
+
+        Raises:
+            UsageError: when there is none, or its import path leads nowhere.
+        """
+        return self._made("training strategy", name)
 
     def engine_path(self, name: str) -> str:
         """Return the import path of an engine, which is what travels to the ranks.
@@ -151,6 +167,13 @@ class Registry:
         """
         return load(self._path("mode", name), what=f"mode {quoted(name)}")
 
+    def _made(self, kind: str, name: str) -> Any:
+        make = load(self._path(kind, name), what=f"{kind} {quoted(name)}")
+        try:
+            return make()
+        except Exception as error:  # whatever is registered, and whatever it does
+            raise UsageError(f"{kind} {quoted(name)}: cannot be made: {first_line(error)}") from error
+
     def _add(self, kind: str, name: str, path: str) -> None:
         if not isinstance(name, str) or not isinstance(path, str):
             raise UsageError(
@@ -192,6 +215,16 @@ def builtin(registry: Registry) -> None:
     """Register what the package comes with, in the same way as anybody else would."""
     inference = "pytest_gpt_dist.inference"
     registry.add_mode(DEFAULT_MODE, f"{inference}.mode:InferenceMode", f"{inference}.result_format:INFERENCE")
+    training = "pytest_gpt_dist.training"
+    registry.add_mode("training", f"{training}.mode:TrainingMode", f"{training}.result_format:TRAINING")
+    for name, attribute in (
+        ("ddp", "Ddp"),
+        ("zero1", "Zero1"),
+        ("zero2", "Zero2"),
+        ("zero3", "Zero3"),
+        ("hsdp", "Hsdp"),
+    ):
+        registry.add_training_strategy(name, f"{training}.strategies:{attribute}")
     for name, attribute in (
         ("pure_data_parallel", "PureDataParallel"),
         ("tensor_data_hybrid", "TensorDataHybrid"),
@@ -233,6 +266,10 @@ def builtin(registry: Registry) -> None:
         "llama-2-7b",
         "llama-3.1-8b",
         "llama-3.1-70b",
+        "qwen3-tiny",
+        "qwen3-small",
+        "qwen3-medium",
+        "qwen3-large",
         "qwen3-0.6b",
         "qwen3-1.7b",
         "qwen3-4b",

@@ -78,6 +78,12 @@ def test_presets(registry: Registry, preset: Preset) -> None:
         )
 
 
+def test_presets_for_training_have_the_counts_that_their_comment_says() -> None:
+    shapes = (presets.QWEN3_TINY, presets.QWEN3_SMALL, presets.QWEN3_MEDIUM, presets.QWEN3_LARGE)
+    counts = [parameter_count(preset.config.dimensions) / 1e6 for preset in shapes]
+    assert counts == pytest.approx([1.84, 26.45, 109.53, 334.81], abs=0.006)
+
+
 def test_the_small_preset_has_an_odd_number_of_heads() -> None:
     size = presets.GPT2_MINI.config.dimensions
     assert (size.heads, size.hidden, size.layers, size.vocabulary, size.positions) == (5, 320, 6, 50257, 1024)

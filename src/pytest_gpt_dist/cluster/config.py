@@ -23,7 +23,8 @@ class ClusterConfig:
     stages their communication through host memory. `pin_cpus` gives each CPU rank cores of its own: for
     figures; runs that time nothing go better without. `log_dir` keeps what ranks print; None keeps it only
     of a group that failed. `log_level` is how much of what they do ranks write there: debug, info, warning or
-    error. `side` is whose code the ranks run. UsageError when the parts do not fit together.
+    error. `side` is whose code the ranks run. `preload` names modules that ranks will need: imported once, before they
+    are forked, where whoever starts them does so. UsageError when the parts do not fit together.
     """
 
     device: Device
@@ -36,6 +37,7 @@ class ClusterConfig:
     log_level: str = "warning"
     pin_cpus: bool = True
     side: Side = OWN
+    preload: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.device not in get_args(Device):

@@ -17,9 +17,22 @@ from pytest_gpt_dist.config.declaration import (
     parse_names,
 )
 from pytest_gpt_dist.config.thresholds import DEFAULT_THRESHOLDS, Threshold, parse_thresholds
+from pytest_gpt_dist.config.training import TrainingOptions
 from pytest_gpt_dist.errors import UsageError
 
 DEFAULT_COUNTS = (1, 2, 4)
+SUITES = ("inference", "training")
+"""What ``benchmarks/test_*.py`` there are; each is a mode's name."""
+
+
+def parse_suites(text: str) -> tuple[str, ...]:
+    """Return suites of a comma-separated list; ValueError for one that there is not."""
+    names = parse_names(text)
+    if unknown := [name for name in names if name not in SUITES]:
+        raise ValueError(f"expected some of {', '.join(SUITES)}, not {unknown[0][:40]}")
+    return names
+
+
 MATRIX = ("strategy", "gpus", "engine")
 """What a matrix gives to its test."""
 DEGREES = ("data_parallel", "pipeline_parallel", "tensor_parallel")
@@ -55,6 +68,13 @@ class MatrixOptions(Section):
 
     title = "matrix"
 
+    suite: tuple[str, ...] = option(
+        ("inference",),
+        "which of benchmarks/test_*.py are collected where a folder is asked for: inference, training (default:"
+        " inference); a file that is named is always collected",
+        parse=parse_suites,
+        metavar="NAME,NAME",
+    )
     gpus: tuple[int, ...] | None = option(
         None, "device counts of the matrix (default: 1,2,4)", parse=parse_counts, metavar="N,N"
     )
@@ -295,6 +315,7 @@ SECTIONS: tuple[type[Section], ...] = (
     MatrixOptions,
     DeviceOptions,
     WorkloadOptions,
+    TrainingOptions,
     MeasuringOptions,
     ComparingOptions,
     RunningOptions,

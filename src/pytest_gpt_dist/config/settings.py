@@ -18,6 +18,7 @@ from pytest_gpt_dist.config.sections import (
     RunningOptions,
     WorkloadOptions,
 )
+from pytest_gpt_dist.config.training import TrainingOptions
 from pytest_gpt_dist.errors import UsageError, quoted
 
 
@@ -27,6 +28,7 @@ class Options(
     MatrixOptions,
     DeviceOptions,
     WorkloadOptions,
+    TrainingOptions,
     MeasuringOptions,
     ComparingOptions,
     RunningOptions,
@@ -67,9 +69,12 @@ def section_declarations(section: type[Section]) -> Iterator[tuple[str, Declarat
             yield field.name, field.metadata["declaration"]
 
 
-def check_argument(name: str, value: Any) -> None:
-    """Hold an argument given in code to the rules of the option of that name; UsageError if it breaks them."""
-    how = dict(declarations())[name]
+def check_argument(name: str, value: Any, *, option: str | None = None) -> None:
+    """Hold an argument given in code to the rules of the option of that name; UsageError if it breaks them.
+
+    ``option`` is the option's name where that is another one.
+    """
+    how = dict(declarations())[option or name]
     kinds: dict[str, tuple[type, ...]] = {
         "int": (int,),
         "float": (int, float),

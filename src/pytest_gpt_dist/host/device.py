@@ -32,6 +32,13 @@ class PeakMemory:
                 # Some sandboxes have no clear_refs; without the reset the peak may be an earlier case's.
                 self._resting_bytes = None
 
+    def restart(self) -> None:
+        """Let the peak begin now; what the process held at construction still does not count."""
+        if self._device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self._device)
+        elif self._resting_bytes is not None:
+            _CLEAR_REFS.write_text(_RESET_PEAK)
+
     def read(self) -> int | None:
         """Bytes, or None where the system cannot tell."""
         if self._device.type == "cuda":

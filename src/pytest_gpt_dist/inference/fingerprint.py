@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import version
 from typing import Any
 
-from pytest_gpt_dist.host.gpus import interconnect
-from pytest_gpt_dist.host.machine import Machine, cpu_name, nccl_version
+from pytest_gpt_dist.host.machine import Machine
 from pytest_gpt_dist.inference.case import Case
+from pytest_gpt_dist.measure.fingerprint import machine_entries
 
 FINGERPRINT_SCHEMA = 1
 """Of the entries below, apart from that of results: renaming a figure makes no earlier baseline another machine's."""
@@ -22,19 +20,7 @@ def fingerprint(case: Case, machine: Machine) -> dict[str, Any]:
     batching = {} if in_order else {"batching": workload.batching, "token_budget": workload.token_budget}
     return {
         "schema": FINGERPRINT_SCHEMA,
-        "device": machine.device,
-        "device_names": [gpu.name for gpu in machine.gpus[: case.gpus]],
-        "driver": machine.driver,
-        "cpu": cpu_name(),
-        "cores": machine.cores.usable,
-        "backend": machine.backend_of(case.gpus),
-        "nccl": nccl_version() if machine.backend_of(case.gpus) == "nccl" else None,
-        "interconnect": interconnect(machine.gpus[: case.gpus]),
-        "threads_per_rank": machine.threads_per_rank,
-        "attention": machine.attention,
-        "python": platform.python_version(),
-        "torch": version("torch"),
-        "transformers": version("transformers"),
+        **machine_entries(machine, case.gpus),
         "engine": case.engine,
         "engine_version": case.engine_version,
         "layout": case.layout.id,

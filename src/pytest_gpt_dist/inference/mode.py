@@ -49,6 +49,7 @@ class InferenceMode:
     """Generation of tokens, checked against one device."""
 
     format = INFERENCE
+    preload = ()
 
     def __init__(self, context: ModeContext) -> None:
         self.cases = CaseBuilder(context)

@@ -145,6 +145,11 @@ class Mode(Protocol[CaseT_contra, CheckedT]):
     """
 
     @property
+    def preload(self) -> Sequence[str]:
+        """Return modules that its ranks import in any case; done once before ranks are forked, each starts sooner."""
+        ...
+
+    @property
     def cases(self) -> CaseMaker[Any]:
         """Return what makes its cases."""
         ...

@@ -87,7 +87,7 @@ def resolve(
             raise UsageError(f"model {quoted(name)}: is registered as {quoted(preset)}, which is no Preset")
         if weights != "pretrained":
             return ResolvedModel(name, preset.config, None, preset.hub)
-        if not preset.pretrained:
+        if not preset.pretrained or preset.hub is None:
             raise UsageError(
                 f"model {quoted(name)}: no trained weights of this shape exist; use random weights"
             )

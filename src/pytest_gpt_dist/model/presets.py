@@ -13,13 +13,13 @@ class Preset:
     Attributes:
         name: what it is called on the command line.
         config: its shape.
-        hub: where its tokenizer and its trained weights are on the Hugging Face hub.
+        hub: where its tokenizer and its trained weights are on the Hugging Face hub; None where it has neither.
         pretrained: whether there are trained weights of this shape at all.
     """
 
     name: str
     config: DecoderConfig
-    hub: str
+    hub: str | None
     pretrained: bool = True
 
 
@@ -87,6 +87,24 @@ def _qwen3(
         qk_norm=True,
     )
     return Preset(name, DecoderConfig("qwen3", dimensions, "silu", 1e-6, Rotary(1e6)), hub)
+
+
+def _small_qwen3(name: str, *, hidden: int, heads: int, layers: int, mlp: int, vocabulary: int) -> Preset:
+    """Return a shape of Qwen3's architecture of which there are no weights, for trainings on small machines."""
+    dimensions = Dimensions(
+        layers=layers,
+        heads=heads,
+        kv_heads=heads // 2,
+        head_dim=hidden // heads,
+        hidden=hidden,
+        mlp=mlp,
+        vocabulary=vocabulary,
+        positions=4096,
+        tied=True,
+        qk_norm=True,
+    )
+    config = DecoderConfig("qwen3", dimensions, "silu", 1e-6, Rotary(1e6))
+    return Preset(name, config, None, pretrained=False)
 
 
 def _llama3(factor: float) -> Rotary:
@@ -207,3 +225,9 @@ QWEN3_4B = _qwen3("qwen3-4b", "Qwen/Qwen3-4B", hidden=2560, heads=32, layers=36,
 QWEN3_8B = _qwen3("qwen3-8b", "Qwen/Qwen3-8B", hidden=4096, heads=32, layers=36, mlp=12288)
 QWEN3_14B = _qwen3("qwen3-14b", "Qwen/Qwen3-14B", hidden=5120, heads=40, layers=40, mlp=17408)
 QWEN3_32B = _qwen3("qwen3-32b", "Qwen/Qwen3-32B", hidden=5120, heads=64, layers=64, mlp=25600)
+
+# Eight layers, so that stages and their interleaved halves have some. 1.8, 26, 110 and 335 million parameters.
+QWEN3_TINY = _small_qwen3("qwen3-tiny", hidden=128, heads=4, layers=8, mlp=384, vocabulary=2048)
+QWEN3_SMALL = _small_qwen3("qwen3-small", hidden=384, heads=6, layers=8, mlp=1152, vocabulary=32000)
+QWEN3_MEDIUM = _small_qwen3("qwen3-medium", hidden=768, heads=12, layers=12, mlp=2304, vocabulary=32000)
+QWEN3_LARGE = _small_qwen3("qwen3-large", hidden=1024, heads=16, layers=24, mlp=3072, vocabulary=32000)

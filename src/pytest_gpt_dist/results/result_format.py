@@ -182,7 +182,10 @@ class ResultFormat:
         return info[self.throughput] is not None
 
 
-_PATHS = {"inference": "pytest_gpt_dist.inference.result_format:INFERENCE"}
+_PATHS = {
+    "inference": "pytest_gpt_dist.inference.result_format:INFERENCE",
+    "training": "pytest_gpt_dist.training.result_format:TRAINING",
+}
 
 
 def add_format(mode: str, path: str) -> None:

@@ -94,9 +94,16 @@ class BenchmarkSession:
                     log_level=options.log_level,
                     pin_cpus=self.timed,
                     side=self._side,
+                    preload=self._preload,
                 )
             )
         return self._cluster.group(world_size)
+
+    @property
+    def _preload(self) -> tuple[str, ...]:
+        """Return what the ranks of the modes that there are by now need."""
+        modules = (module for runner in self._runners.values() for module in runner.mode.preload)
+        return tuple(dict.fromkeys(modules))
 
     def renew(self, side: Side = OWN) -> None:
         """End every group and its server; the next one has new processes, of that side, from a new server."""

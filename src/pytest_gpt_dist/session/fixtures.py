@@ -17,6 +17,7 @@ from pytest_gpt_dist.inference.result import GenerationResult
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.session.benchmark_session import BenchmarkSession
 from pytest_gpt_dist.session.case_recorder import CaseRecorder, failed
+from pytest_gpt_dist.training.result import TrainingResult
 
 
 class GptDist:
@@ -39,6 +40,20 @@ class GptDist:
         given = {name: value for name, value in (("strategy", strategy), ("gpus", gpus)) if value is not None}
         result = self._recorder.measure("inference", given | workload)
         assert isinstance(result, GenerationResult)
+        return result
+
+    def train(
+        self, *, strategy: str | None = None, gpus: int | None = None, **workload: Any
+    ) -> TrainingResult:
+        """Check one training against one process, time its steps, and return the result.
+
+        What is left out comes from where it comes from in ``run``. ``strategy`` is a name such as ``zero3``;
+        ``samples`` a list of lists of token ids, which steps take in their order, from the start again at the end.
+        """
+        __tracebackhide__ = True
+        given = {name: value for name, value in (("strategy", strategy), ("gpus", gpus)) if value is not None}
+        result = self._recorder.measure("training", given | workload)
+        assert isinstance(result, TrainingResult)
         return result
 
     def measure(self, mode: str, /, **arguments: Any) -> Result:

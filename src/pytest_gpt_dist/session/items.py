@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,12 @@ _IN_MATRIX = "gpt_dist_matrix"
 def runs_cases(item: pytest.Item) -> bool:
     """Whether the item asks for ``gpt_dist``, so that it may have figures."""
     return _CASE in getattr(item, "fixturenames", ())
+
+
+def is_named(path: Path, config: pytest.Config) -> bool:
+    """Return whether the command line names this very file, or a test of it."""
+    base = config.invocation_params.dir
+    return any(Path(base, name.partition("::")[0]).resolve() == path.resolve() for name in config.args)
 
 
 def mode_of_matrix(item: pytest.Item) -> str | None:

@@ -20,6 +20,7 @@ import sys
 from contextlib import suppress
 
 from pytest_gpt_dist.cluster.about import about
+from pytest_gpt_dist.cluster.local.client import PRELOAD
 from pytest_gpt_dist.cluster.local.fork_server import ForkServer
 from pytest_gpt_dist.cluster.rank import reported_imports
 from pytest_gpt_dist.cluster.rank_main import rank_main
@@ -40,7 +41,8 @@ def preload() -> None:
     """
     asked_for = os.environ.get(_OPENBLAS_THREADS)
     os.environ[_OPENBLAS_THREADS] = "1"
-    for name in PRELOADED:
+    further = os.environ.pop(PRELOAD, "")
+    for name in (*PRELOADED, *filter(None, further.split(","))):
         importlib.import_module(name)
     if asked_for is None:
         del os.environ[_OPENBLAS_THREADS]

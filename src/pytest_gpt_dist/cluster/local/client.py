@@ -35,6 +35,8 @@ from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, ProtocolError
 from pytest_gpt_dist.host.cgroups import memory_limit_bytes
 from pytest_gpt_dist.host.linux import out_of_memory_kills, process_state
 
+PRELOAD = "GPT_DIST_PRELOAD"
+"""Tells the server what to import besides what every rank needs; one of another revision does not look."""
 _SERVER = "pytest_gpt_dist.cluster.server"
 _PARENTS = (_SERVER, "pytest_gpt_dist.cluster", "pytest_gpt_dist")
 ANSWER_S = 2.0
@@ -44,6 +46,7 @@ _SHORTEST_S = 0.001
 
 def local_server(environment: Mapping[str, str], cwd: Path, config: ClusterConfig) -> "LocalServer":
     """Start the server of a cluster's side in an environment and a working directory; LaunchError if it fails."""
+    environment = {**environment, PRELOAD: ",".join(config.preload)} if config.preload else environment
     return LocalServer(environment, cwd, config.side, timeout_s=config.timeout_s)
 
 

@@ -1,0 +1,1 @@
+"""Whether a training may have numbers: gradients, norms and losses of one process."""

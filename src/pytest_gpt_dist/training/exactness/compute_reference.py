@@ -1,0 +1,82 @@
+"""On a rank: what one process comes to, alone, on the rows of the whole world."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pytest_gpt_dist.cluster.rank import report_progress, this_rank
+from pytest_gpt_dist.host.device import release_memory
+from pytest_gpt_dist.parallel.layout import Layout
+from pytest_gpt_dist.parallel.plan import ParallelPlan
+from pytest_gpt_dist.training.batches import BatchPlan
+from pytest_gpt_dist.training.data_parallel import WholeModel
+from pytest_gpt_dist.training.exactness.gradient_check import GradientCheck
+from pytest_gpt_dist.training.exactness.tolerance import loss_error, reference_dtype
+from pytest_gpt_dist.training.messages import ReferenceJob, TrainingReference
+from pytest_gpt_dist.training.step import Training
+from pytest_gpt_dist.training.strategy import Division
+
+
+def compute_reference(job: ReferenceJob) -> TrainingReference:
+    """Train by one process, and in 16 bits once more in that format; on a group of one rank."""
+    try:
+        return _compute(job)
+    finally:
+        release_memory(torch.device(this_rank().device))
+
+
+def _compute(job: ReferenceJob) -> TrainingReference:
+    work = job.work
+    exact = replace(job, work=replace(work, dtype=reference_dtype(work.dtype)))
+    losses, norms = _train(exact, save_to=job.path)
+    reference = TrainingReference(job.path, losses, norms)
+    if work.dtype == exact.work.dtype:
+        return reference
+    check = GradientCheck(reference, work.dtype)
+    own_losses, _ = _train(job, check=check)
+    worst = max(map(loss_error, own_losses, losses))
+    return replace(reference, gradient_error=check.errors().worst[1], loss_error=worst)
+
+
+def _train(
+    job: ReferenceJob, *, save_to: str | None = None, check: GradientCheck | None = None
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return losses and norms of all steps."""
+    work, device = job.work, torch.device(this_rank().device)
+    # Every rank's microbatches, one after the other.
+    batches = BatchPlan(job.batches.micro, job.batches.accumulation * job.batches.data_ranks, 1)
+    division = Division(
+        work.model,
+        ParallelPlan(Layout()),
+        work.recipe,
+        work.dtype,
+        device,
+        report=lambda done, total: report_progress("loading the reference", done, total),
+    )
+    trainee = WholeModel(division)
+    training = Training(trainee, work.samples, batches, work.recipe, device)
+    losses, norms = [], []
+
+    def observe() -> None:
+        if check is not None:
+            check.compare(trainee.gradients())
+        if save_to is not None:
+            save_file({name: _whole(gradient) for name, gradient in trainee.gradients()}, save_to)
+
+    for number in range(work.recipe.steps):
+        report_progress("training the reference", number + 1, work.recipe.steps)
+        training.load()
+        outcome = training.step(observe if number == 0 else None)
+        losses.append(outcome.loss_part.item())
+        norms.append(outcome.norm.item())
+        if check is not None and number == 0:
+            check.norm = norms[0]
+    return tuple(losses), tuple(norms)
+
+
+def _whole(gradient: Tensor) -> Tensor:
+    return gradient.detach().cpu().contiguous()

@@ -1,0 +1,92 @@
+"""On a rank: parameters, gradients and optimizer state divided by torch's ``fully_shard`` (FSDP2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
+
+from pytest_gpt_dist.parallel.plan import ParallelPlan
+from pytest_gpt_dist.parallel.process_groups import make_subgroups
+from pytest_gpt_dist.training.clipping import NormPart
+from pytest_gpt_dist.training.data_parallel import WholeModel
+from pytest_gpt_dist.training.forward import TrainedForward
+from pytest_gpt_dist.training.loss import backpropagate, token_loss
+from pytest_gpt_dist.training.microbatches import Microbatch
+from pytest_gpt_dist.training.model import blocks_of, build_on_meta, materialize
+from pytest_gpt_dist.training.optimizer import make_optimizer
+from pytest_gpt_dist.training.strategy import Division
+
+
+class FullySharded(WholeModel):
+    """A model of which each rank holds a slice of every tensor; blocks are gathered when they are computed.
+
+    The optimizer is made of the slices: made before, it would step tensors that nobody computes with.
+    """
+
+    def __init__(self, division: Division) -> None:
+        self.data_rank = dist.get_rank()
+        self._world_size = dist.get_world_size()
+        self._mesh = data_mesh(division.plan, division.device)
+        module = build_on_meta(division.model, division.dtype)
+        self.forward = TrainedForward(division, module)
+        let_go = division.plan.sharded == "parameters"
+        for block in blocks_of(module):
+            fully_shard(block, mesh=self._mesh, reshard_after_forward=let_go)
+        # The root holds what is needed first and last, which it would be a waste to gather twice.
+        fully_shard(self.forward, mesh=self._mesh, reshard_after_forward=False)
+        materialize(module, division.model, division.device, division.report)
+        self.optimizer = make_optimizer(division.recipe, self.parameters())
+
+    @property
+    def kind(self) -> str:
+        """Return the type of what the root has become, and of its parameters."""
+        held = {type(parameter.data).__name__ for parameter in self.parameters()}
+        return f"{type(self.forward).__name__} of {', '.join(sorted(held))}"
+
+    def forward_backward(self, microbatches: Sequence[Microbatch], labels_in_step: int) -> Tensor:
+        """Sum the gradients of all microbatches; each is reduced at once, so that no rank ever keeps a whole one.
+
+        FSDP divides sums by the number of ranks, of which the definition of the loss knows nothing.
+        """
+        root = cast(FSDPModule, self.forward)
+        parts = []
+        for number, each in enumerate(microbatches, 1):
+            root.set_requires_all_reduce(
+                number == len(microbatches)
+            )  # over replicas of the shards, where there are any
+            part = token_loss(self.forward(each.tokens), each.labels, labels_in_step)
+            backpropagate(part * self._world_size)
+            parts.append(part.detach())
+        return torch.stack(parts).sum()
+
+    def norm_parts(self) -> list[NormPart]:
+        """Return the slices of gradients, which the ranks of a shard group have different ones of."""
+        slices = [cast(Tensor, parameter.grad) for parameter in self.parameters()]
+        return [NormPart(slices, (self._mesh.get_group(self._mesh.ndim - 1),))]
+
+    def gradients(self) -> Iterator[tuple[str, Tensor]]:
+        """Yield every gradient, gathered from all ranks."""
+        for name, gradient in super().gradients():
+            yield name, gradient.full_tensor() if isinstance(gradient, DTensor) else gradient
+
+
+def data_mesh(plan: ParallelPlan, device: torch.device) -> DeviceMesh:
+    """Return the mesh of data-parallel ranks: shards, or replicas × shards; its groups are kept between cases."""
+    assert dist.group.WORLD is not None
+    if plan.dp_replicate == 1:
+        return DeviceMesh.from_group(dist.group.WORLD, device.type, mesh_dim_names=("dp_shard",))
+    ranks = torch.arange(plan.world_size).view(plan.dp_replicate, plan.dp_shard)
+    shards = make_subgroups([tuple(row) for row in ranks.tolist()], "dp_shard")
+    replicas = make_subgroups([tuple(row) for row in ranks.t().tolist()], "dp_replicate")
+    assert shards is not None
+    assert replicas is not None
+    return DeviceMesh.from_group(
+        [replicas, shards], device.type, mesh=ranks, mesh_dim_names=("dp_replicate", "dp_shard")
+    )

@@ -1,0 +1,27 @@
+"""The tensors of a model in the units that are gathered together."""
+
+from __future__ import annotations
+
+import re
+
+from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.model.dtypes import itemsize
+from pytest_gpt_dist.model.tensors import checkpoint_tensors
+from pytest_gpt_dist.parallel.training_state import StateShapes
+from pytest_gpt_dist.training.recipe import Recipe
+
+_BLOCK = re.compile(r"(?:transformer\.h|model\.layers)\.(\d+)\.")
+
+
+def state_shapes(config: DecoderConfig, dtype: str, recipe: Recipe) -> StateShapes:
+    """Return the shapes of a model's parameters, block by block, and last those of the rest.
+
+    In 16 bits the parameters that the optimizer changes are in float32.
+    """
+    blocks: dict[int, list[tuple[int, ...]]] = {}
+    rest: list[tuple[int, ...]] = []
+    for name, spec in checkpoint_tensors(config).items():
+        found = _BLOCK.match(name)
+        (rest if found is None else blocks.setdefault(int(found[1]), [])).append(spec.shape)
+    units = (*(tuple(blocks[number]) for number in sorted(blocks)), tuple(rest))
+    return StateShapes(units, max(itemsize(dtype), itemsize("float32")), recipe.states)

@@ -1,0 +1,223 @@
+"""On a rank: one case of training, from filling the model to the last timed step."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+
+from pytest_gpt_dist.cluster.rank import report_progress, this_rank
+from pytest_gpt_dist.host.device import PeakMemory, release_memory
+from pytest_gpt_dist.measure.rank_rounds import run_rounds
+from pytest_gpt_dist.measure.yardstick import Yardstick
+from pytest_gpt_dist.parallel.training_state import StateBytes, StateShapes, expected_state
+from pytest_gpt_dist.parallel.training_traffic import TrainingTraffic, expected_traffic
+from pytest_gpt_dist.registry import load
+from pytest_gpt_dist.training.exactness.gradient_check import GradientCheck
+from pytest_gpt_dist.training.exactness.tolerance import (
+    Bounds,
+    bounds,
+    gradient_problem,
+    loss_error,
+    loss_problem,
+    norm_problem,
+)
+from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingReference, TrainingReport
+from pytest_gpt_dist.training.shapes import state_shapes
+from pytest_gpt_dist.training.state_bytes import held_state
+from pytest_gpt_dist.training.step import StepOutcome, Training
+from pytest_gpt_dist.training.strategy import Divider, Division, Trainee
+from pytest_gpt_dist.training.traffic_counter import TrafficCounter
+
+_log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def run_case(job: TrainingJob) -> TrainingReport:
+    """Divide the model, check its first steps against one process, count a step, and time further ones."""
+    device = torch.device(this_rank().device)
+    _log.info("training begins: %s", job.plan)
+    yardstick = Yardstick(device) if job.timing else None
+    peak = PeakMemory(device)
+    divide: Divider = load(job.divider, what="strategy")
+    division = Division(
+        job.work.model,
+        job.plan,
+        job.work.recipe,
+        job.work.dtype,
+        device,
+        job.work.checkpointing,
+        job.work.bucket_mb,
+        lambda done, total: report_progress("loading", done, total),
+    )
+    trainee = divide(division)
+    try:
+        return _RunningCase(job, trainee, device, peak, yardstick).run()
+    finally:
+        del trainee
+        release_memory(device)
+
+
+class _RunningCase:
+    def __init__(
+        self,
+        job: TrainingJob,
+        trainee: Trainee,
+        device: torch.device,
+        peak: PeakMemory,
+        yardstick: Yardstick | None,
+    ) -> None:
+        self._job = job
+        self._trainee = trainee
+        self._device = device
+        self._peak = peak
+        self._yardstick = yardstick
+        self._training = Training(trainee, job.work.samples, job.batches, job.work.recipe, device)
+
+    def run(self) -> TrainingReport:
+        report = self._checked_steps(TrainingReport(None, self._trainee.kind))
+        if report.problem is None:
+            report = self._counted_step(report)
+        return report if report.problem is not None else self._timed(report)
+
+    def _checked_steps(self, report: TrainingReport) -> TrainingReport:
+        """Train the steps whose losses are saved; the first one's gradients are compared before they are clipped."""
+        job, steps = self._job, self._job.work.recipe.steps
+        check = GradientCheck(job.reference, job.work.dtype) if job.reference is not None else None
+        outcomes = []
+        for number in range(steps):
+            report_progress("checking", number + 1, steps)
+            observe = self._comparison(check) if number == 0 and check is not None else None
+            outcomes.append(self._step(observe))
+        losses = _world_losses(outcomes, self._device)
+        report = replace(report, losses=losses, norms=tuple(each.norm.item() for each in outcomes))
+        problem = None
+        if check is not None and job.reference is not None:
+            check.norm = report.norms[0]
+            report, problem = self._compared(report, check, job.reference)
+        return replace(report, problem=_first_problem(problem))
+
+    def _comparison(self, check: GradientCheck) -> Callable[[], None]:
+        return lambda: check.compare(self._trainee.gradients())
+
+    def _compared(
+        self, report: TrainingReport, check: GradientCheck, reference: TrainingReference
+    ) -> tuple[TrainingReport, str | None]:
+        allowed = _allowed(self._job.work.dtype, reference)
+        errors = check.errors()
+        seen = {name for names in _gathered(list(errors.by_tensor)) for name in names}
+        here = [name for name in check.names if name in errors.by_tensor or name not in seen]
+        problem = (
+            gradient_problem(errors, here, allowed)
+            or norm_problem(_gathered(report.norms[0]), allowed)
+            or loss_problem(report.losses, reference.losses, allowed)
+        )
+        return replace(
+            report,
+            gradient_error=errors.worst[1],
+            gradient_total_error=errors.total,
+            loss_error=max(map(loss_error, report.losses, reference.losses)),
+        ), problem
+
+    def _counted_step(self, report: TrainingReport) -> TrainingReport:
+        """Train a step whose collectives are counted, and weigh what the rank holds in it."""
+        held: list[StateBytes] = []
+        counter = TrafficCounter()
+        with counter:
+            self._step(lambda: held.append(held_state(self._trainee)))
+        report = replace(report, held=held[0], traffic=counter.traffic)
+        problem = self._wrong_state(held[0]) or self._wrong_traffic(counter.traffic)
+        return replace(report, problem=_first_problem(problem))
+
+    def _wrong_state(self, held: StateBytes) -> str | None:
+        """Return whether the rank holds other than its share of the state."""
+        rank, work = this_rank().rank, self._job.work
+        share = expected_state(self._shapes, self._job.plan, rank)
+        if share is None or share == held:
+            return None
+        kind = next(
+            kind
+            for kind in ("parameters", "gradients", "optimizer")
+            if getattr(held, kind) != getattr(share, kind)
+        )
+        return (
+            f"rank {rank} holds {getattr(held, kind):,} bytes of {kind}, its share under {self._job.plan} is"
+            f" {getattr(share, kind):,} ({work.dtype})"
+        )
+
+    def _wrong_traffic(self, counted: TrainingTraffic) -> str | None:
+        expected = expected_traffic(self._shapes, self._job.plan, self._job.batches.accumulation)
+        problem = None if expected is None else expected.problem(counted)
+        return None if problem is None else f"rank {this_rank().rank} communicated {problem}"
+
+    @property
+    def _shapes(self) -> StateShapes:
+        work = self._job.work
+        return state_shapes(work.model.config, work.dtype, work.recipe)
+
+    def _step(self, observe: Callable[[], None] | None = None) -> StepOutcome:
+        self._training.load()
+        return self._training.step(observe)
+
+    def _timed(self, report: TrainingReport) -> TrainingReport:
+        self._peak.restart()
+        done = run_rounds(_StepWork(self._training), self._device, self._job.timing, self._yardstick)
+        rounds = [TimedStep(each.seconds, each.outcome.labels) for each in done.rounds]
+        norms = [each.outcome.norm for each in done.rounds]
+        _log.info("norms of the timed steps: %s", norms)
+        return replace(
+            report,
+            rounds=tuple(rounds) if self._job.timing else (),
+            timed_span_s=done.span_s,
+            yardstick=done.yardstick,
+            peak_memory_bytes=self._peak.read(),
+        )
+
+
+class _StepWork:
+    """The work of a round: a step on rows that were loaded before it."""
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+
+    def prepare(self) -> None:
+        """Make the microbatches."""
+        self._training.load()
+
+    def run(self) -> None:
+        """Train a step."""
+        self._outcome = self._training.step()
+
+    def outcome(self) -> StepOutcome:
+        """Return what the step came to."""
+        return self._outcome
+
+
+def _world_losses(outcomes: list[StepOutcome], device: torch.device) -> tuple[float, ...]:
+    """Return the losses of steps: the sum of all ranks' parts."""
+    parts = torch.stack([each.loss_part.double() for each in outcomes]).to(device)
+    dist.all_reduce(parts)
+    return tuple(parts.tolist())
+
+
+def _first_problem(here: str | None) -> str | None:
+    """Return this rank's problem, else that of the first rank that has one: all ranks go on, or none."""
+    found = [problem for problem in _gathered(here) if problem is not None]
+    return here or next(iter(found), None)
+
+
+def _gathered(value: T) -> list[T]:
+    everywhere: list[T] = [value] * dist.get_world_size()
+    dist.all_gather_object(everywhere, value)
+    return everywhere
+
+
+def _allowed(dtype: str, reference: TrainingReference) -> Bounds:
+    own = None
+    if reference.gradient_error is not None and reference.loss_error is not None:
+        own = Bounds(reference.gradient_error, reference.loss_error, 0.0, 1e-6)
+    return bounds(dtype, own)
