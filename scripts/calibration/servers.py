@@ -12,9 +12,10 @@ import argparse
 import json
 import os
 import sys
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from math import exp, expm1, log, sqrt
+from math import expm1, log, sqrt
 from pathlib import Path
 from statistics import fmean
 from tempfile import TemporaryDirectory
@@ -70,33 +71,37 @@ def measure(couples: int, pairs: int) -> list[Couple]:
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH"))))
     registry = Registry()
     builtin(registry)
-    with TemporaryDirectory() as first, TemporaryDirectory() as second:
+    measured: list[Couple] = []
+    for number in range(1, couples + 1):
+        measured.append(_couple(registry, pairs))
+        sys.stderr.write(
+            f"\rcouple {number} of {couples}: {expm1(fmean(measured[-1].log_ratios)):+.1%} \x1b[K"
+        )
+    sys.stderr.write("\n")
+    return measured
+
+
+def _couple(registry: Registry, pairs: int) -> Couple:
+    """Measure launches of two new servers in turns; the first launch of each, which starts it, is for nothing."""
+    with TemporaryDirectory() as first, TemporaryDirectory() as second, ExitStack() as stack:
         sides = [BenchmarkSession(CASE, registry, Path(folder), timed=True) for folder in (first, second)]
+        for session in sides:
+            stack.callback(session.close)
 
         def launch(side: int) -> float:
             session = sides[side]
             result = session.run(session.asked("inference", {"engine": "native"}), lambda status: None)
-            session.end_ranks()
+            session.renew()
             return log(launch_datum(result.samples))
 
-        measured: list[Couple] = []
-        try:
-            for number in range(1, couples + 1):
-                for session in sides:
-                    session.renew()
-                launch(0), launch(1)  # the first of a server starts it
-                ratios = []
-                for pair in range(pairs):
-                    order = (0, 1) if pair % 2 == 0 else (1, 0)
-                    took = {side: launch(side) for side in order}
-                    ratios.append(round(took[1] - took[0], 6))
-                measured.append(Couple(tuple(ratios)))
-                sys.stderr.write(f"\rcouple {number} of {couples}: {exp(fmean(ratios)) - 1:+.1%} \x1b[K")
-        finally:
-            for session in sides:
-                session.close()
-        sys.stderr.write("\n")
-        return measured
+        for side in (0, 1):
+            launch(side)
+        ratios = []
+        for pair in range(pairs):
+            order = (0, 1) if pair % 2 == 0 else (1, 0)
+            took = {side: launch(side) for side in order}
+            ratios.append(round(took[1] - took[0], 6))
+        return Couple(tuple(ratios))
 
 
 def main() -> int:

@@ -24,7 +24,7 @@ from scripts.calibration.wilson import wilson_interval
 from tabulate import tabulate
 
 from pytest_gpt_dist.compare.paired import (
-    CONFIRMATION_PAIRS,
+    CONFIRMATION_DATA,
     SCREENING_PAIRS,
     Order,
     Pair,
@@ -125,7 +125,7 @@ def paired_suites(
 
     A session's own level is the same for both sides, and so is not drawn.
     """
-    pairs = SCREENING_PAIRS + CONFIRMATION_PAIRS
+    pairs = SCREENING_PAIRS + CONFIRMATION_DATA
     order: Order = screening_order() + confirmation_order()
     first_is_after = np.array([first == "after" for first, _ in order])
     position = np.arange(2 * pairs).reshape(pairs, 2) * noise.drift / (2 * pairs - 1)
@@ -217,7 +217,7 @@ def paired_rates(generator: np.random.Generator, suites: int) -> Iterator[Rate]:
         judged = list(paired_suites(generator, suites, noise, one_slower(0)))
         goal = 0.01 if noise == quiet else None
         yield rate("paired", str(noise), "none", "suites with an alarm", alarmed(judged), at_most=goal)
-        confirmed = [verdict.used == CONFIRMATION_PAIRS for suite in judged for verdict in suite]
+        confirmed = [verdict.used == CONFIRMATION_DATA for suite in judged for verdict in suite]
         yield rate("paired", str(noise), "none", "cases that are confirmed", confirmed)
     for noise, effect, goal in (
         (quiet, 0.02, None),

@@ -13,9 +13,11 @@ from pytest_gpt_dist.compare.paired import (
     Pair,
     PairedCase,
     confirmation_order,
+    data,
     flagged,
     judge_paired,
     launches_needed,
+    pairs_a_datum,
     screening_order,
     suspect,
 )
@@ -308,3 +310,33 @@ def test_another_number_of_pairs_than_was_decided_is_refused() -> None:
         PairedCase("c", pairs(STEADY), pairs([0.05] * 12))
     with pytest.raises(UsageError, match=r"^min_effect is 0"):
         PairedCase("c", pairs(STEADY), min_effect=0)
+
+
+@pytest.mark.parametrize(
+    ("deviation", "pair_s", "size"),
+    [
+        (0.01, 5.0, 1),
+        (0.06, 5.0, 3),  # (4 * 0.069 / 0.0488)^2 = 32 pairs
+        (0.30, 5.0, 4),
+        (0.30, 15.0, 2),  # 480 s have room for 32 pairs of 15 s
+        (0.30, 100.0, 1),
+    ],
+)
+def test_noisier_pairs_are_more_as_far_as_there_is_time(deviation: float, pair_s: float, size: int) -> None:
+    assert pairs_a_datum(pairs([deviation, -deviation] * 2), pair_s) == size
+    assert len(confirmation_order(size)) == 12 * size
+
+
+def test_a_datum_is_the_mean_of_its_pairs_and_the_test_is_on_data() -> None:
+    ratios = [0.03 + (0.1 if number % 2 else -0.1) for number in range(48)]
+    assert [datum.log_ratio for datum in data(pairs(ratios))] == pytest.approx([0.03] * 12)
+    assert data(pairs(ratios[:12])) == pairs(ratios[:12])
+    verdict = judge(measured("case", SLOWER, ratios))
+    assert (verdict.kind, verdict.used, verdict.p_value) == ("regressed", 48, 1 / 4096)
+    assert judge(measured("case", SLOWER, ratios[:12])).kind == "inconclusive"
+
+
+@pytest.mark.parametrize("count", [1, 11, 13, 60])
+def test_other_numbers_of_pairs_are_refused(count: int) -> None:
+    with pytest.raises(UsageError, match="needs 12 or 24 or 36 or 48"):
+        measured("case", SLOWER, [0.05] * count)

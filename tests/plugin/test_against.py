@@ -41,7 +41,7 @@ def pytest_gpt_dist_register(registry):
 CASE = "def test_case(gpt_dist):\n    gpt_dist.run(gpus=1, engine='mine')\n"
 # Medians of many rounds, and a difference that noise makes on a very busy machine only; then it is confirmed.
 HARDLY_EVER_SUSPECT = ("--gpt-min-effect=0.99", "--gpt-rounds=25")
-ORDERS = ("ABBAABBA", "ABBAABBA" + "BAABABBA" * 3)
+ORDERS = ("ABBAABBA", *("ABBAABBA" + "BAABABBA" * 3 * size for size in (1, 2, 3, 4)))
 
 
 def project(folder: Path, log: Path, top: Path | None = None) -> None:

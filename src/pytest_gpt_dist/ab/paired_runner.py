@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Generic
 
 from pytest_gpt_dist.ab.other_side import Against
 from pytest_gpt_dist.cluster import OWN, RankGroupError, Side
-from pytest_gpt_dist.compare.ab import is_flagged, is_suspect
-from pytest_gpt_dist.compare.paired import Order, confirmation_order, screening_order
+from pytest_gpt_dist.compare.ab import confirmation_of, is_flagged, is_suspect
+from pytest_gpt_dist.compare.paired import Order, screening_order
 from pytest_gpt_dist.compare.verdict import JudgedTime
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.measure.envelope import marks, paired_entries, paired_figures
@@ -73,11 +74,14 @@ class PairedCaseRunner(Generic[CaseT, CheckedT]):
         confirmation: list[dict[str, Figures]] = []
         null_control: list[dict[str, Figures]] = []
         try:
+            began_s = time.monotonic()
             block.measure(screening_order(), "screening", screening)
+            pair_s = (time.monotonic() - began_s) / len(screening_order())
             if is_suspect(screening, times, rule.min_effect):
-                block.measure(confirmation_order(), "confirmation", confirmation)
+                order = confirmation_of(screening, times, pair_s)
+                block.measure(order, "confirmation", confirmation)
                 if rule.null_control and is_flagged(confirmation, times, rule.min_effect):
-                    block.measure(confirmation_order(), "null control", null_control, alike=True)
+                    block.measure(order, "null control", null_control, alike=True)
         except _OtherSideError as error:
             problem = str(error)
             confirmation.clear()

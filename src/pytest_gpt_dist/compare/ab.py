@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from pytest_gpt_dist.compare.paired import Change, Pair, PairedCase, change, flagged, judge_paired, suspect
+from pytest_gpt_dist.compare.paired import (
+    Change,
+    Order,
+    Pair,
+    PairedCase,
+    change,
+    confirmation_order,
+    flagged,
+    judge_paired,
+    pairs_a_datum,
+    suspect,
+)
 from pytest_gpt_dist.compare.verdict import JudgedTime, Verdict
 from pytest_gpt_dist.results.result_format import format_of
 from pytest_gpt_dist.telemetry.disturbances import weighed
@@ -46,6 +57,12 @@ def is_flagged(confirmation: Saved, times: Sequence[JudgedTime], min_effect: flo
     return any(
         flagged(pairs, min_effect) is not None for time in times if (pairs := _pairs(confirmation, time.key))
     )
+
+
+def confirmation_of(screening: Saved, times: Sequence[JudgedTime], pair_s: float) -> Order:
+    """Return who runs first in each pair of the confirmation: as many as the noisiest of what is judged demands."""
+    noise = [pairs_a_datum(pairs, pair_s) for time in times if (pairs := _pairs(screening, time.key))]
+    return confirmation_order(max(noise, default=1))
 
 
 def judge_sides(

@@ -1,15 +1,16 @@
 """Two sides on one machine: pairs of interleaved launches, screened, confirmed, and judged as a suite.
 
-The whole test is decided before the first launch. Every case is screened with four pairs; a suspect is
-confirmed at once with exactly twelve fresh ones; when the session ends, the suspects of all cases share one
-error level. Only the fresh pairs are tested, so that having been picked by the screening costs nothing.
+Every case is screened with four pairs; a suspect is confirmed at once with twelve fresh data, each of one to four
+pairs, as the noise of the screening demands; when the session ends, the suspects of all cases share one error level.
+How many pairs there are is decided before the first of them, and only the fresh ones are tested, so that having been
+picked by the screening costs nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import exp, expm1, inf, log, log1p, sqrt
+from math import ceil, exp, expm1, inf, log, log1p, sqrt
 from statistics import fmean
 from typing import Literal
 
@@ -32,10 +33,19 @@ Direction = Literal["slower", "faster"]
 LEVEL = 0.01
 """Of all cases of a session together, one-sided."""
 SCREENING_PAIRS = 4
-CONFIRMATION_PAIRS = 12
+CONFIRMATION_DATA = 12
+"""Of a confirmation; each is the mean of as many pairs as the noise demands."""
+MOST_PAIRS_A_DATUM = 4
+RESOLVED = 0.05
+"""A change that a confirmation is to find in nine of ten cases, where its pairs are as noisy as the screening's."""
+LONGEST_CONFIRMATION_S = 480.0
+"""Beyond it a case gets one pair a datum, however noisy they are."""
 INTERVAL_CONFIDENCE = 0.95
-_MOST_SUSPECTS = int(LEVEL * 2**CONFIRMATION_PAIRS)
+_MOST_SUSPECTS = int(LEVEL * 2**CONFIRMATION_DATA)
 _MOST_LAUNCHES = 1000
+_CONFIRMATIONS = tuple(CONFIRMATION_DATA * pairs for pairs in range(1, MOST_PAIRS_A_DATUM + 1))
+_POWER_90 = 4.0
+"""Standard errors between nothing and what is found in nine of ten: those of the test's level, and 1.28 more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +85,13 @@ class PairedCase:
         require_min_effect(self.min_effect)
         for name, pairs, allowed in (
             ("screening", self.screening, (SCREENING_PAIRS,)),
-            ("confirmation", self.confirmation, (0, CONFIRMATION_PAIRS)),
-            ("null control", self.null_control, (0, CONFIRMATION_PAIRS)),
+            ("confirmation", self.confirmation, (0, *_CONFIRMATIONS)),
+            ("null control", self.null_control, (0, *_CONFIRMATIONS)),
         ):
             if len(pairs) not in allowed:
+                needed = " or ".join(str(count) for count in allowed if count)
                 raise UsageError(
-                    f"{self.case}: its {name} has {len(pairs)} pairs, and the test needs {allowed[-1]}: "
+                    f"{self.case}: its {name} has {len(pairs)} pairs, and the test needs {needed}: "
                     "measure the case again"
                 )
         if self.confirmation and suspect(self.screening, self.min_effect) is None:
@@ -113,15 +124,41 @@ def screening_order() -> Order:
     return (ab, ba, ab, ba)
 
 
-def confirmation_order() -> Order:
-    """Who runs first in each of the twelve pairs that a suspect gets: BA AB AB BA, three times.
+def confirmation_order(pairs_a_datum: int = 1) -> Order:
+    """Who runs first in each pair that a suspect gets: BA AB AB BA, three times for each pair of a datum.
 
     The side that the screening did not begin with is first. Each four pairs cancel a drift of the machine
     whose slope is constant or changes evenly.
     """
     ab: tuple[Side, Side] = ("before", "after")
     ba: tuple[Side, Side] = ("after", "before")
-    return (ba, ab, ab, ba) * (CONFIRMATION_PAIRS // 4)
+    return (ba, ab, ab, ba) * (CONFIRMATION_DATA // 4) * pairs_a_datum
+
+
+def pairs_a_datum(screening: Sequence[Pair], pair_s: float) -> int:
+    """Return how many pairs each of a confirmation's data is the mean of, 1 to 4.
+
+    As many as find a change of ``RESOLVED`` in nine of ten cases, if pairs go on to differ as those of the
+    ``screening`` do, and as fit in ``LONGEST_CONFIRMATION_S``, a pair taking ``pair_s``.
+    """
+    spread = sqrt(variance([pair.log_ratio for pair in screening]))
+    wanted = ceil((_POWER_90 * spread / log1p(RESOLVED)) ** 2 / CONFIRMATION_DATA)
+    room = int(LONGEST_CONFIRMATION_S / (CONFIRMATION_DATA * pair_s))
+    return max(1, min(wanted, room, MOST_PAIRS_A_DATUM))
+
+
+def data(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Return the twelve data of a confirmation's pairs: geometric means of as many neighbours each."""
+    size = len(pairs) // CONFIRMATION_DATA
+    if size < 2:
+        return tuple(pairs)
+    groups = [pairs[first : first + size] for first in range(0, len(pairs), size)]
+    return tuple(
+        Pair(
+            exp(fmean(log(pair.before_s) for pair in group)), exp(fmean(log(pair.after_s) for pair in group))
+        )
+        for group in groups
+    )
 
 
 def suspect(screening: Sequence[Pair], min_effect: float = MIN_EFFECT) -> Direction | None:
@@ -139,6 +176,7 @@ def flagged(pairs: Sequence[Pair], min_effect: float = MIN_EFFECT) -> Direction 
 
     A case whose confirmation is flagged is the one that needs a null control.
     """
+    pairs = data(pairs)
     ratios = [pair.log_ratio for pair in pairs]
     direction: Direction = "slower" if fmean(ratios) > 0 else "faster"
     beyond = abs(fmean(ratios)) > log1p(min_effect)
@@ -153,7 +191,7 @@ def judge_paired(cases: Sequence[PairedCase]) -> tuple[Verdict, ...]:
     """
     directions = [suspect(case.screening, case.min_effect) for case in cases]
     p_values = [
-        _p_value(case.confirmation, direction) if direction and case.confirmation else None
+        _p_value(data(case.confirmation), direction) if direction and case.confirmation else None
         for case, direction in zip(cases, directions, strict=True)
     ]
     rejected: set[int] = set()
@@ -194,14 +232,15 @@ def _verdict(
     case: PairedCase, direction: Direction | None, p_value: float | None, *, rejected: bool, suspects: int
 ) -> Verdict:
     """Of one case; ``suspects`` are how many it shares the level with, or would if it were one."""
-    pairs = case.confirmation or case.screening
+    pairs = data(case.confirmation) or case.screening
+    measured = len(case.confirmation or case.screening)
     ratios = [pair.log_ratio for pair in pairs]
     count, shift, spread = len(ratios), fmean(ratios), sqrt(variance(ratios))
     error = spread / sqrt(count)
     bound = student_quantile(BOUND_CONFIDENCE, count - 1) * error
     seen = change(pairs)
     share = LEVEL / suspects
-    reach = student_quantile(1 - share, CONFIRMATION_PAIRS - 1) * spread / sqrt(CONFIRMATION_PAIRS)
+    reach = student_quantile(1 - share, CONFIRMATION_DATA - 1) * spread / sqrt(CONFIRMATION_DATA)
 
     unconfirmed = direction is not None and not case.confirmation
     kind: Kind = "inconclusive"
@@ -209,23 +248,25 @@ def _verdict(
         kind = settle(shift, limit=0.0 if rejected else inf, bound=bound, min_effect=case.min_effect)
     needed = None
     if unconfirmed:
-        needed = CONFIRMATION_PAIRS
+        needed = CONFIRMATION_DATA
         why = f"{direction} in its screening, and the confirmation was not finished: measure it again"
     elif kind in ("regressed", "improved"):
-        why = f"{count} fresh pairs, p = {p_value:.2g}, and beyond {case.min_effect:.1%}"
+        why = f"{measured} fresh pairs, p = {p_value:.2g}, and beyond {case.min_effect:.1%}"
         if case.null_control and flagged(case.null_control, case.min_effect):
             control = fmean(pair.log_ratio for pair in case.null_control)
             kind = "inconclusive"
             why = f"launches of one side alone differed by {expm1(control):+.1%}: the machine is not steady"
     elif kind == "unchanged":
-        why = f"at most {expm1(shift + bound):+.1%} with 95% confidence, from {count} pairs"
-    elif share < 2.0**-CONFIRMATION_PAIRS:
+        why = f"at most {expm1(shift + bound):+.1%} with 95% confidence, from {measured} pairs"
+    elif share < 2.0**-CONFIRMATION_DATA:
         why = f"with {suspects} suspects twelve pairs can show nothing: select at most {_MOST_SUSPECTS} cases"
     else:
+        size = measured // count
         needed = launches_needed(shift, spread, level=share, min_effect=case.min_effect, more_than=count)
+        needed = None if needed is None else needed * size
         enough = f"a quieter machine, or about {needed} launches a side, would"
         would = enough if needed else "a thousand launches would not"
-        why = f"pairs differ by {spread:.1%}, too much for {count} of them: {would} settle it"
+        why = f"pairs differ by {spread * sqrt(size):.1%}, too much for {measured} of them: {would} settle it"
     return Verdict(
         case=case.case,
         kind=kind,
@@ -236,7 +277,7 @@ def _verdict(
         interval=seen.interval,
         confidence=INTERVAL_CONFIDENCE,
         detectable=expm1(max(reach, log1p(case.min_effect))),
-        used=count,
+        used=measured,
         why=why,
         needed_launches=needed,
         p_value=p_value,

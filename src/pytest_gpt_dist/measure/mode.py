@@ -30,7 +30,7 @@ class Groups(Protocol):
         ...
 
     def renew(self, side: Side = OWN) -> None:
-        """End every group and its server; the next one has new processes, of that side, from a new server."""
+        """End every rank; the next group has new processes, of that side."""
         ...
 
 

@@ -60,7 +60,7 @@ class BenchmarkSession:
         self._rootdir = rootdir
         self._journal = Journal(rootdir / ".gpt-dist", self._restored)
         self._journals = timed
-        self._cluster: Cluster | None = None
+        self._clusters: dict[Side, Cluster] = {}
         self._scratch = Scratch()
         self._log: SessionLog | None = None
         self._against: Against | None = None
@@ -80,9 +80,9 @@ class BenchmarkSession:
 
     def group(self, world_size: int) -> RankGroup:
         """Return a live group of that many ranks."""
-        if self._cluster is None:
+        if self._side not in self._clusters:
             options, machine = self.options, self.machine
-            self._cluster = Cluster(
+            self._clusters[self._side] = Cluster(
                 ClusterConfig(
                     device="cuda" if machine.device == "cuda" else "cpu",
                     backend=cast(Backend, options.backend),
@@ -97,7 +97,7 @@ class BenchmarkSession:
                     preload=self._preload,
                 )
             )
-        return self._cluster.group(world_size)
+        return self._clusters[self._side].group(world_size)
 
     @property
     def _preload(self) -> tuple[str, ...]:
@@ -106,16 +106,10 @@ class BenchmarkSession:
         return tuple(dict.fromkeys(modules))
 
     def renew(self, side: Side = OWN) -> None:
-        """End every group and its server; the next one has new processes, of that side, from a new server."""
+        """End every rank; the next group has new processes, of that side, forked by the side's server."""
+        for cluster in self._clusters.values():
+            cluster.end_ranks()
         self._side = side
-        cluster, self._cluster = self._cluster, None
-        if cluster is not None:
-            cluster.close()
-
-    def end_ranks(self) -> None:
-        """End every group; the next one has new processes, of the same side, from the server that is there."""
-        if self._cluster is not None:
-            self._cluster.end_ranks()
 
     def arguments(self, mode: str) -> Collection[str]:
         """Return the names by which a test may say what a case of that mode is and how it is timed."""
@@ -270,7 +264,9 @@ class BenchmarkSession:
             stack.callback(self._scratch.close)
             if self._against is not None:
                 stack.callback(self._against.close)
-            stack.callback(self.renew)
+            for cluster in self._clusters.values():
+                stack.callback(cluster.close)
+            self._clusters.clear()
             self._log = self._against = None
 
     def _opened(self, named: Named) -> Against:
