@@ -36,7 +36,7 @@ from scripts.calibration.windows import (
     slowed_sessions,
 )
 
-from pytest_gpt_dist.compare.measured_case import yardstick_of
+from pytest_gpt_dist.compare.measured_case import bound_of, yardstick_of
 from pytest_gpt_dist.compare.paired import SCREENING_PAIRS, Pair, PairedCase, judge_paired, suspect
 from pytest_gpt_dist.compare.session_times import LaunchTimes, SessionTimes
 from pytest_gpt_dist.compare.sessions import is_suspect, judge_stored
@@ -51,8 +51,8 @@ SESSION_LAUNCHES = (1, 3)
 MEAN_LIMIT = 0.05
 MANN_WHITNEY_LEVEL = 0.01
 SUITE = 9
-BOUND = {"product_s": 1.0}
-"""The pool's case is mostly prefill."""
+BOUND = bound_of({})
+"""One rank communicates nothing."""
 NONE = "none"
 EVENED = "none (all launches, evened)"
 LEAST_LAUNCHES = 2 * len(SLOWED) * len(ORDER)

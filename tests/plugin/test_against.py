@@ -105,7 +105,7 @@ def test_both_sides_are_saved(measured: tuple[Session, list[str]]) -> None:
     assert info["against"]["tokens_sha256"] == info["tokens_sha256"]
     (verdict,) = saved["gpt_dist"]["verdicts"]
     assert verdict["mode"] == "paired"
-    assert verdict["used"] in (4, 12)
+    assert verdict["used"] in (4, 12, 24, 36, 48)
 
 
 def test_two_sides_with_the_same_code_of_this_package_share_the_weights_that_they_keep(

@@ -87,19 +87,13 @@ class MeasuredCase:
 def bound_of(info: Mapping[str, Any]) -> Mapping[str, float]:
     """Return by piece of the yardstick the share of a saved case's time that is like it.
 
-    What it communicates is like an all-reduce; of the rest, all is like what it comes nearer the limit of: reading
-    memory, or multiplying.
+    What it communicates is like an all-reduce, and the rest like reading and multiplying alike: the mean of both
+    explained what launches of a case that mostly multiplies differed by better than either.
     """
     shares = checked.maybe(checked.entries, info.get("time_lost")) or {}
     communication = min(checked.maybe(checked.amount, shares.get("communication")) or 0.0, 1.0)
-    reading, multiplying = (checked.maybe(checked.amount, info.get(name)) for name in ("mbu", "mfu"))
-    if reading is None and multiplying is None:
-        rest = {"read_s": 0.5, "product_s": 0.5}
-    else:
-        rest = {"read_s" if (reading or 0.0) >= (multiplying or 0.0) else "product_s": 1.0}
-    return {"all_reduce_s": communication} | {
-        piece: share * (1 - communication) for piece, share in rest.items()
-    }
+    rest = (1 - communication) / 2
+    return {"read_s": rest, "product_s": rest, "all_reduce_s": communication}
 
 
 def _times(info: Mapping[str, Any], taken: float, fresh: SessionTimes | None) -> SessionTimes:

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import exp, expm1, log, log1p, sqrt
-from statistics import fmean, median
+from statistics import fmean
 
+from pytest_gpt_dist.compare.comparison import LEVEL, PRIOR_SPREAD, Comparison, Rule
 from pytest_gpt_dist.compare.session_times import LaunchTimes, SessionTimes
-from pytest_gpt_dist.compare.statistics import student_quantile, variance, winsorized
+from pytest_gpt_dist.compare.statistics import variance
 from pytest_gpt_dist.compare.verdict import (
-    BOUND_CONFIDENCE,
     CHANGED,
     MIN_EFFECT,
     Kind,
     Verdict,
     require_min_effect,
-    settle,
 )
 from pytest_gpt_dist.errors import UsageError, counted
 
-LEVEL = 0.05
-"""One-sided, of all cases of a session together (Bonferroni)."""
-PRIOR_SPREAD = 0.03
-"""What sessions are assumed to differ by before any is seen: a standard deviation of log time."""
-PRIOR_DEGREES = 4
-"""How many degrees of freedom that assumption weighs."""
 FRESH_LAUNCHES = 4
 """Of the second look at a case that seems to have changed; each of them must say so."""
 FEW_SESSIONS = 2
@@ -36,8 +29,6 @@ NO_SESSION = "no saved session has this case"
 SAVE = "save this session for the next one to compare with (--benchmark-autosave)"
 _WORTH_SAYING = 0.03
 """A change of the machine below that is within what its yardstick can tell."""
-_ROBUST_FROM = 3
-"""Of three and more sessions the median stands for all, so that one in a slow hour moves little."""
 _WORTH_SAVING = (2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100)
 _MOST_LAUNCHES = 64
 
@@ -73,7 +64,7 @@ def judge_stored(
         raise UsageError(f"cases is {cases}: give the number of cases judged in this session, at least 1")
     if not baselines:
         return no_baseline(case, now)
-    rule = _Rule.of(baselines, cases, min_effect, bound)
+    rule = Rule.of(baselines, cases, min_effect, bound)
     looked = now.last_look
     seen = rule.compare(looked)
     kind, why = _settled(seen, now, looked, rule)
@@ -86,8 +77,8 @@ def judge_stored(
         mode="stored",
         after_s=exp(looked.datum),
         before_s=exp(looked.datum - seen.shift),
-        effect=expm1(seen.shift),
-        interval=(expm1(seen.shift - seen.limit), expm1(seen.shift + seen.limit)),
+        effect=expm1(seen.effect),
+        interval=(expm1(seen.effect - seen.limit), expm1(seen.effect + seen.limit)),
         confidence=1 - 2 * LEVEL / cases,
         detectable=expm1(max(seen.limit, log1p(min_effect))),
         used=seen.sessions,
@@ -109,7 +100,7 @@ def is_suspect(
     """Return whether the launches that every case gets ask for a second look: they seem to have changed."""
     if not baselines:
         return False
-    return _Rule.of(baselines, cases, min_effect, bound).compare(now).kind in CHANGED
+    return Rule.of(baselines, cases, min_effect, bound).compare(now).kind in CHANGED
 
 
 def no_baseline(case: str, now: SessionTimes, differing: Sequence[str] = ()) -> Verdict:
@@ -118,128 +109,8 @@ def no_baseline(case: str, now: SessionTimes, differing: Sequence[str] = ()) -> 
     return Verdict.without_baseline(case, "stored", exp(now.datum), reason, SAVE)
 
 
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """A session's shift of log time from the middle of earlier ones, and what it is held against.
-
-    Attributes:
-        shift: of typical rounds.
-        fastest: of the fastest rounds.
-        sessions: how many earlier ones.
-        between: their variance.
-        fastest_between: that of their fastest rounds.
-        disturbed: variance that the machine and others add to this comparison beyond what sessions differ by.
-        machine: the yardstick's own shift; None where a side has none.
-        cases: that share the level.
-        min_effect: the smallest slowdown that matters.
-    """
-
-    shift: float
-    fastest: float
-    sessions: int
-    between: float
-    fastest_between: float
-    disturbed: float
-    machine: float | None
-    cases: int
-    min_effect: float
-
-    @property
-    def limit(self) -> float:
-        """Half width of the prediction interval on log time, at the level of all cases together."""
-        return self._half_width(1 - LEVEL / self.cases, self.between)
-
-    @property
-    def bound(self) -> float:
-        """How far above the shift its one-sided upper bound is."""
-        return self._half_width(BOUND_CONFIDENCE, self.between)
-
-    @property
-    def typical_kind(self) -> Kind:
-        """Return what the typical rounds say alone."""
-        return settle(self.shift, limit=self.limit, bound=self.bound, min_effect=self.min_effect)
-
-    @property
-    def kind(self) -> Kind:
-        """Return what typical and fastest rounds say together: a change is one of both."""
-        kind = self.typical_kind
-        if kind not in CHANGED:
-            return kind
-        limit = max(self._half_width(1 - LEVEL / self.cases, self.fastest_between), log1p(self.min_effect))
-        shift = self.fastest if kind == "regressed" else -self.fastest
-        return kind if shift > limit else "inconclusive"
-
-    def _half_width(self, probability: float, between: float) -> float:
-        """Return half the interval's width; its variance is shrunk towards the prior, of ``PRIOR_DEGREES`` degrees."""
-        degrees = PRIOR_DEGREES + self.sessions - 1
-        shrunk = (PRIOR_DEGREES * PRIOR_SPREAD**2 + (self.sessions - 1) * between) / degrees
-        variance_of_shift = shrunk * (1 + 1 / self.sessions) + self.disturbed
-        return student_quantile(probability, degrees) * sqrt(variance_of_shift)
-
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What sessions are held against: earlier ones, how many cases share the level, and what the case is bound by."""
-
-    baselines: Sequence[SessionTimes]
-    cases: int
-    min_effect: float
-    bound: Mapping[str, float]
-
-    @classmethod
-    def of(
-        cls,
-        baselines: Sequence[SessionTimes],
-        cases: int,
-        min_effect: float,
-        bound: Mapping[str, float] | None,
-    ) -> _Rule:
-        """Return the rule; of earlier sessions their second looks count, where they took one."""
-        return cls([session.last_look for session in baselines], cases, min_effect, bound or {})
-
-    def compare(self, now: SessionTimes) -> _Comparison:
-        """Compare a session, or what one of its launches shows of it."""
-        count = len(self.baselines)
-        typical = winsorized([session.datum for session in self.baselines])
-        fastest = winsorized([session.fastest_datum for session in self.baselines])
-        machine = self._machine_shift(now)
-        others = now.noise_of_others**2
-        others += sum(session.noise_of_others**2 for session in self.baselines) / count**2
-        return _Comparison(
-            shift=now.datum - _middle(typical),
-            fastest=now.fastest_datum - _middle(fastest),
-            sessions=count,
-            between=variance(typical) if count > 1 else PRIOR_SPREAD**2,
-            fastest_between=variance(fastest) if count > 1 else PRIOR_SPREAD**2,
-            disturbed=(machine or 0.0) ** 2 + others,
-            machine=machine,
-            cases=self.cases,
-            min_effect=self.min_effect,
-        )
-
-    def _machine_shift(self, now: SessionTimes) -> float | None:
-        """Return the shift of the yardstick's log time, its pieces weighed by what the case is bound by."""
-        pieces = {piece: share for piece, share in self.bound.items() if piece in now.yardstick}
-        known = [
-            session.yardstick
-            for session in self.baselines
-            if pieces and pieces.keys() <= session.yardstick.keys()
-        ]
-        if not known:
-            return None
-        whole = sum(pieces.values())
-        return sum(
-            share / whole * (now.yardstick[piece] - _middle([each[piece] for each in known]))
-            for piece, share in pieces.items()
-        )
-
-
-def _middle(values: Sequence[float]) -> float:
-    return median(values) if len(values) >= _ROBUST_FROM else fmean(values)
-
-
 def _settled(
-    seen: _Comparison, now: SessionTimes, looked: SessionTimes, rule: _Rule
+    seen: Comparison, now: SessionTimes, looked: SessionTimes, rule: Rule
 ) -> tuple[Kind, str | None]:
     """Return the kind, and why where that is not what the interval says."""
     if now.fresh:
@@ -247,19 +118,19 @@ def _settled(
     kind = seen.kind
     if kind == "inconclusive" and seen.typical_kind in CHANGED:
         return kind, (
-            f"typical rounds {_changed(seen.shift)}, the fastest {_changed(seen.fastest)}: the machine was not"
-            " steady meanwhile; measure again"
+            f"typical rounds {_changed(seen.effect)}, the fastest {_changed(seen.fastest.slower)}: the machine was"
+            " not steady meanwhile; measure again"
         )
     if kind in CHANGED and seen.sessions <= FEW_SESSIONS and not _apart(now, rule.baselines):
         earlier = counted(seen.sessions, "earlier session")
         return "inconclusive", (
-            f"{_changed(seen.shift)}, which {earlier} cannot tell from the machine's own changes without a second look:"
+            f"{_changed(seen.effect)}, which {earlier} cannot tell from the machine's changes without a second look:"
             f" a session with --gpt-baseline takes one, and so do {MANY_LAUNCHES} launches in every session"
         )
     return kind, None
 
 
-def _confirmed(seen: _Comparison, looked: SessionTimes, rule: _Rule) -> tuple[Kind, str | None]:
+def _confirmed(seen: Comparison, looked: SessionTimes, rule: Rule) -> tuple[Kind, str | None]:
     """Return what fresh launches say; a change is one that each of them shows."""
     each = [rule.compare(looked.only(launch)).kind for launch in looked.launches]
     if len(each) < FRESH_LAUNCHES:
@@ -273,7 +144,7 @@ def _confirmed(seen: _Comparison, looked: SessionTimes, rule: _Rule) -> tuple[Ki
     if agreeing == len(each):
         return seen.kind, None
     return "inconclusive", (
-        f"{_changed(seen.shift)}, but {agreeing} of {len(each)} fresh launches alone are beyond"
+        f"{_changed(seen.effect)}, but {agreeing} of {len(each)} fresh launches alone are beyond"
         f" {expm1(seen.limit):+.1%}: the machine is not steady; measure again, or both sides in one session"
     )
 
@@ -292,7 +163,7 @@ def _is_slower(launch: LaunchTimes, other: LaunchTimes) -> bool:
     return launch.typical_s > other.typical_s and launch.fastest_s > other.fastest_s
 
 
-def _sessions_needed(seen: _Comparison) -> int | None:
+def _sessions_needed(seen: Comparison) -> int | None:
     """About how many earlier sessions, spread as these are, would settle the shift; None beyond a hundred."""
     for sessions in _WORTH_SAVING:
         if sessions > seen.sessions and replace(seen, sessions=sessions).kind != "inconclusive":
@@ -300,7 +171,7 @@ def _sessions_needed(seen: _Comparison) -> int | None:
     return None
 
 
-def _launches_needed(seen: _Comparison, now: SessionTimes, baselines: Sequence[SessionTimes]) -> int | None:
+def _launches_needed(seen: Comparison, now: SessionTimes, baselines: Sequence[SessionTimes]) -> int | None:
     """Return the smallest number of launches in each of as many sessions with which the shift would be settled.
 
     The spread inside sessions tells what part of the spread between them is that of launches, and so
@@ -312,24 +183,29 @@ def _launches_needed(seen: _Comparison, now: SessionTimes, baselines: Sequence[S
         return None
     degrees = sum(len(session) - 1 for session in repeated)
     within = sum((len(session) - 1) * variance(session) for session in repeated) / degrees
-    drift = max(0.0, seen.between - within * fmean(1 / len(session.launches) for session in baselines))
+    drift = max(
+        0.0, seen.typical.between - within * fmean(1 / len(session.launches) for session in baselines)
+    )
     for launches in range(len(now.launches) + 1, _MOST_LAUNCHES + 1):
-        if replace(seen, between=drift + within / launches).kind != "inconclusive":
+        typical = replace(seen.typical, between=drift + within / launches)
+        if replace(seen, typical=typical).typical_kind != "inconclusive":
             return launches
     return None
 
 
-def _why(seen: _Comparison, launches: int | None) -> str:
+def _why(seen: Comparison, launches: int | None) -> str:
     sessions = counted(seen.sessions, "earlier session")
     if seen.kind in CHANGED:
         side = expm1(seen.limit if seen.kind == "regressed" else -seen.limit)
         leave = "leaves" if seen.sessions == 1 else "leave"
         why = f"beyond the {side:+.1%} that {sessions} {leave} to noise, and beyond {seen.min_effect:.1%}"
-        if seen.between > PRIOR_SPREAD**2:
-            why += f"; sessions differ by {sqrt(seen.between):.1%}, above the {PRIOR_SPREAD:.0%} assumed"
+        if seen.typical.between > PRIOR_SPREAD**2:
+            why += (
+                f"; sessions differ by {sqrt(seen.typical.between):.1%}, above the {PRIOR_SPREAD:.0%} assumed"
+            )
         return why
     if seen.kind == "unchanged":
-        return f"at most {expm1(seen.shift + seen.bound):+.1%} with 95% confidence, from {sessions}"
+        return f"at most {expm1(seen.effect + seen.bound):+.1%} with 95% confidence, from {sessions}"
     if seen.sessions == 1:
         return "one earlier session does not show what sessions differ by: save more, ten resolve about 6%"
     more = _sessions_needed(seen)
@@ -341,7 +217,7 @@ def _why(seen: _Comparison, launches: int | None) -> str:
     return f"{sessions} differ too much, and more like them would not settle it: measure both sides in one session"
 
 
-def _with_machine(why: str, seen: _Comparison) -> str:
+def _with_machine(why: str, seen: Comparison) -> str:
     """Say what the machine itself did, where that is worth saying."""
     if seen.machine is None or abs(expm1(seen.machine)) < _WORTH_SAYING:
         return why
