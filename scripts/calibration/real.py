@@ -181,8 +181,9 @@ def judge_sessions(window: Sessions) -> Verdict:
 
 def session_of(launches: Sequence[PooledLaunch]) -> SessionTimes:
     """Return what a session would have kept of launches."""
-    times = tuple(LaunchTimes.of(launch.rounds_s) for launch in launches)
-    return SessionTimes(times, yardstick_of([launch.yardstick for launch in launches]))
+    return SessionTimes(
+        tuple(LaunchTimes.of(launch.rounds_s, yardstick_of(launch.yardstick)) for launch in launches)
+    )
 
 
 def verdict_shares(

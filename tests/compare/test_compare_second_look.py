@@ -20,8 +20,8 @@ READING = {"read_s": 1.0}
 def on_machine(
     seconds: float, read_s: float, launches: int = 1, taken: float = 0.0, fresh: SessionTimes | None = None
 ) -> SessionTimes:
-    data = (LaunchTimes(seconds, seconds),) * launches
-    return SessionTimes(data, {"read_s": log(read_s), "product_s": log(0.005)}, taken, fresh)
+    yardstick = {"read_s": log(read_s), "product_s": log(0.005)}
+    return SessionTimes((LaunchTimes(seconds, seconds, yardstick),) * launches, taken, fresh)
 
 
 def judged(now: SessionTimes, earlier: list[SessionTimes], bound: Mapping[str, float] = READING) -> Verdict:
@@ -84,6 +84,29 @@ def test_a_change_that_the_yardstick_shares_is_the_machines() -> None:
     assert judged(on_machine(0.013, 0.004), earlier).kind == "regressed"
 
 
+SWINGS = (0.5, 1.0, 1.3, 2.0, 0.8, 1.6)
+
+
+def test_where_the_yardstick_explains_the_swings_times_are_held_against_it() -> None:
+    earlier = [on_machine(0.01 * swing, 0.004 * swing) for swing in SWINGS]
+    fresh = on_machine(0.012, 0.004, launches=4)
+    slower = on_machine(0.012, 0.004, fresh=fresh)
+    assert judged(slower, earlier).kind == "regressed"
+    assert judged(slower, earlier).effect == pytest.approx(0.2)
+    assert judged(slower, earlier, {}).kind == "inconclusive"  # without a yardstick
+    assert judged(on_machine(0.02, 0.008), earlier).effect == pytest.approx(0)
+
+
+def test_where_the_yardstick_swings_by_itself_times_stand_alone() -> None:
+    earlier = [on_machine(0.01, 0.004 * swing) for swing in SWINGS]
+    assert judged(on_machine(0.012, 0.0046), earlier).effect == pytest.approx(0.2)
+
+
+def test_a_quiet_hour_is_no_improvement() -> None:
+    assert judged(on_machine(0.007, 0.0028), [on_machine(0.01, 0.004)] * 3).kind == "inconclusive"
+    assert judged(on_machine(0.007, 0.004), [on_machine(0.01, 0.004)] * 3).kind == "improved"
+
+
 def test_what_the_case_is_not_bound_by_does_not_matter() -> None:
     earlier = [on_machine(0.01, 0.004)] * 5
     assert judged(on_machine(0.013, 0.0052), earlier, {"product_s": 1.0}).kind == "regressed"
@@ -140,8 +163,17 @@ def test_a_case_is_like_the_pieces_of_the_yardstick_that_its_time_goes_into(
     assert bound_of(info) == bound
 
 
-def test_saved_readings_become_a_log_of_medians() -> None:
-    saved = [{"read_s": [0.004, 0.004, 0.1]}, {"read_s": [0.004], "product_s": [0.005]}]
-    assert yardstick_of(saved) == {"read_s": pytest.approx(log(0.004))}
-    assert yardstick_of([None, {"read_s": [0.004]}]) == {}
+def test_saved_readings_become_logs_of_medians_by_launch() -> None:
+    assert yardstick_of({"read_s": [0.004, 0.004, 0.1]}) == {"read_s": pytest.approx(log(0.004))}
     assert yardstick_of(None) == {}
+    launches = [LaunchTimes(1.0, 1.0, {"read_s": log(0.004), "product_s": 0.0})] * 2
+    swung = LaunchTimes(1.0, 1.0, {"read_s": log(0.016)})
+    assert SessionTimes((*launches[:1], swung)).yardstick == {"read_s": pytest.approx(log(0.008))}
+    assert SessionTimes((swung, LaunchTimes(1.0, 1.0))).yardstick == {}
+
+
+def test_each_fresh_launch_is_held_against_its_own_yardstick() -> None:
+    earlier = [on_machine(0.01 * swing, 0.004 * swing) for swing in SWINGS]
+    launches = [on_machine(0.012 * swing, 0.004 * swing).launches[0] for swing in (0.5, 2.0, 1.0, 1.0)]
+    now = on_machine(0.012, 0.004, fresh=SessionTimes(tuple(launches)))
+    assert judged(now, earlier).kind == "regressed"

@@ -148,9 +148,8 @@ class Rule:
         if len(yardsticks) < len(looks):
             yardsticks = []
         times = [session.datum for session in looks]
-        relative = len(yardsticks) >= _RELATIVE_FROM and variance(
-            winsorized(_less(times, yardsticks))
-        ) < variance(winsorized(times))
+        enough = len(yardsticks) >= _RELATIVE_FROM
+        relative = enough and variance(_less(times, yardsticks)) < variance(times)
         return cls(looks, cases, min_effect, bound or {}, yardsticks, relative)
 
     def compare(self, now: SessionTimes) -> Comparison:

@@ -97,8 +97,12 @@ def bound_of(info: Mapping[str, Any]) -> Mapping[str, float]:
 
 
 def _times(info: Mapping[str, Any], taken: float, fresh: SessionTimes | None) -> SessionTimes:
-    launches = tuple(map(LaunchTimes.of, checked.launches(info["launches"])))
-    return SessionTimes(launches, yardstick_of(info.get("yardstick")), taken, fresh)
+    launches = checked.launches(info["launches"])
+    saved = info.get("yardstick") or [None] * len(launches)
+    if len(saved) != len(launches):
+        raise ValueError(f"{len(saved)} yardsticks of {len(launches)} launches")
+    yardsticks = map(yardstick_of, saved)
+    return SessionTimes(tuple(map(LaunchTimes.of, launches, yardsticks)), taken, fresh)
 
 
 def _second_look(saved: Any) -> SessionTimes | None:
@@ -109,14 +113,6 @@ def _second_look(saved: Any) -> SessionTimes | None:
 
 
 def yardstick_of(saved: Any) -> Mapping[str, float]:
-    """Return by piece the log of the median seconds of saved launches' readings; nothing where a launch has none."""
-    by_launch = [checked.maybe(checked.entries, launch) for launch in saved or ()]
-    if not by_launch or None in by_launch:
-        return {}
-    pieces: dict[str, list[float]] = {}
-    for launch in by_launch:
-        for piece, seconds in (launch or {}).items():
-            pieces.setdefault(piece, []).append(median(map(checked.time_s, seconds)))
-    return {
-        piece: log(median(medians)) for piece, medians in pieces.items() if len(medians) == len(by_launch)
-    }
+    """Return by piece the log of the median seconds of a saved launch's readings; nothing of a launch without."""
+    pieces = checked.maybe(checked.entries, saved) or {}
+    return {piece: log(median(map(checked.time_s, seconds))) for piece, seconds in pieces.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import log
+from statistics import fmean
 
 from pytest_gpt_dist.measure.statistics import fastest_rounds, launch_datum, require_times, session_datum
 
@@ -14,15 +15,17 @@ class LaunchTimes:
     """Two data of one launch, in seconds per unit of work: that of a typical round, and that of its fastest rounds.
 
     A neighbour who comes for a part of a launch moves the first and not the second; slower code moves both.
+    ``yardstick`` has the log seconds of each of its pieces beside the rounds; empty without one.
     """
 
     typical_s: float
     fastest_s: float
+    yardstick: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, rounds_s: Sequence[float]) -> LaunchTimes:
+    def of(cls, rounds_s: Sequence[float], yardstick: Mapping[str, float] | None = None) -> LaunchTimes:
         """Return the data of a launch with these rounds. UsageError for what is no time."""
-        return cls(launch_datum(rounds_s), fastest_rounds(rounds_s))
+        return cls(launch_datum(rounds_s), fastest_rounds(rounds_s), yardstick or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +34,11 @@ class SessionTimes:
 
     Attributes:
         launches: at least one.
-        yardstick: log seconds of each piece of the yardstick beside them; empty without one.
         taken: the share of the case's own cores that others took.
         fresh: the launches of a second look, which a case that seemed to have changed got later; None without one.
     """
 
     launches: tuple[LaunchTimes, ...]
-    yardstick: Mapping[str, float] = field(default_factory=dict)
     taken: float = 0.0
     fresh: SessionTimes | None = None
 
@@ -64,6 +65,13 @@ class SessionTimes:
     def fastest_datum(self) -> float:
         """Return the same of its launches' fastest rounds."""
         return session_datum([launch.fastest_s for launch in self.launches])
+
+    @property
+    def yardstick(self) -> Mapping[str, float]:
+        """Return by piece the mean log seconds of the yardstick beside the launches; of pieces that all have."""
+        first, *others = (launch.yardstick for launch in self.launches)
+        pieces = [piece for piece in first if all(piece in other for other in others)]
+        return {piece: fmean(each.yardstick[piece] for each in self.launches) for piece in pieces}
 
     @property
     def noise_of_others(self) -> float:
