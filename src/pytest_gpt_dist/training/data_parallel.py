@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -67,13 +68,17 @@ class DataParallel(WholeModel):
         super().__init__(division)
         self.data_rank = dist.get_rank()
         self._world_size = dist.get_world_size()
-        # Buffers are a function of the configuration; by default every forward pass would broadcast them.
-        self._replica = DistributedDataParallel(
-            self.forward,
-            gradient_as_bucket_view=True,
-            broadcast_buffers=False,
-            bucket_cap_mb=division.bucket_mb,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # of a name that older versions of torch do not have
+            self._replica = DistributedDataParallel(
+                self.forward,
+                gradient_as_bucket_view=True,
+                # They are a function of the configuration; by default every forward pass would broadcast them.
+                broadcast_buffers=False,
+                bucket_cap_mb=division.bucket_mb,
+            )
 
     @property
     def kind(self) -> str:
