@@ -49,7 +49,7 @@ def work_of(family: str, dtype: str = "float64", *, rows: int = 8, **recipe: Any
     return TrainingWork(
         TrainedModel(config, None, 1),
         SyntheticSamples(3, config.dimensions.vocabulary, 12, rows),
-        replace(Recipe(steps=20), **recipe),
+        replace(Recipe(steps=6), **recipe),
         dtype,
     )
 

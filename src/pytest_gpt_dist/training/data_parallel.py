@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -18,6 +19,7 @@ from pytest_gpt_dist.training.loss import backpropagate, token_loss
 from pytest_gpt_dist.training.microbatches import Microbatch
 from pytest_gpt_dist.training.model import build_on_meta, materialize
 from pytest_gpt_dist.training.optimizer import make_optimizer, optimizer_class
+from pytest_gpt_dist.training.shapes import stored_dtype
 from pytest_gpt_dist.training.strategy import Division
 
 
@@ -27,7 +29,7 @@ class WholeModel:
     data_rank = 0
 
     def __init__(self, division: Division) -> None:
-        self.forward = TrainedForward(division, build_on_meta(division.model, division.dtype))
+        self.forward = TrainedForward(division, build_on_meta(division.model, stored_dtype(division.dtype)))
         materialize(self.forward.module, division.model, division.device, division.report)
         self.optimizer: Any = make_optimizer(division.recipe, self.parameters())
 
@@ -44,8 +46,9 @@ class WholeModel:
         """Sum the gradients of all microbatches."""
         parts = []
         for each in microbatches:
-            part = token_loss(self.forward(each.tokens), each.labels, labels_in_step)
-            backpropagate(part)
+            with self.forward.cast():
+                part = token_loss(self.forward(each.tokens), each.labels, labels_in_step)
+                backpropagate(part)
             parts.append(part.detach())
         return torch.stack(parts).sum()
 
@@ -67,13 +70,17 @@ class DataParallel(WholeModel):
         super().__init__(division)
         self.data_rank = dist.get_rank()
         self._world_size = dist.get_world_size()
-        # Buffers are a function of the configuration; by default every forward pass would broadcast them.
-        self._replica = DistributedDataParallel(
-            self.forward,
-            gradient_as_bucket_view=True,
-            broadcast_buffers=False,
-            bucket_cap_mb=division.bucket_mb,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # of a name that older versions of torch do not have
+            self._replica = DistributedDataParallel(
+                self.forward,
+                gradient_as_bucket_view=True,
+                # They are a function of the configuration; by default every forward pass would broadcast them.
+                broadcast_buffers=False,
+                bucket_cap_mb=division.bucket_mb,
+            )
 
     @property
     def kind(self) -> str:
@@ -88,7 +95,7 @@ class DataParallel(WholeModel):
         parts = []
         for number, each in enumerate(microbatches, 1):
             reduces = number == len(microbatches)
-            with nullcontext() if reduces else self._replica.no_sync():
+            with self.forward.cast(), nullcontext() if reduces else self._replica.no_sync():
                 part = token_loss(self._replica(each.tokens), each.labels, labels_in_step)
                 backpropagate(part * self._world_size)
             parts.append(part.detach())

@@ -25,8 +25,9 @@ from pytest_gpt_dist.training.exactness.tolerance import (
     loss_error,
     loss_problem,
     norm_problem,
+    whole_norm_problem,
 )
-from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingReference, TrainingReport
+from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingReport
 from pytest_gpt_dist.training.shapes import state_shapes
 from pytest_gpt_dist.training.state_bytes import held_state
 from pytest_gpt_dist.training.step import StepOutcome, Training
@@ -85,43 +86,60 @@ class _RunningCase:
         return report if report.problem is not None else self._timed(report)
 
     def _checked_steps(self, report: TrainingReport) -> TrainingReport:
-        """Train the steps whose losses are saved; the first one's gradients are compared before they are clipped."""
+        """Train the steps whose losses are saved; the first one's gradients are compared before anything takes them."""
         job, steps = self._job, self._job.work.recipe.steps
         check = GradientCheck(job.reference, job.work.dtype) if job.reference is not None else None
-        outcomes = []
-        for number in range(steps):
-            report_progress("checking", number + 1, steps)
-            observe = self._comparison(check) if number == 0 and check is not None else None
-            outcomes.append(self._step(observe))
+        outcomes: list[StepOutcome] = []
+        try:
+            for number in range(steps):
+                report_progress("checking", number + 1, steps)
+                observe = self._comparison(check) if number == 0 and check is not None else None
+                outcomes.append(self._step(observe))
+        except _WrongGradientsError as error:
+            return replace(report, problem=str(error))
         losses = _world_losses(outcomes, self._device)
         report = replace(report, losses=losses, norms=tuple(each.norm.item() for each in outcomes))
-        problem = None
-        if check is not None and job.reference is not None:
-            check.norm = report.norms[0]
-            report, problem = self._compared(report, check, job.reference)
-        return replace(report, problem=_first_problem(problem))
-
-    def _comparison(self, check: GradientCheck) -> Callable[[], None]:
-        return lambda: check.compare(self._trainee.gradients())
-
-    def _compared(
-        self, report: TrainingReport, check: GradientCheck, reference: TrainingReference
-    ) -> tuple[TrainingReport, str | None]:
-        allowed = _allowed(self._job.work.dtype, reference)
-        errors = check.errors()
-        seen = {name for names in _gathered(list(errors.by_tensor)) for name in names}
-        here = [name for name in check.names if name in errors.by_tensor or name not in seen]
+        if check is None or job.reference is None:
+            return report
+        allowed, reference, norm = self._allowed, job.reference, report.norms[0]
         problem = (
-            gradient_problem(errors, here, allowed)
-            or norm_problem(_gathered(report.norms[0]), allowed)
-            or loss_problem(report.losses, reference.losses, allowed)
+            whole_norm_problem(norm, reference.norms[0], allowed)
+            or norm_problem(_gathered(norm), allowed)
+            or loss_problem(losses, reference.losses, allowed)
         )
         return replace(
             report,
-            gradient_error=errors.worst[1],
-            gradient_total_error=errors.total,
-            loss_error=max(map(loss_error, report.losses, reference.losses)),
-        ), problem
+            problem=_first_problem(problem),
+            gradient_error=check.errors().worst[1],
+            gradient_total_error=check.errors().total,
+            loss_error=max(map(loss_error, losses, reference.losses)),
+        )
+
+    def _comparison(self, check: GradientCheck) -> Callable[[], None]:
+        """Return what compares this rank's gradients, and ends the case on all ranks where those of any are wrong."""
+
+        def compare() -> None:
+            check.compare(self._trainee.gradients())
+            errors = check.errors()
+            seen = {name for names in _gathered(list(errors.by_tensor)) for name in names}
+            expected = [name for name in check.names if name in errors.by_tensor or name not in seen]
+            problem = _first_problem(gradient_problem(errors, expected, self._allowed))
+            if problem is not None:
+                raise _WrongGradientsError(problem)
+
+        return compare
+
+    @property
+    def _allowed(self) -> Bounds:
+        reference = self._job.reference
+        own = None
+        if (
+            reference is not None
+            and reference.gradient_error is not None
+            and reference.loss_error is not None
+        ):
+            own = Bounds(reference.gradient_error, reference.loss_error, 0.0, 1e-6)
+        return bounds(self._job.work.dtype, own)
 
     def _counted_step(self, report: TrainingReport) -> TrainingReport:
         """Train a step whose collectives are counted, and weigh what the rank holds in it."""
@@ -178,6 +196,10 @@ class _RunningCase:
         )
 
 
+class _WrongGradientsError(Exception):
+    """Gradients that are not those of one process; raised on every rank at once."""
+
+
 class _StepWork:
     """The work of a round: a step on rows that were loaded before it."""
 
@@ -214,10 +236,3 @@ def _gathered(value: T) -> list[T]:
     everywhere: list[T] = [value] * dist.get_world_size()
     dist.all_gather_object(everywhere, value)
     return everywhere
-
-
-def _allowed(dtype: str, reference: TrainingReference) -> Bounds:
-    own = None
-    if reference.gradient_error is not None and reference.loss_error is not None:
-        own = Bounds(reference.gradient_error, reference.loss_error, 0.0, 1e-6)
-    return bounds(dtype, own)

@@ -73,8 +73,6 @@ def _train(
         outcome = training.step(observe if number == 0 else None)
         losses.append(outcome.loss_part.item())
         norms.append(outcome.norm.item())
-        if check is not None and number == 0:
-            check.norm = norms[0]
     return tuple(losses), tuple(norms)
 
 

@@ -13,14 +13,9 @@ from pytest_gpt_dist.training.messages import TrainingReference
 
 
 class GradientCheck:
-    """Compares gradients by name with those of a reference, of which no more than one is in memory at a time.
-
-    Attributes:
-        norm: of the whole gradient before clipping, as the step computed it.
-    """
+    """Compares gradients by name with those of a reference, of which no more than one is in memory at a time."""
 
     def __init__(self, reference: TrainingReference, dtype: str) -> None:
-        self.norm = float("nan")
         self._reference = reference
         self._floor = floor_of(dtype) * reference.norms[0]
         self._by_tensor: dict[str, float] = {}
@@ -44,4 +39,4 @@ class GradientCheck:
     def errors(self) -> GradientErrors:
         """Return how far they are."""
         total = self._squares**0.5 / self._reference.norms[0]
-        return GradientErrors(self._by_tensor, total, self.norm, self._reference.norms[0])
+        return GradientErrors(self._by_tensor, total)
