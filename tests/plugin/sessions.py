@@ -26,6 +26,12 @@ TINY = (
     "--gpt-new-tokens=8",
     "--gpt-rounds=2",
 )
+SORTING = """\
+def pytest_gpt_dist_register(registry):
+    registry.add_mode("sorting", "made_mode:SortingMode", "made_mode:SORTING")
+"""
+"""A conftest.py for sessions in which it does not matter what is measured: no model, no reference, half the time."""
+QUICK = ("--gpt-device=cpu", "--gpt-rounds=2")
 TABLE_OF_BENCHMARKS = re.compile(r"^-+ benchmark\b.*-$", re.MULTILINE)
 """How pytest-benchmark begins a table."""
 _INI = "[pytest]\nfilterwarnings = error\n"

@@ -7,22 +7,19 @@ from typing import Any
 
 import pytest
 
-from plugin.sessions import TINY, Session, run_session
+from plugin.sessions import QUICK, SORTING, Session, run_session
 
 CASES = """\
 import pytest
 
 def test_case(gpt_dist):
-    gpt_dist.run()
+    gpt_dist.measure("sorting")
 
 @pytest.mark.gpt_dist(min_effect=0.9)
 def test_lenient(gpt_dist):
-    gpt_dist.run()
+    gpt_dist.measure("sorting")
 """
-CONFTEST = """\
-def pytest_gpt_dist_register(registry):
-    registry.add_model("tiny", "tiny_model:TINY")
-
+CONFTEST = f"""{SORTING}
 def pytest_gpt_dist_verdict(verdict):
     print("told of", verdict.case, verdict.kind)
 """
@@ -33,13 +30,17 @@ SAVING = ("--benchmark-autosave", "--benchmark-save-data")
 @pytest.fixture(scope="module")
 def first(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """A session that had nothing to compare with."""
-    return run_session(tmp_path_factory.mktemp("first"), FILES, *TINY, *SAVING, "--gpt-baseline")
+    return run_session(tmp_path_factory.mktemp("first"), FILES, *QUICK, *SAVING, "--gpt-baseline")
 
 
 @pytest.fixture
 def storage(first: Session, tmp_path: Path) -> Path:
     """A storage outside of the session's folder, with the first session's file in it."""
-    return Path(shutil.copytree(first.folder / ".benchmarks", tmp_path / "storage"))
+    return copied(first, tmp_path)
+
+
+def copied(first: Session, folder: Path) -> Path:
+    return Path(shutil.copytree(first.folder / ".benchmarks", folder / "storage"))
 
 
 def scale(storage: Path, factor: float, **fingerprint: Any) -> None:
@@ -58,7 +59,7 @@ def judge(tmp_path: Path, storage: Path, *args: str) -> Session:
     folder.mkdir()
     where = f"--benchmark-storage=file://{storage}"
     return run_session(
-        folder, FILES, *TINY, where, "--gpt-baseline", "--benchmark-json=out.json", "-s", *args
+        folder, FILES, *QUICK, where, "--gpt-baseline", "--benchmark-json=out.json", "-s", *args
     )
 
 
@@ -84,24 +85,30 @@ def test_nothing_to_compare_with_can_be_made_a_failure(tmp_path: Path) -> None:
     )
 
 
-def test_a_regression_fails_the_session_without_a_traceback(tmp_path: Path, storage: Path) -> None:
+@pytest.fixture(scope="module")
+def regressed(first: Session, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """A session that takes a thousand times as long as the first one did."""
+    folder = tmp_path_factory.mktemp("regressed")
+    storage = copied(first, folder)
     scale(storage, 1 / 1000)
-    session = judge(tmp_path, storage)
-    assert session.status == 1
-    assert kinds(session) == {
+    return judge(folder, storage)
+
+
+def test_a_regression_fails_the_session_without_a_traceback(regressed: Session) -> None:
+    assert regressed.status == 1
+    assert kinds(regressed) == {
         "test_cases.py::test_case": "regressed",
         "test_cases.py::test_lenient": "regressed",
     }
-    assert session.output.splitlines()[-1].startswith(
+    assert regressed.output.splitlines()[-1].startswith(
         "gpt-dist: 2 regressed, which fails the session: test_case"
     )
-    assert "Traceback" not in session.output
-    assert "told of test_cases.py::test_case regressed" in session.output
+    assert "Traceback" not in regressed.output
+    assert "told of test_cases.py::test_case regressed" in regressed.output
 
 
-def test_a_cases_own_least_effect_holds(tmp_path: Path, storage: Path) -> None:
-    session = judge(tmp_path, storage)
-    saved = json.loads((session.folder / "out.json").read_text())
+def test_a_cases_own_least_effect_holds(regressed: Session) -> None:
+    saved = json.loads((regressed.folder / "out.json").read_text())
     detectable = {verdict["case"]: verdict["detectable"] for verdict in saved["gpt_dist"]["verdicts"]}
     assert detectable["test_cases.py::test_lenient"] >= 0.9
 

@@ -9,30 +9,35 @@ from pathlib import Path
 import pytest
 
 from patience import FOREVER_S, HANG_S
-from plugin.sessions import TINY, own_environment, prepare, run_session
+from plugin.sessions import QUICK, SORTING, own_environment, prepare, run_session
 
-LOGGING_ENGINE = """\
+LOGGING_MODE = """\
 import os
 from pathlib import Path
-from pytest_gpt_dist.inference.engines.native import NativeEngine
+from made_mode import SortingMode, sort
 
-class Logging(NativeEngine):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        with Path("pids").open("a") as file:
-            print(os.getpid(), os.getppid(), file=file)
+class LoggingMode(SortingMode):
+    def job(self, case, checked, timing):
+        return "logging_mode:log_and_sort", super().job(case, checked, timing)[1]
+
+def log_and_sort(job):
+    with Path("pids").open("a") as file:
+        print(os.getpid(), os.getppid(), file=file)
+    return sort(job)
 """
-CONFTEST = """\
-def pytest_gpt_dist_register(registry):
-    registry.add_model("tiny", "tiny_model:TINY")
-    registry.add_engine("logging", "logging_engine:Logging")
+INTERRUPTED = """\
+def test_case(gpt_dist):
+    gpt_dist.measure("sorting")
+
+def test_stop():
+    raise KeyboardInterrupt
 """
 CASES = f"""\
 import pathlib, time, pytest
 
 @pytest.mark.parametrize("strategy", ["pure_data_parallel", "tensor_data_hybrid"])
 def test_case(gpt_dist, strategy):
-    gpt_dist.run(gpus=2, strategy=strategy)
+    gpt_dist.measure("sorting", gpus=2, strategy=strategy)
 
 def test_last():
     if pathlib.Path("wait").exists():
@@ -44,34 +49,34 @@ SAVING = ("--benchmark-autosave", "--benchmark-save-data")
 
 def test_every_launch_has_new_processes_of_one_server(tmp_path: Path) -> None:
     files = {
-        "conftest.py": CONFTEST,
-        "logging_engine.py": LOGGING_ENGINE,
-        "test_launches.py": "def test_case(gpt_dist):\n    gpt_dist.run(gpus=2, engine='logging', rounds=2)\n",
+        "conftest.py": SORTING.replace("made_mode:SortingMode", "logging_mode:LoggingMode"),
+        "logging_mode.py": LOGGING_MODE,
+        "test_launches.py": "def test_case(gpt_dist):\n    gpt_dist.measure('sorting', gpus=2)\n",
     }
-    session = run_session(tmp_path, files, *TINY, *SAVING, "--gpt-launches=3")
+    session = run_session(tmp_path, files, *QUICK, *SAVING, "--gpt-launches=2")
     assert session.tests["test_case"].outcome == "passed", session.output
     saved = session.benchmarks["test_case"]
     launches = saved["extra_info"]["launches"]
-    assert [len(rounds) for rounds in launches] == [2, 2, 2]
+    assert [len(rounds) for rounds in launches] == [2, 2]
     assert saved["stats"]["data"] == [sample for rounds in launches for sample in rounds]
     lines = [line.split() for line in (tmp_path / "pids").read_text().splitlines()]
-    of_two_ranks = lines[:6]
-    assert len({pid for pid, _ in of_two_ranks}) == 6
+    of_two_ranks = lines[:4]
+    assert len({pid for pid, _ in of_two_ranks}) == 4
     assert len({server for _, server in of_two_ranks}) == 1
 
 
 def test_an_interrupted_session_says_how_it_goes_on(tmp_path: Path) -> None:
-    cases = "def test_case(gpt_dist):\n    gpt_dist.run()\n\ndef test_stop():\n    raise KeyboardInterrupt\n"
-    session = run_session(tmp_path, {"test_cases.py": cases}, *TINY, "--gpt-device=cpu")
+    session = run_session(tmp_path, {"conftest.py": SORTING, "test_cases.py": INTERRUPTED}, *QUICK)
     assert session.status == pytest.ExitCode.INTERRUPTED
     assert "What is finished is kept: --gpt-resume measures the rest alone." in session.output.splitlines()
 
 
 def test_a_killed_session_is_resumed_once_and_only_what_is_the_same(tmp_path: Path) -> None:
-    prepare(tmp_path, {"test_cases.py": CASES})
+    files = {"conftest.py": SORTING, "test_cases.py": CASES}
+    prepare(tmp_path, files)
     (tmp_path / "wait").touch()
     running = subprocess.Popen(
-        [sys.executable, "-m", "pytest", *TINY], cwd=tmp_path, env=own_environment(tmp_path),
+        [sys.executable, "-m", "pytest", *QUICK], cwd=tmp_path, env=own_environment(tmp_path),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     deadline_s = time.monotonic() + HANG_S
@@ -82,9 +87,9 @@ def test_a_killed_session_is_resumed_once_and_only_what_is_the_same(tmp_path: Pa
     assert len(list(tmp_path.glob(".gpt-dist/journal/*/*.json"))) == 2
     (tmp_path / "wait").unlink()
 
-    other = run_session(tmp_path, {}, *TINY, "--gpt-resume", "--gpt-rounds=3", "-k", "pure", "-x")
+    other = run_session(tmp_path, files, *QUICK, "--gpt-resume", "--gpt-rounds=3", "-k", "pure", "-x")
     assert "measured again: its timing differs in rounds" in other.output
-    session = run_session(tmp_path, {}, *TINY, *SAVING, "--gpt-resume")
+    session = run_session(tmp_path, files, *QUICK, *SAVING, "--gpt-resume")
     assert session.status == 0, session.output
     assert [entry["extra_info"]["resumed"] for entry in session.benchmarks.values()] == [True, True]
     assert "resumed" in session.output

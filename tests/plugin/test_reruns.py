@@ -5,16 +5,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from plugin.sessions import TINY, Session, run_session
+from plugin.sessions import QUICK, SORTING, Session, run_session
 
 # As pytest-rerunfailures does it.
-CONFTEST = """\
+CONFTEST = f"""\
 from _pytest.runner import runtestprotocol
 
 
-def pytest_gpt_dist_register(registry):
-    registry.add_model("tiny", "tiny_model:TINY")
-
+{SORTING}
 
 def pytest_runtest_protocol(item, nextitem):
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
@@ -44,7 +42,7 @@ def journal():
 def test_again(gpt_dist):
     attempts.append("again")
     assert journal() == 0
-    gpt_dist.run(new_tokens=3 + len(attempts))
+    gpt_dist.measure("sorting", numbers=range(3 + len(attempts), 0, -1))
     assert journal() == 1
     assert len(attempts) > 1
 
@@ -52,7 +50,7 @@ def test_again(gpt_dist):
 def test_lost(gpt_dist):
     attempts.append("lost")
     assert attempts.count("lost") == 1, "never again"
-    gpt_dist.run(new_tokens=4)
+    gpt_dist.measure("sorting")
     raise ValueError("wrong after all")
 """
 
@@ -62,12 +60,12 @@ def rerun(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """A test that passes at its second attempt, and one that is measured at its first attempt alone."""
     files = {"conftest.py": CONFTEST, "test_cases.py": CASES}
     folder: Path = tmp_path_factory.mktemp("rerun")
-    return run_session(folder, files, *TINY, "--gpt-device=cpu", "--benchmark-autosave", "--gpt-baseline")
+    return run_session(folder, files, *QUICK, "--benchmark-autosave", "--gpt-baseline")
 
 
 def test_the_last_attempt_alone_is_saved(rerun: Session) -> None:
     assert [entry["name"] for entry in rerun.saved["benchmarks"]] == ["test_again"], rerun.output
-    assert rerun.info("test_again")["new_tokens"] == 5
+    assert rerun.info("test_again")["numbers"] == 5
 
 
 def test_the_last_attempt_alone_is_in_the_table_and_judged(rerun: Session) -> None:
@@ -81,7 +79,7 @@ def test_an_attempt_has_no_properties_of_the_one_before(rerun: Session) -> None:
     cases = ElementTree.parse(rerun.folder / "junit.xml").iter("testcase")
     *_, last = [case for case in cases if case.get("name") == "test_again"]
     (series,) = [each.get("value") for each in last.iter("property") if each.get("name") == "series"]
-    assert " + 5 tokens " in str(series)
+    assert " · lists of 5 · " in str(series)
 
 
 def test_the_journal_forgets_an_attempt_when_the_next_one_begins(rerun: Session) -> None:

@@ -7,18 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from plugin.sessions import TESTS, TINY, Session, prepare, run_python, run_session
+from plugin.sessions import QUICK, SORTING, TESTS, Session, prepare, run_python, run_session
+from saved_cases import saved_case
 
-REGISTER = """\
-def pytest_gpt_dist_register(registry):
-    registry.add_model("tiny", "tiny_model:TINY")
-"""
 CASES = """\
 def test_short(gpt_dist):
-    gpt_dist.run(new_tokens=4)
+    gpt_dist.measure("sorting", numbers=(2, 1))
 
 def test_long(gpt_dist):
-    gpt_dist.run()
+    gpt_dist.measure("sorting")
 
 def test_of_others(benchmark):
     benchmark.pedantic(lambda: None, rounds=3)
@@ -35,7 +32,7 @@ def pytest_sessionfinish():
     resource.setrlimit(resource.RLIMIT_FSIZE, UNLIMITED)
 """
 FILES = {
-    "conftest.py": REGISTER + (TESTS.parent / "src/pytest_gpt_dist/templates/conftest.py").read_text(),
+    "conftest.py": SORTING + (TESTS.parent / "src/pytest_gpt_dist/templates/conftest.py").read_text(),
     "test_cases.py": CASES,
     "full_disk.py": FULL_DISK,
 }
@@ -55,7 +52,7 @@ class Compared:
 def first(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """A session that was saved below its own folder, without ``--benchmark-save-data``."""
     folder = tmp_path_factory.mktemp("first")
-    return run_session(folder, FILES, *TINY, "--benchmark-storage=saved/runs", "--benchmark-autosave")
+    return run_session(folder, FILES, *QUICK, "--benchmark-storage=saved/runs", "--benchmark-autosave")
 
 
 @pytest.fixture(scope="module", params=["committed", "restored", "outside"])
@@ -75,7 +72,7 @@ def compared(
     shutil.copytree(first.folder / "saved" / "runs", place)
     make_old(place)
     flags = (*where, "--gpt-baseline", "--benchmark-autosave", "--benchmark-compare")
-    return Compared(run_session(folder, FILES, *TINY, *ONE_CASE, *flags), place)
+    return Compared(run_session(folder, FILES, *QUICK, *ONE_CASE, *flags), place)
 
 
 def make_old(storage: Path) -> None:
@@ -90,9 +87,9 @@ def make_old(storage: Path) -> None:
     file.write_text(json.dumps(saved))
 
 
-def rows(output: str, tokens: str) -> list[str]:
-    """The names in the table of the workload with that many tokens."""
-    table = output.partition(f"benchmark 'tiny · float32 · weak · batch 2 · {tokens} tokens · ")[2]
+def rows(output: str, workload: str) -> list[str]:
+    """The names in the table of a workload."""
+    table = output.partition(f"benchmark '{workload} · ")[2]
     return [line.split()[0] for line in table.split("\n\n")[0].splitlines() if line.startswith("test_")]
 
 
@@ -132,12 +129,26 @@ def test_a_session_is_added_to_the_storage_wherever_it_is(compared: Compared) ->
 
 
 def test_no_table_of_pytest_benchmark_mixes_workloads(compared: Compared) -> None:
-    command = ("-m", "pytest_benchmark", "--storage", str(compared.storage), "compare", "--columns=ops")
-    done = run_python(compared.session.folder, *command)
+    assert rows(compared.session.output, "lists of 3") == ["test_long", "test_long"]
+
+
+def test_no_table_of_pytest_benchmarks_command_mixes_workloads(first: Session, tmp_path: Path) -> None:
+    """Of cases of inference, because that command hears of no mode that a conftest.py adds."""
+    new_tokens = {"test_short": 4, "test_long": 8}
+    storage = Path(shutil.copytree(first.folder / "saved" / "runs", tmp_path / "storage"))
+    (file,) = storage.rglob("*.json")
+    saved = json.loads(file.read_text())
+    for benchmark in saved["benchmarks"]:
+        if benchmark["name"] in new_tokens:
+            benchmark["extra_info"] = dict(saved_case(new_tokens=new_tokens[benchmark["name"]]).info)
+    file.write_text(json.dumps(saved))
+    shutil.copy(file, file.with_name(file.name.replace("0001_", "0002_")))
+    prepare(tmp_path, FILES)
+    command = ("-m", "pytest_benchmark", "--storage", str(storage), "compare", "--columns=ops")
+    done = run_python(tmp_path, *command)
     assert done.returncode == 0, done.stdout
-    assert rows(done.stdout, "6 + 4") == ["test_short"]
-    assert rows(done.stdout, "6 + 8") == ["test_long", "test_long"]
-    assert rows(compared.session.output, "6 + 8") == ["test_long", "test_long"]
+    for name, tokens in new_tokens.items():
+        assert rows(done.stdout, f"gpt2-mini · float32 · weak · batch 4 · 64 + {tokens} tokens") == [name] * 2
 
 
 def test_benchmarks_of_others_survive_a_storage_outside_of_the_working_directory(
@@ -177,7 +188,7 @@ def unsaved(tmp_path_factory: pytest.TempPathFactory) -> Session:
     folder = tmp_path_factory.mktemp("unsaved")
     (folder / "file").touch()
     where = ("--benchmark-storage=file/storage", "--benchmark-autosave", "--benchmark-json=/dev/full")
-    return run_session(folder, FILES, *TINY, *ONE_CASE, *where)
+    return run_session(folder, FILES, *QUICK, *ONE_CASE, *where)
 
 
 def test_a_file_that_cannot_be_written_fails_the_session_in_one_line(unsaved: Session) -> None:
@@ -190,12 +201,12 @@ def test_a_file_that_cannot_be_written_fails_the_session_in_one_line(unsaved: Se
 
 def test_what_was_measured_is_shown_even_if_it_cannot_be_saved(unsaved: Session) -> None:
     assert "dp1·pp1·tp1" in unsaved.row("test_long")
-    assert "benchmark 'tiny" in unsaved.output
+    assert "benchmark 'lists" in unsaved.output
     assert unsaved.tests["test_long"].outcome == "passed"
 
 
 def test_a_full_disk_leaves_no_half_file_and_what_was_measured_is_resumed(unsaved: Session) -> None:
-    flags = (*TINY, *ONE_CASE, "--benchmark-autosave", "--gpt-resume")
+    flags = (*QUICK, *ONE_CASE, "--benchmark-autosave", "--gpt-resume")
     full = run_session(unsaved.folder, FILES, *flags, "-p", "full_disk")
     assert full.status == pytest.ExitCode.TESTS_FAILED
     assert f"{unsaved.folder / '.benchmarks'} cannot be written: File too large" in full.output

@@ -40,9 +40,9 @@ def run_case(job: CaseJob) -> RankReport:
     """Load this rank's shard, check it against the reference, and time it; weights are freed at the end."""
     mesh = Mesh(job.layout, this_rank())
     _log.info("case begins: %s at %s", job.engine, job.layout.where(this_rank().rank))
-    yardstick = Yardstick(mesh.device) if job.timing else None
-    peak = PeakMemory(mesh.device)
     make_engine: EngineFactory = load(job.engine, what="engine")
+    yardstick = Yardstick(mesh.device) if job.timing else None
+    peak = PeakMemory(mesh.device)  # of the case alone: neither of the engine's libraries nor of the yardstick
     with attention_kernel(job.attention):
         engine = make_engine(job.source, mesh, lambda done, total: report_progress("loading", done, total))
         try:

@@ -42,9 +42,9 @@ def run_case(job: TrainingJob) -> TrainingReport:
     """Divide the model, check its first steps against one process, count a step, and time further ones."""
     device = torch.device(this_rank().device)
     _log.info("training begins: %s", job.plan)
+    divide: Divider = load(job.divider, what="strategy")
     yardstick = Yardstick(device) if job.timing else None
     peak = PeakMemory(device)
-    divide: Divider = load(job.divider, what="strategy")
     division = Division(
         job.work.model,
         job.plan,

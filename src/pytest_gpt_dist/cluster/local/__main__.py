@@ -1,6 +1,6 @@
 """The server that ranks are forked from: `python -m pytest_gpt_dist.cluster.server`.
 
-It imports torch and transformers and then does nothing but fork, signal and reap: no tensor operation,
+It imports torch and then does nothing but fork, signal and reap: no tensor operation,
 nothing of torch.cuda, one thread. So a rank starts with its imports done, and nothing that a fork would
 break has happened. It ends, with its ranks, when the other end of its socket closes or its parent dies.
 
@@ -28,7 +28,7 @@ from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 from pytest_gpt_dist.host.linux import end_with_parent
 
 WORKER = "pytest_gpt_dist.cluster.worker"
-PRELOADED = ("torch.distributed", "transformers", WORKER)
+PRELOADED = ("torch.distributed", WORKER)
 
 _OPENBLAS_THREADS = "OPENBLAS_NUM_THREADS"
 

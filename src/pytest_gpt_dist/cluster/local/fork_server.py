@@ -95,7 +95,7 @@ class ForkServer:
         names = thread_names()
         if len(names) > 1:
             return Refused(
-                f"importing torch and transformers started threads ({', '.join(sorted(names))}), and a "
+                f"importing torch started threads ({', '.join(sorted(names))}), and a "
                 "process with threads cannot be forked safely: look in .pth files, sitecustomize and the "
                 "environment for what starts them"
             )
