@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.fsdp import fully_shard
 
-from pytest_gpt_dist.training import fully_sharded
 from pytest_gpt_dist.training.clipping import NormPart, local
 from pytest_gpt_dist.training.data_parallel import DataParallel, DividedOptimizer, WholeModel
 from pytest_gpt_dist.training.forward import TrainedForward
@@ -108,12 +107,8 @@ class WholeRoot(FullySharded):
 class OneUnit(FullySharded):
     """Divides the model as one unit: every step gathers all of it at once."""
 
-    def __init__(self, division: Division) -> None:
-        blocks, fully_sharded.blocks_of = fully_sharded.blocks_of, lambda _: []
-        try:
-            super().__init__(division)
-        finally:
-            fully_sharded.blocks_of = blocks
+    def units(self, module: nn.Module) -> list[nn.Module]:
+        return []
 
 
 class OwnNorm(FullySharded):

@@ -45,6 +45,16 @@ def test_two_ranks_are_one_process_in_float32(trainings: Trainings, strategy: Tr
 
 
 @pytest.mark.parametrize("strategy", DATA[::3], ids=lambda each: each.name)
+def test_sixteen_bits_keep_weights_in_float32_and_are_as_far_off_as_one_process(
+    trainings: Trainings, strategy: TrainingStrategy
+) -> None:
+    work = replace(work_of("gpt2", "bfloat16"), checkpointing=1)
+    (first, second) = trainings.run(job_of(strategy, 2, work))
+    assert (first.problem, second.problem) == (None, None)
+    assert (first.gradient_error or 0) > 1e-4
+
+
+@pytest.mark.parametrize("strategy", DATA[::3], ids=lambda each: each.name)
 def test_activation_checkpointing_changes_nothing_but_memory_and_time(
     trainings: Trainings, strategy: TrainingStrategy
 ) -> None:

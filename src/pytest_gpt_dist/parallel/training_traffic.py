@@ -77,7 +77,10 @@ def _fully_sharded(shapes: StateShapes, plan: ParallelPlan, microbatches: int) -
         sum(padded_slice(shape, plan.dp_shard) for shape in unit) * plan.dp_shard * shapes.itemsize
         for unit in shapes.tensors
     ]
-    *blocks, root = units
+    # What is gathered may be in a shorter format than what is reduced.
+    *blocks, root = [
+        unit // shapes.itemsize * (shapes.gathered_itemsize or shapes.itemsize) for unit in units
+    ]
     times = 2 if plan.sharded == "parameters" else 1
     calls = {
         "all_gather": microbatches * (times * len(blocks) + 1),

@@ -120,6 +120,10 @@ class TrainingCases:
         return False
 
     def _resolved(self, workload: TrainingWorkload, chosen: ChosenLayout, engine: str) -> TrainingCase:
+        if workload.dtype == "float16":
+            raise UsageError(
+                "float16 needs a loss that is scaled, which training does not do; choose bfloat16 or float32"
+            )
         model, plan = self._model(workload), chosen.plan
         batches = plan_batches(
             workload.micro_batch_size,

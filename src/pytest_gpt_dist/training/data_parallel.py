@@ -19,6 +19,7 @@ from pytest_gpt_dist.training.loss import backpropagate, token_loss
 from pytest_gpt_dist.training.microbatches import Microbatch
 from pytest_gpt_dist.training.model import build_on_meta, materialize
 from pytest_gpt_dist.training.optimizer import make_optimizer, optimizer_class
+from pytest_gpt_dist.training.shapes import stored_dtype
 from pytest_gpt_dist.training.strategy import Division
 
 
@@ -28,7 +29,7 @@ class WholeModel:
     data_rank = 0
 
     def __init__(self, division: Division) -> None:
-        self.forward = TrainedForward(division, build_on_meta(division.model, division.dtype))
+        self.forward = TrainedForward(division, build_on_meta(division.model, stored_dtype(division.dtype)))
         materialize(self.forward.module, division.model, division.device, division.report)
         self.optimizer: Any = make_optimizer(division.recipe, self.parameters())
 
@@ -45,8 +46,9 @@ class WholeModel:
         """Sum the gradients of all microbatches."""
         parts = []
         for each in microbatches:
-            part = token_loss(self.forward(each.tokens), each.labels, labels_in_step)
-            backpropagate(part)
+            with self.forward.cast():
+                part = token_loss(self.forward(each.tokens), each.labels, labels_in_step)
+                backpropagate(part)
             parts.append(part.detach())
         return torch.stack(parts).sum()
 
@@ -93,7 +95,7 @@ class DataParallel(WholeModel):
         parts = []
         for number, each in enumerate(microbatches, 1):
             reduces = number == len(microbatches)
-            with nullcontext() if reduces else self._replica.no_sync():
+            with self.forward.cast(), nullcontext() if reduces else self._replica.no_sync():
                 part = token_loss(self._replica(each.tokens), each.labels, labels_in_step)
                 backpropagate(part * self._world_size)
             parts.append(part.detach())

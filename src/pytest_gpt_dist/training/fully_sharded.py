@@ -7,11 +7,12 @@ from typing import cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor
 
+from pytest_gpt_dist.model.dtypes import torch_dtype
 from pytest_gpt_dist.parallel.plan import ParallelPlan
 from pytest_gpt_dist.parallel.process_groups import make_subgroups
 from pytest_gpt_dist.training.clipping import NormPart
@@ -21,6 +22,7 @@ from pytest_gpt_dist.training.loss import backpropagate, token_loss
 from pytest_gpt_dist.training.microbatches import Microbatch
 from pytest_gpt_dist.training.model import blocks_of, build_on_meta, materialize
 from pytest_gpt_dist.training.optimizer import make_optimizer
+from pytest_gpt_dist.training.shapes import stored_dtype
 from pytest_gpt_dist.training.strategy import Division
 
 
@@ -34,15 +36,22 @@ class FullySharded(WholeModel):
         self.data_rank = dist.get_rank()
         self._world_size = dist.get_world_size()
         self._mesh = data_mesh(division.plan, division.device)
-        module = build_on_meta(division.model, division.dtype)
+        module = build_on_meta(division.model, stored_dtype(division.dtype))
         self.forward = TrainedForward(division, module)
         let_go = division.plan.sharded == "parameters"
-        for block in blocks_of(module):
-            fully_shard(block, mesh=self._mesh, reshard_after_forward=let_go)
+        formats = MixedPrecisionPolicy(
+            param_dtype=torch_dtype(division.dtype), reduce_dtype=torch_dtype(stored_dtype(division.dtype))
+        )
+        for block in self.units(module):
+            fully_shard(block, mesh=self._mesh, reshard_after_forward=let_go, mp_policy=formats)
         # The root holds what is needed first and last, which it would be a waste to gather twice.
-        fully_shard(self.forward, mesh=self._mesh, reshard_after_forward=False)
+        fully_shard(self.forward, mesh=self._mesh, reshard_after_forward=False, mp_policy=formats)
         materialize(module, division.model, division.device, division.report)
         self.optimizer = make_optimizer(division.recipe, self.parameters())
+
+    def units(self, module: nn.Module) -> list[nn.Module]:
+        """Return the parts of a model that are each gathered together, beside what is around them."""
+        return blocks_of(module)
 
     @property
     def kind(self) -> str:

@@ -13,10 +13,15 @@ from pytest_gpt_dist.training.recipe import Recipe
 _BLOCK = re.compile(r"(?:transformer\.h|model\.layers)\.(\d+)\.")
 
 
+def stored_dtype(dtype: str) -> str:
+    """Return the format of the parameters that an optimizer changes, which is never of 16 bits."""
+    return dtype if itemsize(dtype) > 2 else "float32"
+
+
 def state_shapes(config: DecoderConfig, dtype: str, recipe: Recipe) -> StateShapes:
     """Return the shapes of a model's parameters, block by block, and last those of the rest.
 
-    In 16 bits the parameters that the optimizer changes are in float32.
+    In 16 bits the parameters that the optimizer changes are in float32; they are gathered in 16.
     """
     blocks: dict[int, list[tuple[int, ...]]] = {}
     rest: list[tuple[int, ...]] = []
@@ -24,4 +29,4 @@ def state_shapes(config: DecoderConfig, dtype: str, recipe: Recipe) -> StateShap
         found = _BLOCK.match(name)
         (rest if found is None else blocks.setdefault(int(found[1]), [])).append(spec.shape)
     units = (*(tuple(blocks[number]) for number in sorted(blocks)), tuple(rest))
-    return StateShapes(units, max(itemsize(dtype), itemsize("float32")), recipe.states)
+    return StateShapes(units, itemsize(stored_dtype(dtype)), recipe.states, itemsize(dtype))
