@@ -9,6 +9,7 @@ step before the backward pass, so that neither schedules nor replicas scale grad
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 import torch
@@ -34,6 +35,7 @@ from pytest_gpt_dist.training.pipeline_stages import (
     Schedule,
     training_stages,
 )
+from pytest_gpt_dist.training.shapes import stored_dtype
 from pytest_gpt_dist.training.strategy import Division
 from pytest_gpt_dist.training.tensor_parallel import vocabulary_loss
 from pytest_gpt_dist.training.tensor_parallel_gradients import all_reduce_flat, norm_views, sum_partial
@@ -80,9 +82,9 @@ class ModelParallel:
         self.stages = [
             StagePart(runs[number], number == 0, number == self._count - 1) for number in self._numbers
         ]
+        stored = stored_dtype(division.dtype)
         self.sharded = [
-            shard_model(division.model, division.dtype, place, stage, self._tensor_group)
-            for stage in self.stages
+            shard_model(division.model, stored, place, stage, self._tensor_group) for stage in self.stages
         ]
         with open_weights(division.model, division.device) as weights:
             for sharded in self.sharded:
@@ -103,7 +105,10 @@ class ModelParallel:
     def forward_backward(self, microbatches: Sequence[Microbatch], labels_in_step: int) -> Tensor:
         """Run the schedule, and then sum what several ranks have a part of: tied, repeated and replicated gradients."""
         run = self._run_alone if self._pipeline_group is None else self._run_schedule
-        parts = run(microbatches, labels_in_step)
+        with ExitStack() as stack:
+            for forward in self.forwards:
+                stack.enter_context(forward.cast())
+            parts = run(microbatches, labels_in_step)
         self.reduce_gradients()
         if not parts or self._at.tp:
             return torch.zeros((), device=self._division.device)
