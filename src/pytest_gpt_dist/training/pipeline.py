@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 from torch.distributed import pipelining
+from transformers import PreTrainedModel
 
 from pytest_gpt_dist.cluster.rank import this_rank
 from pytest_gpt_dist.model.dtypes import torch_dtype
@@ -49,14 +50,21 @@ from pytest_gpt_dist.training.tensor_parallel_shares import ParameterShare, Plac
 
 
 class StageForward(TrainedForward):
-    """Tokens or hidden states to hidden states, or on the last stage to the rank's logits."""
+    """Tokens or hidden states to hidden states, or on the last stage to the rank's logits.
+
+    With ``detachable``, outputs are no views: what splits the backward pass detaches them in place.
+    """
+
+    def __init__(self, division: Division, module: PreTrainedModel, *, detachable: bool) -> None:
+        super().__init__(division, module)
+        self._detachable = detachable
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits ``[rows, width, tokens of the rank]``, else hidden states ``[rows, width, hidden]``."""
         given = "inputs_embeds" if x.is_floating_point() else "input_ids"
         module: Any = self.module
         output: Tensor = module(**{given: x}, use_cache=False).logits
-        return output
+        return output.clone() if self._detachable else output
 
 
 class ModelParallel:
@@ -89,7 +97,10 @@ class ModelParallel:
         with open_weights(division.model, division.device) as weights:
             for sharded in self.sharded:
                 materialize_shares(sharded, weights, division.device, division.report)
-        self.forwards = [StageForward(division, sharded.module) for sharded in self.sharded]
+        self.forwards = [
+            StageForward(division, sharded.module, detachable=self.schedule.splits_backward)
+            for sharded in self.sharded
+        ]
         self.optimizer: Any = make_optimizer(division.recipe, self.parameters())
         self._runners: dict[tuple[int, ...], Any] = {}
 
