@@ -1,5 +1,7 @@
 """Pipelined training is one process's, with every schedule, cut once more by tensor parallelism, and replicated."""
 
+from dataclasses import replace
+
 import pytest
 
 from model_parallel import MODELS, cut_job, work_of_cut
@@ -36,3 +38,35 @@ def test_replicas_of_tensor_parallel_stages_are_one_process(trainings: Trainings
     reports = trainings.run(job)
     assert [report.problem for report in reports] == [None] * 8
     assert len({report.norms for report in reports}) == 1
+
+
+@pytest.mark.parametrize(
+    ("divider", "layout"),
+    [
+        ("TensorParallel", Layout(tp=2)),
+        ("OneForwardOneBackward", Layout(pp=2)),
+        ("ZeroBubbleV", Layout(pp=2)),
+    ],
+    ids=["tensor", "1f1b", "zbv"],
+)
+def test_sixteen_bits_are_as_far_off_as_one_process(
+    trainings: Trainings, divider: str, layout: Layout
+) -> None:
+    reports = trainings.run(cut_job(layout, divider, work_of_cut("gpt2", "bfloat16"), accumulation=4))
+    assert [report.problem for report in reports] == [None, None]
+    assert max(report.gradient_error or 0 for report in reports) > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("divider", "layout"),
+    [("TensorParallel", Layout(tp=2)), ("GPipe", Layout(pp=2)), ("ZeroBubbleV", Layout(pp=2))],
+    ids=["tensor", "gpipe", "zbv"],
+)
+def test_activations_that_are_computed_again_change_no_loss(
+    trainings: Trainings, divider: str, layout: Layout
+) -> None:
+    job = cut_job(layout, divider, work_of_cut("llama"), accumulation=2)
+    kept = trainings.run(job)[0]
+    recomputed = trainings.run(replace(job, work=replace(job.work, checkpointing=2)))[0]
+    assert (kept.problem, recomputed.problem) == (None, None)
+    assert recomputed.losses == kept.losses
