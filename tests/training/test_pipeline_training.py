@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from model_parallel import MODELS, cut_job, work_of_cut
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.parallel import Layout
 from trainings import Trainings
 
@@ -70,3 +71,9 @@ def test_activations_that_are_computed_again_change_no_loss(
     recomputed = trainings.run(replace(job, work=replace(job.work, checkpointing=2)))[0]
     assert (kept.problem, recomputed.problem) == (None, None)
     assert recomputed.losses == kept.losses
+
+
+def test_a_split_backward_pass_refuses_to_compute_again_in_sixteen_bits(trainings: Trainings) -> None:
+    job = cut_job(Layout(pp=2), "ZeroBubbleV", work_of_cut("gpt2", "bfloat16"), accumulation=2)
+    with pytest.raises(UsageError, match="schedule zbv: in bfloat16 it cannot compute activations again"):
+        trainings.run(replace(job, work=replace(job.work, checkpointing=1)))

@@ -9,7 +9,7 @@ step before the backward pass, so that neither schedules nor replicas scale grad
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +18,7 @@ from torch.distributed import pipelining
 from transformers import PreTrainedModel
 
 from pytest_gpt_dist.cluster.rank import this_rank
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.model.dtypes import torch_dtype
 from pytest_gpt_dist.model.tensors import embedding_name
 from pytest_gpt_dist.parallel import Coordinates, Layout, Span
@@ -52,19 +53,21 @@ from pytest_gpt_dist.training.tensor_parallel_shares import ParameterShare, Plac
 class StageForward(TrainedForward):
     """Tokens or hidden states to hidden states, or on the last stage to the rank's logits.
 
-    With ``detachable``, outputs are no views: what splits the backward pass detaches them in place.
+    Where the backward pass is split, torch detaches outputs in place, so that they may be no views, and looks for the
+    gradients of weights in the parameters that the module has then, so that they are cast within the forward pass.
     """
 
-    def __init__(self, division: Division, module: PreTrainedModel, *, detachable: bool) -> None:
+    def __init__(self, division: Division, module: PreTrainedModel, *, splits_backward: bool) -> None:
         super().__init__(division, module)
-        self._detachable = detachable
+        self._splits_backward = splits_backward
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits ``[rows, width, tokens of the rank]``, else hidden states ``[rows, width, hidden]``."""
         given = "inputs_embeds" if x.is_floating_point() else "input_ids"
         module: Any = self.module
-        output: Tensor = module(**{given: x}, use_cache=False).logits
-        return output.clone() if self._detachable else output
+        with self.cast() if self._splits_backward else nullcontext():
+            output: Tensor = module(**{given: x}, use_cache=False).logits
+        return output.clone() if self._splits_backward else output
 
 
 class ModelParallel:
@@ -74,6 +77,14 @@ class ModelParallel:
     scales_gradients: ClassVar[bool] = False
 
     def __init__(self, division: Division) -> None:
+        if (
+            self.schedule.splits_backward
+            and division.checkpointing
+            and stored_dtype(division.dtype) != division.dtype
+        ):
+            raise UsageError(
+                f"schedule {self.schedule.name}: in {division.dtype} it cannot compute activations again"
+            )
         self._division = division
         self._layout = layout = division.plan.layout
         self._at = at = layout.coordinates(this_rank().rank)
@@ -98,7 +109,7 @@ class ModelParallel:
             for sharded in self.sharded:
                 materialize_shares(sharded, weights, division.device, division.report)
         self.forwards = [
-            StageForward(division, sharded.module, detachable=self.schedule.splits_backward)
+            StageForward(division, sharded.module, splits_backward=self.schedule.splits_backward)
             for sharded in self.sharded
         ]
         self.optimizer: Any = make_optimizer(division.recipe, self.parameters())
@@ -117,8 +128,9 @@ class ModelParallel:
         """Run the schedule, and then sum what several ranks have a part of: tied, repeated and replicated gradients."""
         run = self._run_alone if self._pipeline_group is None else self._run_schedule
         with ExitStack() as stack:
-            for forward in self.forwards:
-                stack.enter_context(forward.cast())
+            if not self.schedule.splits_backward:
+                for forward in self.forwards:
+                    stack.enter_context(forward.cast())
             parts = run(microbatches, labels_in_step)
         self.reduce_gradients()
         if not parts or self._at.tp:
