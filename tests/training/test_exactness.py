@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 
+from pytest_gpt_dist.parallel.training_state import padded_slice
+from pytest_gpt_dist.training.shapes import state_shapes
 from pytest_gpt_dist.training.strategies import Ddp, Hsdp, Zero1, Zero2, Zero3
 from pytest_gpt_dist.training.strategy import TrainingStrategy
 from trainings import SIZES, Trainings, job_of, work_of
@@ -78,3 +80,19 @@ def test_other_recipes_are_those_of_one_process(trainings: Trainings, recipe: di
     for strategy in (Zero1(), Zero3()):
         reports = trainings.run(job_of(strategy, 2, work_of("qwen3", **recipe)))
         assert [report.problem for report in reports] == [None, None]
+
+
+def test_zero2_has_all_parameters_at_once_and_zero3_one_block_beside_the_root(trainings: Trainings) -> None:
+    work = work_of("qwen3")
+    shapes = state_shapes(work.model.config, work.dtype, work.recipe)
+    *blocks, root = [sum(2 * padded_slice(shape, 2) for shape in unit) * 8 for unit in shapes.tensors]
+    whole, some = (trainings.run(job_of(strategy, 2, work))[0] for strategy in (Zero2(), Zero3()))
+    assert whole.gathered == sum(blocks) + root
+    assert some.gathered == blocks[0] + root
+    assert some.held == whole.held
+
+
+def test_replicas_have_all_parameters(trainings: Trainings) -> None:
+    report = trainings.run(job_of(Ddp(), 2, work_of("qwen3")))[0]
+    assert report.held is not None
+    assert report.gathered == report.held.parameters

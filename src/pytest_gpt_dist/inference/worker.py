@@ -42,7 +42,9 @@ def run_case(job: CaseJob) -> RankReport:
     _log.info("case begins: %s at %s", job.engine, job.layout.where(this_rank().rank))
     make_engine: EngineFactory = load(job.engine, what="engine")
     yardstick = Yardstick(mesh.device) if job.timing else None
-    peak = PeakMemory(mesh.device)  # of the case alone: neither of the engine's libraries nor of the yardstick
+    peak = PeakMemory(
+        mesh.device
+    )  # of the case alone: neither of the engine's libraries nor of the yardstick
     with attention_kernel(job.attention):
         engine = make_engine(job.source, mesh, lambda done, total: report_progress("loading", done, total))
         try:

@@ -53,6 +53,22 @@ class FullySharded(WholeModel):
         """Return the parts of a model that are each gathered together, beside what is around them."""
         return blocks_of(module)
 
+    def gathered_bytes(self) -> int:
+        """Return the bytes of gathered parameters, whose memory FSDP takes and lets go without making new tensors."""
+        states = (
+            each._get_fsdp_state()._fsdp_param_group
+            for each in self.forward.modules()
+            if isinstance(each, FSDPModule)
+        )
+        outputs = (
+            output
+            for group in states
+            if group is not None
+            for parameter in group.fsdp_params
+            for output in parameter.all_gather_outputs
+        )
+        return sum(output.untyped_storage().nbytes() for output in outputs)
+
     @property
     def kind(self) -> str:
         """Return the type of what the root has become, and of its parameters."""

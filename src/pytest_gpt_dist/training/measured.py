@@ -137,4 +137,4 @@ def _memory(report: TrainingReport) -> dict[str, Any]:
     }
     known = [size for size in kinds.values() if size is not None]
     rest = None if peak is None or held is None else max(0, peak - sum(known))
-    return kinds | {"rest": rest, "peak": peak}
+    return kinds | {"gathered": report.gathered, "rest": rest, "peak": peak}

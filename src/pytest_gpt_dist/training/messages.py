@@ -105,6 +105,7 @@ class TrainingReport:
         gradient_total_error: how far all together are.
         loss_error: how far the worst loss is.
         held: bytes of state in a steady step.
+        gathered: most bytes of whole parameters that were alive at once in that step.
         traffic: collectives of a steady step.
         rounds: the timed steps.
         timed_span_s: when they began and ended, on the host's monotonic clock.
@@ -121,6 +122,7 @@ class TrainingReport:
     gradient_total_error: float | None = None
     loss_error: float | None = None
     held: StateBytes | None = None
+    gathered: int | None = None
     traffic: TrainingTraffic | None = None
     rounds: tuple[TimedStep, ...] = ()
     timed_span_s: tuple[float, float] | None = None

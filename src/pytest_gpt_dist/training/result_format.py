@@ -183,8 +183,8 @@ _STATE = (
         name="memory_bytes",
         unit="bytes",
         better="lower",
-        meaning="by rank: parameters and optimizer state held, gradients before they are let go, the rest of the peak"
-        " of steps after the checks, and that peak",
+        meaning="by rank: parameters and optimizer state held, gradients before they are let go, most of whole"
+        " parameters gathered at once, the rest of the peak of steps after the checks, and that peak",
         value=lambda run: run.memory_bytes,
     ),
     Metric(

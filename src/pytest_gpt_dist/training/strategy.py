@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pytest_gpt_dist.parallel.plan import ParallelPlan
 from pytest_gpt_dist.training.recipe import Recipe
@@ -110,6 +110,15 @@ class Trainee(Protocol):
 
         All ranks together yield every tensor of the model; several may yield the same one.
         """
+        ...
+
+
+@runtime_checkable
+class GathersParameters(Protocol):
+    """A trainee that holds slices of parameters between steps, and whole ones for a while within a step."""
+
+    def gathered_bytes(self) -> int:
+        """Return the bytes of whole parameters that are alive at this moment."""
         ...
 
 

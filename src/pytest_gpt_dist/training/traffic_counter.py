@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -37,12 +37,20 @@ class TrafficCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     It sees what DDP's reducer and FSDP's hooks start, too. It does not see what an operation on DTensors starts inside
     of itself, nor what a library starts around torch.
+
+    Args:
+        gathered: says how many bytes of gathered parameters are alive, which is asked whenever FSDP moves some.
+
+    Attributes:
+        most_gathered: the most that it said.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gathered: Callable[[], int] | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._calls: Counter[str] = Counter()
         self._bytes: Counter[str] = Counter()
+        self._gathered = gathered
+        self.most_gathered = 0
 
     @property
     def traffic(self) -> TrainingTraffic:
@@ -53,6 +61,12 @@ class TrafficCounter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         result = func(*args, **(kwargs or {}))
         if isinstance(func, torch._ops.OpOverload) and func.namespace in _NAMESPACES:
             self._note(func._schema.name.partition("::")[2], args, result)
+        if (
+            self._gathered is not None
+            and isinstance(func, torch._ops.OpOverload)
+            and func.namespace == "fsdp"
+        ):
+            self.most_gathered = max(self.most_gathered, self._gathered())
         return result
 
     def _note(self, name: str, args: Any, result: Any) -> None:

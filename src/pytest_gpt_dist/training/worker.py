@@ -31,7 +31,7 @@ from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingRe
 from pytest_gpt_dist.training.shapes import state_shapes
 from pytest_gpt_dist.training.state_bytes import held_state
 from pytest_gpt_dist.training.step import StepOutcome, Training
-from pytest_gpt_dist.training.strategy import Divider, Division, Trainee
+from pytest_gpt_dist.training.strategy import Divider, Division, GathersParameters, Trainee
 from pytest_gpt_dist.training.traffic_counter import TrafficCounter
 
 _log = logging.getLogger(__name__)
@@ -144,10 +144,13 @@ class _RunningCase:
     def _counted_step(self, report: TrainingReport) -> TrainingReport:
         """Train a step whose collectives are counted, and weigh what the rank holds in it."""
         held: list[StateBytes] = []
-        counter = TrafficCounter()
+        trainee = self._trainee
+        asked = trainee.gathered_bytes if isinstance(trainee, GathersParameters) else None
+        counter = TrafficCounter(asked)
         with counter:
             self._step(lambda: held.append(held_state(self._trainee)))
-        report = replace(report, held=held[0], traffic=counter.traffic)
+        gathered = held[0].parameters if asked is None else counter.most_gathered
+        report = replace(report, held=held[0], gathered=gathered, traffic=counter.traffic)
         problem = self._wrong_state(held[0]) or self._wrong_traffic(counter.traffic)
         return replace(report, problem=_first_problem(problem))
 
