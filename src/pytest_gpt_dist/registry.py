@@ -226,6 +226,15 @@ def builtin(registry: Registry) -> None:
     ):
         registry.add_training_strategy(name, f"{training}.strategies:{attribute}")
     for name, attribute in (
+        ("tensor_data_hybrid", "TensorDataHybrid"),
+        ("pipeline_gpipe", "PipelineGPipe"),
+        ("pipeline_1f1b", "Pipeline1F1B"),
+        ("pipeline_interleaved", "PipelineInterleaved"),
+        ("pipeline_zbv", "PipelineZBV"),
+        ("full_model_parallel", "FullModelParallel"),
+    ):
+        registry.add_training_strategy(name, f"{training}.model_parallel_strategies:{attribute}")
+    for name, attribute in (
         ("pure_data_parallel", "PureDataParallel"),
         ("tensor_data_hybrid", "TensorDataHybrid"),
         ("pipeline_data_hybrid", "PipelineDataHybrid"),

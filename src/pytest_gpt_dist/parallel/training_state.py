@@ -56,8 +56,14 @@ def expected_state(shapes: StateShapes, plan: ParallelPlan, rank: int) -> StateB
     if plan.library == "zero_redundancy_optimizer":
         return StateBytes(whole, whole, _optimizer(greedy_share(shapes.all, plan.dp_shard, rank), shapes))
     if not plan.library:
-        return StateBytes(whole, whole, _optimizer([numel(shape) for shape in shapes.all], shapes))
+        return state_of([numel(shape) for shape in shapes.all], shapes)
     return None
+
+
+def state_of(sizes: Sequence[int], shapes: StateShapes) -> StateBytes:
+    """Return the state of a rank that holds tensors of so many elements, with all of their gradients and state."""
+    parameters = sum(sizes) * shapes.itemsize
+    return StateBytes(parameters, parameters, _optimizer(sizes, shapes))
 
 
 def numel(shape: Sequence[int]) -> int:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from pytest_gpt_dist.config.sections import DEGREES, MATRIX
 from pytest_gpt_dist.config.settings import check_argument
-from pytest_gpt_dist.errors import UsageError, quoted
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.matrix import DEFAULT_ENGINE, MatrixCase, matrix
 from pytest_gpt_dist.measure.mode import ModeContext
 from pytest_gpt_dist.model.catalog import ResolvedModel, needs_hub, resolve
 from pytest_gpt_dist.parallel.chosen_layout import ChosenLayout, choose_layout
+from pytest_gpt_dist.parallel.plan import ParallelPlan
 from pytest_gpt_dist.parallel.strategy import plan_of
 from pytest_gpt_dist.registry import Registry, unknown
 from pytest_gpt_dist.training.batches import BatchPlan, Samples, given_samples, plan_batches
 from pytest_gpt_dist.training.case import TrainingCase
 from pytest_gpt_dist.training.fingerprint import fingerprint
 from pytest_gpt_dist.training.messages import TrainingWork
+from pytest_gpt_dist.training.model_parallel_strategies import Pipeline1F1B, TensorDataHybrid
 from pytest_gpt_dist.training.strategies import WHOLE, Ddp
 from pytest_gpt_dist.training.strategy import TrainingStrategy
 from pytest_gpt_dist.training.synthetic import SyntheticSamples
@@ -124,7 +127,8 @@ class TrainingCases:
             raise UsageError(
                 "float16 needs a loss that is scaled, which training does not do; choose bfloat16 or float32"
             )
-        model, plan = self._model(workload), chosen.plan
+        model = self._model(workload)
+        divider, plan = self._divided(chosen)
         batches = plan_batches(
             workload.micro_batch_size,
             workload.grad_accumulation,
@@ -145,7 +149,7 @@ class TrainingCases:
             plan=plan,
             degenerate=chosen.degenerate,
             engine=engine,
-            divider=self._divider(chosen),
+            divider=divider,
             workload=workload,
             work=work,
             batches=batches,
@@ -153,17 +157,19 @@ class TrainingCases:
             model_content=model.content,
         )
 
-    def _divider(self, chosen: ChosenLayout) -> str:
-        """Return what carries out a plan; on a single device nothing stands around the model."""
-        if chosen.plan.world_size == 1:
-            return WHOLE
+    def _divided(self, chosen: ChosenLayout) -> tuple[str, ParallelPlan]:
+        """Return what carries out a plan, and the plan; on a single device nothing stands around the model.
+
+        Degrees that were given outright are replicas of stages, which 1F1B lines up, of tensor-parallel shares.
+        """
+        plan = chosen.plan
+        if plan.world_size == 1:
+            return WHOLE, plan
         if chosen.strategy in self._strategies.strategies:
-            return self._strategies.strategy(chosen.strategy).divider
-        if chosen.plan == Ddp().plan(chosen.plan.world_size):
-            return Ddp.divider
-        raise UsageError(
-            f"layout {quoted(chosen.layout.id)}: no strategy of training divides models like that"
-        )
+            return self._strategies.strategy(chosen.strategy).divider, plan
+        if plan.layout.pp > 1:
+            return Pipeline1F1B.divider, replace(plan, schedule=Pipeline1F1B.schedule.name)
+        return (TensorDataHybrid if plan.layout.tp > 1 else Ddp).divider, plan
 
     def _model(self, workload: TrainingWorkload) -> ResolvedModel:
         key = (workload.model, workload.weights)

@@ -27,6 +27,7 @@ from pytest_gpt_dist.training.exactness.tolerance import (
     norm_problem,
     whole_norm_problem,
 )
+from pytest_gpt_dist.training.expected_shares import expected_share
 from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingReport
 from pytest_gpt_dist.training.shapes import state_shapes
 from pytest_gpt_dist.training.state_bytes import held_state
@@ -157,7 +158,9 @@ class _RunningCase:
     def _wrong_state(self, held: StateBytes) -> str | None:
         """Return whether the rank holds other than its share of the state."""
         rank, work = this_rank().rank, self._job.work
-        share = expected_state(self._shapes, self._job.plan, rank)
+        share = expected_state(self._shapes, self._job.plan, rank) or expected_share(
+            work.model.config, self._shapes, self._job.plan, rank
+        )
         if share is None or share == held:
             return None
         kind = next(
