@@ -99,3 +99,13 @@ class Trainings:
     def problem(self, job: TrainingJob) -> str | None:
         """Why the case may have no numbers; the same on every rank."""
         return self.run(job)[0].problem
+
+    def write_checkpoint(self, folder: str, values: dict[str, Any]) -> None:
+        """Have transformers write a model in float64."""
+        self._cluster.group(1).run(_write_checkpoint, folder, values)
+
+
+def _write_checkpoint(folder: str, values: dict[str, Any]) -> None:
+    from checkpoints import write_checkpoint  # noqa: PLC0415  it imports torch
+
+    write_checkpoint(folder, values, "float64")

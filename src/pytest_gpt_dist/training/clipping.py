@@ -18,17 +18,21 @@ _EPSILON = 1e-6  # torch's, in clip_grad_norm_
 class NormPart:
     """Gradients of which every rank of ``groups`` holds another part, and ranks outside of them the same one.
 
-    Each gradient is counted once: what several ranks hold alike is in a part without their group.
+    Each gradient is counted once: what several ranks hold alike is in a part without their group, and what another
+    rank counts is in a part that is not ``counted`` but clipped all the same.
     """
 
     gradients: Sequence[Tensor]
     groups: Sequence[dist.ProcessGroup] = ()
+    counted: bool = True
 
 
 def total_norm(parts: Sequence[NormPart], device: torch.device) -> Tensor:
     """Return the 2-norm of the whole gradient, the same on every rank: one all-reduce for each group of each part."""
     total = torch.zeros((), dtype=torch.float64, device=device)
     for part in parts:
+        if not part.counted:
+            continue
         squares = _squares(part.gradients, device)
         for group in part.groups:
             dist.all_reduce(squares, group=group)

@@ -19,6 +19,7 @@ from pytest_gpt_dist.model.loading import fill
 from pytest_gpt_dist.model.sharding import Piece
 from pytest_gpt_dist.model.weights import CheckpointWeights, RandomWeights, Weights
 from pytest_gpt_dist.parallel import Span
+from pytest_gpt_dist.training.double_norms import compute_norms_in_double
 from pytest_gpt_dist.training.trained_model import TrainedModel
 
 _DROPOUT = ("attn_pdrop", "embd_pdrop", "resid_pdrop", "attention_dropout")
@@ -40,6 +41,8 @@ def build_on_meta(model: TrainedModel, dtype: str) -> PreTrainedModel:
     with torch.device("meta"):
         module = implementation._from_config(config, dtype=torch_dtype(dtype))
     module.train(True)
+    if dtype == "float64":
+        compute_norms_in_double(module)
     return cast(PreTrainedModel, module)
 
 
