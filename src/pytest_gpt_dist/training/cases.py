@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_gpt_dist.config.sections import DEGREES, MATRIX
 from pytest_gpt_dist.config.settings import check_argument
-from pytest_gpt_dist.errors import UsageError, quoted
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.measure.matrix import DEFAULT_ENGINE, MatrixCase, matrix
 from pytest_gpt_dist.measure.mode import ModeContext
 from pytest_gpt_dist.model.catalog import ResolvedModel, needs_hub, resolve
@@ -19,6 +19,7 @@ from pytest_gpt_dist.training.batches import BatchPlan, Samples, given_samples, 
 from pytest_gpt_dist.training.case import TrainingCase
 from pytest_gpt_dist.training.fingerprint import fingerprint
 from pytest_gpt_dist.training.messages import TrainingWork
+from pytest_gpt_dist.training.model_parallel_strategies import FullModelParallel, TensorDataHybrid
 from pytest_gpt_dist.training.strategies import WHOLE, Ddp
 from pytest_gpt_dist.training.strategy import TrainingStrategy
 from pytest_gpt_dist.training.synthetic import SyntheticSamples
@@ -159,11 +160,9 @@ class TrainingCases:
             return WHOLE
         if chosen.strategy in self._strategies.strategies:
             return self._strategies.strategy(chosen.strategy).divider
-        if chosen.plan == Ddp().plan(chosen.plan.world_size):
+        if chosen.layout.dp == chosen.plan.world_size:
             return Ddp.divider
-        raise UsageError(
-            f"layout {quoted(chosen.layout.id)}: no strategy of training divides models like that"
-        )
+        return TensorDataHybrid.divider if chosen.layout.pp == 1 else FullModelParallel.divider
 
     def _model(self, workload: TrainingWorkload) -> ResolvedModel:
         key = (workload.model, workload.weights)

@@ -47,6 +47,7 @@ class TrainingMode:
         "pytest_gpt_dist.training.worker",
         "pytest_gpt_dist.training.data_parallel",
         "pytest_gpt_dist.training.fully_sharded",
+        "pytest_gpt_dist.training.pipeline",
         "pytest_gpt_dist.training.exactness.compute_reference",
     )
 
