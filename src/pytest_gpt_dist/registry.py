@@ -218,22 +218,19 @@ def builtin(registry: Registry) -> None:
     training = "pytest_gpt_dist.training"
     registry.add_mode("training", f"{training}.mode:TrainingMode", f"{training}.result_format:TRAINING")
     for name, attribute in (
-        ("ddp", "Ddp"),
-        ("zero1", "Zero1"),
-        ("zero2", "Zero2"),
-        ("zero3", "Zero3"),
-        ("hsdp", "Hsdp"),
+        ("ddp", "strategies:Ddp"),
+        ("zero1", "strategies:Zero1"),
+        ("zero2", "strategies:Zero2"),
+        ("zero3", "strategies:Zero3"),
+        ("hsdp", "strategies:Hsdp"),
+        ("tensor_data_hybrid", "model_parallel_strategies:TensorDataHybrid"),
+        ("pipeline_gpipe", "model_parallel_strategies:PipelineGPipe"),
+        ("pipeline_1f1b", "model_parallel_strategies:Pipeline1F1B"),
+        ("pipeline_interleaved", "model_parallel_strategies:PipelineInterleaved"),
+        ("pipeline_zbv", "model_parallel_strategies:PipelineZBV"),
+        ("full_model_parallel", "model_parallel_strategies:FullModelParallel"),
     ):
-        registry.add_training_strategy(name, f"{training}.strategies:{attribute}")
-    for name, attribute in (
-        ("tensor_data_hybrid", "TensorDataHybrid"),
-        ("pipeline_gpipe", "PipelineGPipe"),
-        ("pipeline_1f1b", "Pipeline1F1B"),
-        ("pipeline_interleaved", "PipelineInterleaved"),
-        ("pipeline_zbv", "PipelineZBV"),
-        ("full_model_parallel", "FullModelParallel"),
-    ):
-        registry.add_training_strategy(name, f"{training}.model_parallel_strategies:{attribute}")
+        registry.add_training_strategy(name, f"{training}.{attribute}")
     for name, attribute in (
         ("pure_data_parallel", "PureDataParallel"),
         ("tensor_data_hybrid", "TensorDataHybrid"),

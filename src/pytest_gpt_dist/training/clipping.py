@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
+_ROW = 2**10
 _EPSILON = 1e-6  # torch's, in clip_grad_norm_
 
 
@@ -56,9 +57,26 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def _squares(gradients: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Return the sum of squares of what this rank holds; of tensors in double, as there may be many of them."""
-    held = [local(gradient) for gradient in gradients]
-    held = [each for each in held if each.numel()]
+    """Return the sum of squares of what this rank holds: of rows in their own format, and of all rows in double.
+
+    On a CPU torch adds the squares of a tensor nearly one after the other: in float32 the norm of 8 million random
+    numbers is off by 3e-4, and that of as many equal ones by 7e-3.
+    """
+    held = [each for each in map(local, gradients) if each.numel()]
     if not held:
         return torch.zeros((), dtype=torch.float64, device=device)
-    return torch.stack([norm.double() for norm in torch._foreach_norm(held)]).square().sum()
+    if device.type == "cpu":
+        rows = [part for each in held for part in _in_rows(each.reshape(-1))]
+        norms = torch.cat([torch.linalg.vector_norm(part, dim=1).double() for part in rows])
+    else:
+        norms = torch.stack([norm.double() for norm in torch._foreach_norm(held)])
+    return norms.square().sum()
+
+
+def _in_rows(flat: Tensor) -> Iterator[Tensor]:
+    """Yield a vector's elements as rows of one length, and what is left of them as one shorter row."""
+    whole = flat.numel() // _ROW * _ROW
+    if whole:
+        yield flat[:whole].view(-1, _ROW)
+    if whole < flat.numel():
+        yield flat[whole:].view(1, -1)

@@ -260,7 +260,6 @@ def _workload(info: Mapping[str, Any]) -> Workload:
             dtype,
             optimizer,
             f"{micro} rows of {width} tokens",
-            *([] if turns == 1 else [f"{turns} microbatches"]),
         ),
         columns=(
             ("model", model),
@@ -298,7 +297,7 @@ TRAINING = ResultFormat(
         *_EXACTNESS,
         *OUTCOME,
     ),
-    varies=("plan", "library", "divider", "rows", "label_tokens"),
+    varies=("plan", "library", "divider", "grad_accumulation", "rows", "label_tokens"),
     workload=_workload,
     limits=(Limit("mfu", "MFU", "training", "arithmetic"),),
     distributions=("step_s",),
