@@ -3,7 +3,7 @@
     python -m scripts.launch_time --output scripts/results/launch_time.json
     python -m scripts.launch_time --table scripts/results/launch_time.json
 
-Processes are ready when they are joined in a process group, torch and transformers imported: after a cold start (the
+Processes are ready when they are joined in a process group, torch imported: after a cold start (the
 server's included), a warm one (the server runs already), and plain ``torch.multiprocessing`` spawn. A launch is ready
 when two such ranks, of a server of their own, hold a model with random weights: without and with what earlier launches
 kept of them. Ways and layouts take turns, so that drift hits all alike. A file that exists is continued.
@@ -11,7 +11,6 @@ kept of them. Ways and layouts take turns, so that drift hits all alike. A file 
 
 from __future__ import annotations
 
-import importlib
 import json
 import multiprocessing
 import sys
@@ -123,7 +122,6 @@ def spawn(world_size: int) -> float:
 
 
 def _spawned(rank: int, world_size: int, store: str, ready: Barrier) -> None:
-    importlib.import_module("transformers")
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=world_size)
     ready.wait(300)
     dist.destroy_process_group()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pytest_gpt_dist
-from plugin.sessions import TINY, WITHOUT, Session, prepare, run_python
+from plugin.sessions import QUICK, SORTING, TINY, WITHOUT, Session, prepare, run_python
 from pytest_gpt_dist.ab.other_side import find_against
 from pytest_gpt_dist.errors import UsageError
 from repositories import git
@@ -38,23 +38,46 @@ def pytest_gpt_dist_register(registry):
     registry.add_model("tiny", "tiny_model:TINY")
     registry.add_engine("mine", "mine:Mine")
 """
-CASE = "def test_case(gpt_dist):\n    gpt_dist.run(gpus=1, engine='mine')\n"
+INFERRED = {
+    "conftest.py": CONFTEST,
+    "mine.py": ENGINE,
+    "test_cases.py": "def test_case(gpt_dist):\n    gpt_dist.run(gpus=1, engine='mine')\n",
+}
+# Where it does not matter what is measured; its times are given, so that it never has to be confirmed.
+SORTER = """\
+import sys
+from pathlib import Path
+from made_mode import SortingMode, sort
+
+class Mine(SortingMode):
+    def job(self, case, checked, timing):
+        return "mine:log_and_sort", super().job(case, checked, timing)[1]
+
+def log_and_sort(job):
+    with Path(LOG).open("a") as file:
+        print(__file__, sys.executable, file=file)
+    return sort(job)
+"""
+SORTED = {
+    "conftest.py": SORTING.replace("made_mode:SortingMode", "mine:Mine"),
+    "mine.py": SORTER,
+    "test_cases.py": "def test_case(gpt_dist):\n    gpt_dist.measure('sorting')\n",
+}
 # Medians of many rounds, and a difference that noise makes on a very busy machine only; then it is confirmed.
 HARDLY_EVER_SUSPECT = ("--gpt-min-effect=0.99", "--gpt-rounds=25")
 ORDERS = ("ABBAABBA", *("ABBAABBA" + "BAABABBA" * 3 * size for size in (1, 2, 3, 4)))
 
 
-def project(folder: Path, log: Path, top: Path | None = None) -> None:
+def project(folder: Path, files: dict[str, str], log: Path, top: Path | None = None) -> None:
     """A committed project in a repository of its own, or in one at ``top``."""
-    files = {"conftest.py": CONFTEST, "mine.py": ENGINE.replace("LOG", repr(str(log))), "test_cases.py": CASE}
-    prepare(folder, files)
+    prepare(folder, {name: text.replace("LOG", repr(str(log))) for name, text in files.items()})
     git(top or folder, "init", "--quiet")
     git(folder, "add", ".")
     git(folder, "commit", "--quiet", "--message", "before")
 
 
 def run(folder: Path, *arguments: str) -> Session:
-    done = run_python(folder, "-m", "pytest", "--junitxml=junit.xml", *WITHOUT, *TINY, *arguments)
+    done = run_python(folder, "-m", "pytest", "--junitxml=junit.xml", *WITHOUT, *arguments)
     return Session(folder, done.returncode, done.stdout)
 
 
@@ -74,9 +97,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, list[st
     folder = top / "a project"
     folder.mkdir()
     log = top / "engines.log"
-    project(folder, log, top)
+    project(folder, INFERRED, log, top)
     edit(folder / "mine.py", "class Mine", "# changed\nclass Mine")
-    session = run(folder, "--gpt-against=HEAD", *HARDLY_EVER_SUSPECT, "--benchmark-json=out.json")
+    session = run(folder, *TINY, "--gpt-against=HEAD", *HARDLY_EVER_SUSPECT, "--benchmark-json=out.json")
     return session, log.read_text().splitlines()
 
 
@@ -120,17 +143,17 @@ def test_two_sides_with_the_same_code_of_this_package_share_the_weights_that_the
 
 def test_another_interpreter_is_the_other_side(tmp_path: Path) -> None:
     log = tmp_path / "engines.log"
-    project(tmp_path, log)
+    project(tmp_path, SORTED, log)
     elsewhere = tmp_path / "elsewhere"
     venv.create(elsewhere, symlinks=True)
     (site,) = elsewhere.glob("lib/python*/site-packages")
     sources = [sysconfig.get_path("purelib"), str(Path(pytest_gpt_dist.__file__).parents[1])]
     (site / "same.pth").write_text("\n".join(sources))
     python = elsewhere / "bin" / "python"
-    session = run(tmp_path, f"--gpt-against={python}", *HARDLY_EVER_SUSPECT)
+    session = run(tmp_path, *QUICK, f"--gpt-against={python}")
     assert session.status == 0, session.output
     interpreters = ["A" if line.endswith(str(python)) else "B" for line in log.read_text().splitlines()]
-    assert "".join(interpreters) in ORDERS
+    assert "".join(interpreters) == ORDERS[0]
     assert "verdicts" in session.output
 
 
@@ -145,7 +168,7 @@ def refused(folder: Path, *arguments: str) -> str:
 @pytest.fixture
 def package_in_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository whose working tree holds the package itself, as that of its own developers does."""
-    project(tmp_path, tmp_path / "engines.log")
+    project(tmp_path, SORTED, tmp_path / "engines.log")
     shutil.copytree(Path(pytest_gpt_dist.__file__).parent, tmp_path / "src" / "pytest_gpt_dist")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "src"), prepend=os.pathsep)
     return tmp_path
@@ -178,17 +201,16 @@ def test_a_revision_without_the_code_under_test_is_refused(package_in_tree: Path
 def test_a_project_whose_code_is_not_of_the_revision_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where it is installed as a copy: the engine is found, but not among the files of the revision."""
+    """As where it is installed as a copy: the code is found, but not among the files of the revision."""
     installed = tmp_path / "installed"
     installed.mkdir()
     repository = tmp_path / "a repository"
     repository.mkdir()
-    project(repository, tmp_path / "engines.log")
+    project(repository, SORTED, tmp_path / "engines.log")
     (repository / "mine.py").rename(installed / "mine.py")
-    (repository / "tiny_model.py").rename(installed / "tiny_model.py")
     git(repository, "commit", "--quiet", "--all", "--message", "moved")
     monkeypatch.setenv("PYTHONPATH", str(installed), prepend=os.pathsep)
-    session = run(repository, "--gpt-against=HEAD", *HARDLY_EVER_SUSPECT)
+    session = run(repository, *QUICK, "--gpt-against=HEAD")
     assert session.status == 1
     assert "its ranks import no file of that revision" in session.tests["test_case"].said
 
@@ -204,7 +226,7 @@ def test_what_names_nothing_is_one_line(tmp_path: Path, name: str) -> None:
 
 
 def test_wrong_names_and_combinations_are_one_line(tmp_path: Path) -> None:
-    project(tmp_path, tmp_path / "engines.log")
+    project(tmp_path, SORTED, tmp_path / "engines.log")
     assert "neither a revision" in refused(tmp_path, "--gpt-against=no-such-branch")
     assert "choose one" in refused(tmp_path, "--gpt-against=HEAD", "--gpt-baseline")
     assert "needs --gpt-against" in refused(tmp_path, "--gpt-null-control")
