@@ -19,7 +19,7 @@ class First(NativeEngine):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         with Path("launches").open("a") as file:
-            print(type(self).__name__, os.getppid(), file=file)
+            print(type(self).__name__, os.getpid(), file=file)
 
 class Second(First):
     pass
@@ -41,7 +41,7 @@ def test_launches_of_the_engines_of_a_case_take_turns(tmp_path: Path) -> None:
     name = "test_generate[1gpu-pure_data_parallel-tiny.b2.p6.n8-{}]".format
     lines = [line.split() for line in (tmp_path / "launches").read_text().splitlines()]
     assert [engine for engine, _ in lines] == ["First", "Second", "Wrong", "Second", "First"]
-    assert len({server for _, server in lines}) == 5
+    assert len({process for _, process in lines}) == 5
     assert {key: test.outcome for key, test in session.tests.items()} == {
         name("first"): "passed",
         name("second"): "passed",
