@@ -152,7 +152,7 @@ def test_a_terminal_that_is_not_utf_8_gets_the_table_with_stand_ins(tmp_path: Pa
 
 
 def test_a_slower_session_is_regressed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    base, new = saved(tmp_path / "base.json", 1.0), saved(tmp_path / "new.json", 2.0)
+    base, new = saved(tmp_path / "base.json", *[1.0] * 4), saved(tmp_path / "new.json", *[2.0] * 4)
     assert main(["compare", str(base), str(new)]) == 0
     assert main(["compare", "--fail-on", "regressed", str(base), str(new)]) == 1
     assert "1 regressed, which fails the session: test_x" in capsys.readouterr().out
