@@ -43,6 +43,14 @@ MODELS["llama-tied"] = MODELS["llama"] | {"tie_word_embeddings": True}
 DIVIDERS = "pytest_gpt_dist.training.pipeline:"
 
 
+SCHEDULES = {
+    "GPipe": "gpipe",
+    "OneForwardOneBackward": "1f1b",
+    "Interleaved": "interleaved",
+    "ZeroBubbleV": "zbv",
+}
+
+
 @dataclass(frozen=True)
 class Cut:
     """A layout under one of the dividers."""
@@ -52,8 +60,9 @@ class Cut:
     name: str = "cut"
 
     def plan(self, gpus: int) -> ParallelPlan:
-        """The layout, whatever the count."""
-        return ParallelPlan(self.layout)
+        """The layout, whatever the count, in the order of microbatches that the divider stands for."""
+        schedule = SCHEDULES.get(self.divider.rpartition(":")[2], "") if self.layout.pp > 1 else ""
+        return ParallelPlan(self.layout, schedule=schedule)
 
 
 def work_of_cut(model: str, dtype: str = "float64", *, layers: int = 4, steps: int = 5) -> TrainingWork:

@@ -20,7 +20,7 @@ def expected_share(
 ) -> StateBytes | None:
     """Return what a rank holds under a plan that cuts the model over ``tp`` and ``pp``; None for other plans."""
     layout = plan.layout
-    if layout.tp * layout.pp == 1 or plan.dp_shard > 1:
+    if layout.tp * layout.pp == 1 or plan.dp_shard > 1 or (layout.pp > 1 and plan.schedule not in SCHEDULES):
         return None
     place = Place(layout.coordinates(rank).tp, layout.tp)
     return state_of(
