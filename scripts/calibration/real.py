@@ -1,8 +1,8 @@
 """How often the verdicts are wrong, and what they find, on real launches: a pool of them, judged in windows.
 
 `python -m scripts.calibration.real [POOL] [--output FILE]`, in the repository's root, gives disjoint windows of
-the pool that `scripts/calibration/pool.py` measured to the functions that judge real sessions, and to two gates
-that people use instead. Nothing in it is random. The tables that it prints are those of `docs/verdicts.md`.
+the pool that `scripts/calibration/pool.py` measured to the functions that judge real sessions, and to the rules of
+others (`other_rules.py`). Nothing in it is random. The tables that it prints are those of `docs/verdicts.md`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import correlation, fmean, linear_regression, stdev
 from typing import Any
 
-from scipy.stats import mannwhitneyu
+from scripts.calibration.other_rules import OTHER_RULES
 from scripts.calibration.pool_file import Pool, PooledLaunch, read_pool
 from scripts.calibration.schedule import SLOWED
 from scripts.calibration.wilson import wilson_interval
@@ -48,8 +48,6 @@ from pytest_gpt_dist.measure.statistics import drift
 FOLDER = Path(__file__).parent
 EARLIER_SESSIONS = 10
 SESSION_LAUNCHES = (1, 3)
-MEAN_LIMIT = 0.05
-MANN_WHITNEY_LEVEL = 0.01
 SUITE = 9
 BOUND = bound_of({})
 """One rank communicates nothing."""
@@ -215,16 +213,10 @@ def verdict_shares(
 
 def other_gates(slower: str, couples: Sequence[Couple], *, suites: bool) -> Iterator[Share]:
     """Run what people use instead, on one launch before and one after."""
-    gates = {
-        f"pytest-benchmark mean:{MEAN_LIMIT:.0%}": [
-            fmean(couple.after.rounds_s) > (1 + MEAN_LIMIT) * fmean(couple.before.rounds_s)
-            for couple in couples
-        ],
-        f"Mann-Whitney on rounds, p ≤ {MANN_WHITNEY_LEVEL}": [_rounds_differ(couple) for couple in couples],
-    }
-    for rule, alarms in gates.items():
+    for name, rule in OTHER_RULES.items():
+        alarms = [rule(couple.before.rounds_s, couple.after.rounds_s) for couple in couples]
         suite = 1 - (1 - fmean(alarms)) ** SUITE if suites else None
-        yield share(rule, slower, "alarms", alarms, suite)
+        yield share(name, slower, "alarms", alarms, suite)
 
 
 def share(rule: str, slower: str, counted: str, hits: Sequence[bool], suite: float | None = None) -> Share:
@@ -333,11 +325,6 @@ def main() -> int:
     if arguments.output:
         arguments.output.write_text(json.dumps(saved, indent=1, ensure_ascii=False) + "\n")
     return 0
-
-
-def _rounds_differ(couple: Couple) -> bool:
-    found = mannwhitneyu(couple.after.rounds_s, couple.before.rounds_s, alternative="greater")
-    return bool(found.pvalue <= MANN_WHITNEY_LEVEL)
 
 
 def _markdown(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -4,7 +4,7 @@
 draws earlier sessions from a pool at random, as days lie between sessions, and a new session with the launches that
 followed it in the pool, as those of a second look do. Slowdowns are planted: all times of the new session are
 multiplied. The rules are the one that judges sessions, the same without its yardstick, without a second look, that of
-before there was either, and pytest-benchmark's `mean:5%`.
+before there was either, and those of others (`other_rules.py`), each against the newest of the earlier sessions.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from math import log1p, sqrt
 from pathlib import Path
 from statistics import fmean
 
+from scripts.calibration.other_rules import OTHER_RULES, Rule
 from scripts.calibration.pool_file import PooledLaunch, read_pool
 from scripts.calibration.real import BOUND, session_of
 from scripts.calibration.wilson import wilson_interval
@@ -88,9 +89,9 @@ def before(window: Window) -> bool:
     return shift > max(limit, log1p(MIN_EFFECT))
 
 
-def mean_by_5(window: Window) -> bool:
-    """Return whether pytest-benchmark's `--benchmark-compare-fail=mean:5%` alarms, against the newest session."""
-    return fmean(window.now.rounds_s) > 1.05 * fmean(window.earlier[-1].rounds_s)
+def against_newest(rule: Rule) -> Callable[[Window], bool]:
+    """Return a rule for two sessions' rounds as one of windows: the new session's against the newest earlier one's."""
+    return lambda window: rule(window.earlier[-1].rounds_s, window.now.rounds_s)
 
 
 RULES: Mapping[str, Callable[[Window], bool]] = {
@@ -98,7 +99,7 @@ RULES: Mapping[str, Callable[[Window], bool]] = {
     "sessions, without the yardstick": lambda window: judged(window, {}),
     "sessions, without a second look": lambda window: judged(window, BOUND, second_look=False),
     "before": before,
-    "pytest-benchmark mean:5%": mean_by_5,
+    **{name: against_newest(rule) for name, rule in OTHER_RULES.items()},
 }
 
 
@@ -134,10 +135,10 @@ def rates(launches: Sequence[PooledLaunch], draws: int, seed: int) -> list[Rate]
 
 
 def table(found: Sequence[Rate]) -> str:
-    """Return a row for each rule and number of earlier sessions, in Markdown."""
+    """Return a row for each rule and number of earlier sessions that it looks at, in Markdown."""
     rows = []
     for rule in RULES:
-        for earlier in EARLIER:
+        for earlier in EARLIER[:1] if rule in OTHER_RULES else EARLIER:
             cells = [rate for rate in found if (rate.rule, rate.earlier) == (rule, earlier)]
             shown = (f"{rate.rate:.1%} ({rate.low:.0%} to {rate.high:.0%})" for rate in cells)
             rows.append((rule, earlier, *shown))
