@@ -64,3 +64,10 @@ def test_sixteen_bits_may_be_twice_as_far_as_one_process() -> None:
     assert (bounds("bfloat16", own).gradient, bounds("bfloat16", own).loss) == (0.2, 0.04)
     with pytest.raises(ValueError, match="own errors"):
         bounds("bfloat16")
+
+
+def test_a_loss_in_sixteen_bits_may_be_off_by_one_rounding_where_one_process_happens_to_be_right() -> None:
+    lucky = Bounds(gradient=0.1, loss=1e-6, floor=0.0, norm=0.0)
+    assert loss_problem([2.0 * (1 + 2**-9)], [2.0], bounds("bfloat16", lucky)) is None
+    assert loss_problem([2.0 * (1 + 2**-7)], [2.0], bounds("bfloat16", lucky)) is not None
+    assert loss_problem([2.0 * (1 + 2**-9)], [2.0], bounds("float16", lucky)) is not None

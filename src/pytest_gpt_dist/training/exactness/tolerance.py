@@ -32,16 +32,25 @@ _BOUNDS = {
     "float32": Bounds(gradient=1e-4, loss=1e-5, floor=1e-3, norm=1e-6),
 }
 _SIXTEEN_BIT_FLOOR = 1e-2
+_UNIT_ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
+"""The largest relative error of rounding one number to the format."""
 
 
 def bounds(dtype: str, own: Bounds | None = None) -> Bounds:
-    """Return the bounds of a format; in 16 bits twice the errors that one process has in it against float32."""
+    """Return the bounds of a format; in 16 bits twice the errors that one process has in it against float32.
+
+    A gradient's error is that of thousands of numbers and comes out alike each time. A loss is one number, whose
+    rounding may happen to cancel in one process: its bound is at least one rounding of the format.
+    """
     if dtype in _BOUNDS:
         return _BOUNDS[dtype]
     if own is None:
         raise ValueError(f"{dtype} is judged by one process's own errors, and there are none")
     return Bounds(
-        _SIXTEEN_BIT_FACTOR * own.gradient, _SIXTEEN_BIT_FACTOR * own.loss, _SIXTEEN_BIT_FLOOR, own.norm
+        gradient=_SIXTEEN_BIT_FACTOR * own.gradient,
+        loss=max(_SIXTEEN_BIT_FACTOR * own.loss, _UNIT_ROUNDOFF[dtype]),
+        floor=_SIXTEEN_BIT_FLOOR,
+        norm=own.norm,
     )
 
 
