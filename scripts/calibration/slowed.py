@@ -27,7 +27,7 @@ take half as long again.
 """
 
 
-class _Slower(NativeEngine):
+class Slower(NativeEngine):
     """Multiplies one more matrix in every prefill, before the token is chosen."""
 
     share: ClassVar[float]
@@ -52,31 +52,31 @@ class _Slower(NativeEngine):
         return super().generate(batches, choose, stopwatch)
 
 
-class Slower2(_Slower):
+class Slower2(Slower):
     """By about 2%."""
 
     share = 0.02
 
 
-class Slower3(_Slower):
+class Slower3(Slower):
     """By about 3%."""
 
     share = 0.03
 
 
-class Slower5(_Slower):
+class Slower5(Slower):
     """By about 5%."""
 
     share = 0.05
 
 
-class Slower10(_Slower):
+class Slower10(Slower):
     """By about 10%."""
 
     share = 0.10
 
 
-class Slower20(_Slower):
+class Slower20(Slower):
     """By about 20%."""
 
     share = 0.20
