@@ -70,6 +70,9 @@ class Scripted:
         rounds = (Round(2 * s, ((BatchTimes(((0,),), ((s, 2 * s),)),),)),) * 2
         return Launch((RankReport(None, 8, peak_memory_bytes=100),), rounds, [[1, 2]], None)
 
+    def undisturbed(self, case: Case, measured: Callable[[], Launch]) -> Launch:
+        return measured()
+
     def result(self, case: Case, timing: Timing, checked: Checked, launches: Sequence[Launch]) -> Result:
         samples = [[round.seconds / 2 for round in launch.rounds] for launch in launches]
         info: dict[str, Any] = {
@@ -118,6 +121,19 @@ def test_a_suspect_gets_twelve_fresh_pairs_in_balanced_order() -> None:
     (verdict,) = judge_sides([("case", info)], {"case": 0.02}, ())
     assert (verdict.kind, verdict.used) == ("regressed", 12)
     assert verdict.effect == pytest.approx(0.05, abs=0.003)
+
+
+def test_a_disturbed_launch_is_measured_again_on_its_own_side() -> None:
+    class Disturbed(Scripted):
+        def undisturbed(self, case: Case, measured: Callable[[], Launch]) -> Launch:
+            left_out = measured()
+            return replace(measured(), repeated=("swapped",)) if len(self.order) == 1 else left_out
+
+    script = Disturbed(wobble)
+    measure(script)
+    plain = Scripted(wobble)
+    measure(plain)
+    assert script.order == plain.order[:1] + plain.order
 
 
 def test_before_and_after_are_not_exchanged() -> None:

@@ -13,12 +13,13 @@ from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.host.cores import Cores
 from pytest_gpt_dist.host.machine import Machine
 from pytest_gpt_dist.measure.mode import ModeContext
-from pytest_gpt_dist.measure.result import Result, WrongResultError
+from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.measure.runner import CaseRunner
+from pytest_gpt_dist.measure.runner import CaseRunner, Watching
 from pytest_gpt_dist.parallel import Layout
 from pytest_gpt_dist.registry import Registry
 from pytest_gpt_dist.results.result_format import add_format
+from readings import on_gpu
 
 MACHINE = Machine("cpu", (), None, "gloo", 1, False, Cores((0, 1)))
 TIMING = Timing(warmup=0, rounds=3, min_rounds=1, max_time_s=1.0, launches=2)
@@ -49,6 +50,10 @@ def groups() -> Iterator[Groups]:
     made.close()
 
 
+QUIET = Launch((), (), None, on_gpu({"throttling": ()}, {}))
+HOT = Launch((), (), None, on_gpu({"throttling": ("thermal",)}, {}))
+
+
 def run(groups: Groups, case: Sorting) -> Result:
     mode = SortingMode(ModeContext(Options(), Registry(), MACHINE, groups, Path))
     runner = CaseRunner(mode, groups, MACHINE)
@@ -69,3 +74,20 @@ def test_a_case_of_any_mode_is_launched_timed_and_scaled(groups: Groups) -> None
 def test_a_wrong_result_of_any_mode_has_no_number(groups: Groups) -> None:
     with pytest.raises(WrongResultError, match="not sorted"):
         run(groups, Sorting(Layout(), (4, 5)))
+
+
+def test_disturbed_launches_are_measured_again_until_the_case_has_no_repeats_left(groups: Groups) -> None:
+    mode = SortingMode(ModeContext(Options(), Registry(), MACHINE, groups, Path))
+    runner = CaseRunner(mode, groups, MACHINE, Watching(repeats=2))
+    case, launches = Sorting(Layout()), iter([HOT, QUIET, QUIET, HOT, HOT, QUIET])
+    assert runner.undisturbed(case, launches.__next__).repeated == ("throttled: thermal",)
+    assert runner.undisturbed(case, launches.__next__) is QUIET
+    second = runner.undisturbed(case, launches.__next__)
+    assert (second.observation, second.repeated) == (HOT.observation, ("throttled: thermal",))
+    assert next(launches) is QUIET  # nothing more was measured
+
+
+def test_a_session_that_compares_nothing_measures_no_launch_again(groups: Groups) -> None:
+    mode = SortingMode(ModeContext(Options(), Registry(), MACHINE, groups, Path))
+    launches = iter([HOT, QUIET])
+    assert CaseRunner(mode, groups, MACHINE).undisturbed(Sorting(Layout()), launches.__next__) is HOT

@@ -70,6 +70,7 @@ KEYS = [
     "tokens_sha256",
     "telemetry",
     "marks",
+    "repeated",
     "resumed",
     "launches",
 ]

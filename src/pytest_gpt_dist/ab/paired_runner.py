@@ -115,11 +115,15 @@ class PairedCaseRunner(Generic[CaseT, CheckedT]):
         self, side: Side, case: CaseT, timing: Timing, checked: CheckedT, status: Callable[[str], None]
     ) -> Launch:
         """One launch of either side. _OtherSideError where it is the other one and fails."""
-        self._sides.renew(side)
-        if side is OWN:
+
+        def measured() -> Launch:
+            self._sides.renew(side)
             return self._runner.launch(case, timing, checked, status)
+
+        if side is OWN:
+            return self._runner.undisturbed(case, measured)
         try:
-            launch = self._runner.launch(case, timing, checked, status)
+            launch = self._runner.undisturbed(case, measured)
             group = self._sides.group(case.gpus)
         except (UsageError, WrongResultError, RankGroupError) as error:
             raise _OtherSideError(first_line(error)) from None

@@ -87,6 +87,7 @@ def make_result(
         "matches_reference": None,
         "telemetry": telemetry.as_dict() if telemetry else None,
         "marks": [*marks(mode, case, launches), *mode.caveats(checked)],
+        "repeated": [list(launch.repeated) for launch in launches],
         "resumed": False,
         "launches": samples,
     }

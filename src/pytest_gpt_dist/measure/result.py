@@ -74,10 +74,12 @@ class Result:
 class Launch:
     """What one life of a rank group gave: every rank's report, the world's rounds, and what was computed.
 
-    ``observation`` is None where nobody looked at the machine.
+    ``observation`` is None where nobody looked at the machine. ``repeated`` are the marks of disturbed launches that it
+    stands for.
     """
 
     reports: tuple[Any, ...]
     rounds: tuple[Any, ...]
     output: Any
     observation: Observation | None
+    repeated: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Groups, Mode
 from pytest_gpt_dist.measure.progress import shown
 from pytest_gpt_dist.measure.result import Launch, Result, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.telemetry.disturbances import disturbing
+from pytest_gpt_dist.telemetry.disturbances import disturbing, unfit
 from pytest_gpt_dist.telemetry.sampler import Sampler
 from pytest_gpt_dist.telemetry.source import MachineSource
 
@@ -32,11 +33,13 @@ Outcome = Result | UsageError | WrongResultError | RankGroupError
 class Watching:
     """How timed launches are watched: what is worth an alert, and whether every reading is saved.
 
-    Without ``sampled`` nobody looks, which is for measuring what the looks cost.
+    Up to ``repeats`` launches of a case that something else disturbed too much are measured again. Without
+    ``sampled`` nobody looks, which is for measuring what the looks cost.
     """
 
     thresholds: tuple[Threshold, ...] = DEFAULT_THRESHOLDS
     keep_series: bool = False
+    repeats: int = 0
     sampled: bool = True
 
 
@@ -59,6 +62,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         self._watching = watching
         self._alone: dict[tuple[str, object], _Alone] = {}
         self._limits: dict[tuple[int, str], tuple[DeviceLimits, ...]] = {}
+        self._repeated: Counter[CaseT] = Counter()
 
     def run(
         self,
@@ -176,18 +180,40 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         status: Callable[[str], None],
     ) -> Launch:
         """Launch ``number`` of a case, from 0; of several launches each has new processes."""
-        if timing is not None and timing.launches > 1:
-            self._groups.renew()
+        several = timing is not None and timing.launches > 1
+        if several and timing is not None:
             told = f"launch {number + 1} of {timing.launches}"
             _log.info("%s", told)
             status = prefixed(f"{told}: ", status)
-        return self.launch(case, timing, checked, status)
+
+        def measured() -> Launch:
+            if several:
+                self._groups.renew()
+            return self.launch(case, timing, checked, status)
+
+        return self.undisturbed(case, measured)
 
     def fresh_launch(self, case: CaseT, timing: Timing, status: Callable[[str], None]) -> Launch:
         """Launch a case once more, in new processes."""
         checked = self.mode.check(case, status)
-        self._groups.renew()
-        return self.launch(case, timing, checked, status)
+
+        def measured() -> Launch:
+            self._groups.renew()
+            return self.launch(case, timing, checked, status)
+
+        return self.undisturbed(case, measured)
+
+    def undisturbed(self, case: CaseT, measured: Callable[[], Launch]) -> Launch:
+        """Return a launch, measured again while something else disturbed it and the case has repeats left.
+
+        What is left out is chosen by what others did, never by how long it took.
+        """
+        launch = measured()
+        while (why := unfit(launch.observation)) and self._repeated[case] < self._watching.repeats:
+            self._repeated[case] += 1
+            _log.info("measured again: %s", ", ".join(why))
+            launch = replace(measured(), repeated=(*launch.repeated, *why))
+        return launch
 
     def result(
         self, case: CaseT, timing: Timing | None, checked: CheckedT, launches: Sequence[Launch]

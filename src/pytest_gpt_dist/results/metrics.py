@@ -159,6 +159,10 @@ OUTCOME = (
     Metric(name="matches_reference", meaning="true, or null where no reference could be computed"),
     Metric(name="telemetry", meaning="what devices and host did during the rounds, with the alerts"),
     Metric(name="marks", meaning="what makes the numbers doubtful"),
+    Metric(
+        name="repeated",
+        meaning="marks of disturbed launches that were left out and measured again, a list for each launch",
+    ),
     Metric(name="resumed", meaning="whether an earlier, killed session measured it"),
     Metric(
         name="launches",

@@ -31,6 +31,9 @@ from pytest_gpt_dist.measure.runner import CaseRunner, Outcome, Watching
 from pytest_gpt_dist.registry import Registry
 from pytest_gpt_dist.session.session_log import SessionLog
 
+MOST_REPEATS = 2
+"""Disturbed launches of a case that a session which compares measures again, before its verdict is given up."""
+
 
 @dataclass(frozen=True)
 class CaseRun:
@@ -309,7 +312,13 @@ class BenchmarkSession:
 
     def _runner(self, mode: str) -> CaseRunner[Any, Any]:
         if mode not in self._runners:
-            watching = Watching(self.options.alert, keep_series=self.options.report is not None)
+            options = self.options
+            compares = options.baseline or options.require_baseline or options.against is not None
+            watching = Watching(
+                self.options.alert,
+                keep_series=self.options.report is not None,
+                repeats=MOST_REPEATS if compares else 0,
+            )
             self._runners[mode] = CaseRunner(self._made(mode), self, self.machine, watching)
         return self._runners[mode]
 

@@ -94,6 +94,11 @@ def weighed(marks: Iterable[str]) -> tuple[float, tuple[str, ...]]:
     return taken, tuple(beyond)
 
 
+def unfit(observation: Observation | None) -> tuple[str, ...]:
+    """Return the marks of a launch after which its times compare with no other's; () where nobody looked."""
+    return weighed(disturbance_marks([observation]))[1] if observation is not None else ()
+
+
 def _throttled(observation: Observation) -> float:
     """For what share of the rounds a limit kept threads from their cores, added up over cores."""
     counted = observation.points(lambda reading: reading.host.throttled_s)
