@@ -36,6 +36,8 @@ def options_page() -> str:
         "Each option is a flag of `pytest` and a key of its ini file (`pyproject.toml`, `pytest.ini`, `tox.ini`);"
         " the command line wins. A wrong value ends the session in one line, with exit status 4, before"
         " anything is measured; workers of xdist find what takes a model or an engine to tell, and fail its cases.",
+        "Flags that sweep take several values, separated by commas: the matrix has its cases for each of them, and for"
+        " each combination where there are several such flags. An ini key holds one value.",
         *sections,
         "## As arguments",
         "`gpt_dist.run` and the marker `gpt_dist` take these by name, with the same rules:",
@@ -88,11 +90,12 @@ def _option(name: str, how: Declaration) -> tuple[str, ...]:
 
 
 def _takes(how: Declaration) -> str:
+    several = ["several: a sweep"] if how.sweeps else []
     if how.choices:
-        return ", ".join(f"`{choice}`" for choice in how.choices)
+        return ", ".join([*(f"`{choice}`" for choice in how.choices), *several])
     bounds = (("above", how.above), ("at least", how.minimum), ("at most", how.maximum))
     said = [f"{words} {bound:,}".removesuffix(".0") for words, bound in bounds if bound is not None]
-    return ", ".join([_KINDS[how.ini], *said])
+    return ", ".join([_KINDS[how.ini], *said, *several])
 
 
 def _default(name: str) -> str:

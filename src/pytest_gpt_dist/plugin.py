@@ -67,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options = config.stash[_OPTIONS] = read_options(config)
         _ = options.counts
         options.check_comparison()
+        options.check_sweeps()
         if options.log_dir is not None and _starts_workers(config):
             from pytest_gpt_dist.session.session_log import check_writable
 
@@ -144,7 +145,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
                 # Next to the test it hides markers of its class and module, so it says what they say.
                 marks=pytest.mark.gpt_dist.with_args(
                     *marker.args,
-                    **{**marker.kwargs, "gpus": case.gpus, "strategy": case.strategy, "engine": case.engine},
+                    **{
+                        **marker.kwargs,
+                        **case.arguments,
+                        "gpus": case.gpus,
+                        "strategy": case.strategy,
+                        "engine": case.engine,
+                    },
                 ),
             )
             for case in _matrix(metafunc.config, metafunc.definition, marker, _own_arguments(metafunc))

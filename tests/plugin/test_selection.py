@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from plugin.sessions import error_line
+from pytest_gpt_dist.inference.cases import ARGUMENTS
+from pytest_gpt_dist.session.items import arguments_of, other_engines
 
 MATRIX = Path(__file__).parents[2] / "benchmarks" / "test_inference.py"
 NINE = [
@@ -286,3 +288,59 @@ def test_two_folders_of_one_name_have_two_ids(folder: pytest.Pytester) -> None:
         ids += selected(folder, "--gpt-gpus=1", "--gpt-weights=random", f"--gpt-model={where}")
     assert ids[0] != ids[1]
     assert all(name.startswith("1gpu-pure_data_parallel-mine-") for name in ids)
+
+
+def test_a_sweep_has_the_matrix_once_for_each_combination(folder: pytest.Pytester) -> None:
+    found = items(folder, "--gpt-gpus=1", "--gpt-batch-size=1,4", "--gpt-prompt-tokens=8,64,8")
+    case = "test_generate[1gpu-pure_data_parallel"
+    assert [item.name for item in found] == [f"{case}{label}]" for label in ("-b1.p8", "-b1", "-p8", "")]
+    said = [arguments_of(item, {}, ARGUMENTS) for item in found]
+    assert [(each["batch_size"], each["prompt_tokens"]) for each in said] == [
+        (1, 8),
+        (1, 64),
+        (4, 8),
+        (4, 64),
+    ]
+
+
+def test_engines_take_turns_within_a_workload_of_a_sweep(folder: pytest.Pytester) -> None:
+    found = items(folder, "--gpt-gpus=1", "--gpt-batch-size=1,4", "--gpt-engine=native,transformers")
+    assert [other_engines(item) for item in found] == [["transformers"], [], ["transformers"], []]
+
+
+def test_what_a_test_gives_itself_is_not_swept(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\ngpt_device = cpu\ngpt_gpus = 1")
+    pytester.makepyfile(OWN)
+    names = [
+        item.name
+        for item in items(pytester, "-k", "not Class and (marker or parameter)", "--gpt-new-tokens=5,6")
+    ]
+    case = "1gpu-pure_data_parallel"
+    assert names == [f"test_parameter[{case}-4]", f"test_parameter[{case}-8]", f"test_marker[{case}-n4]"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (("--gpt-batch-size=1,0",), "--gpt-batch-size: expected at least 1, got '1,0'"),
+        (("--gpt-batch-size=1,,2",), "--gpt-batch-size: expected a whole number, got '1,,2'"),
+        (("--gpt-dtype=float32,float8",), "--gpt-dtype: expected one of float64, float32"),
+        (
+            ("--gpt-prompt-tokens=8,2000",),
+            "2000 prompt tokens and 64 new ones do not fit gpt2-mini's context",
+        ),
+        (("--gpt-model=gpt2-mini,gpt2-mega",), "unknown model 'gpt2-mega'"),
+        (
+            (
+                f"--gpt-seed={','.join(map(str, range(40)))}",
+                f"--gpt-requests={','.join(map(str, range(1, 31)))}",
+            ),
+            "1,200 workloads, at most 1,000 in a session",
+        ),
+    ],
+    ids=["value", "nothing", "choice", "later", "model", "many"],
+)
+def test_a_wrong_sweep_ends_the_session_before_the_first_case(
+    folder: pytest.Pytester, flags: tuple[str, ...], said: str
+) -> None:
+    assert said in error_line(folder.runpytest_inprocess(*flags))

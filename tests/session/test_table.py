@@ -30,6 +30,13 @@ INFO: dict[str, Any] = {
     "model": "gpt2-xl",
     "dtype": "bfloat16",
     "scaling": "weak",
+    "weights": "random",
+    "batch_size": 4,
+    "requests": 32,
+    "prompt_tokens": [64],
+    "new_tokens": [8],
+    "sampling": {"greedy": True, "repetition_penalty": 1.0},
+    "seed": 0,
     "resumed": False,
 }
 
@@ -127,6 +134,27 @@ def test_what_does_not_compare_stands_in_tables_of_its_own() -> None:
     assert first.splitlines()[0] == "H200 · gpt2-xl · bfloat16 · weak"
     assert [line.split()[0] for line in first.splitlines()[3:]] == ["a", "c"]
     assert second.splitlines()[0] == "H200 · gpt2-xl · bfloat16 · strong"
+
+
+def test_each_workload_of_a_sweep_has_a_table_of_its_own() -> None:
+    rows = [
+        Row(f"test_generate[{gpus}gpu{label}]", INFO | {"batch_size": batch_size, "gpus": gpus})
+        for label, batch_size in (("-b1", 1), ("", 4))
+        for gpus in (1, 2)
+    ]
+    first, second = render(rows).split("\n\n")
+    assert (
+        first.splitlines()[0]
+        == "gpt2-xl · bfloat16 · weak · batch 1 · 64 + 8 tokens · H200 · test_generate[…-b1]"
+    )
+    assert [line.split()[0] for line in first.splitlines()[3:]] == ["1gpu", "2gpu"]
+    assert second.splitlines()[0].startswith("gpt2-xl · bfloat16 · weak · batch 4")
+
+
+def test_workloads_of_one_case_each_stay_in_one_table() -> None:
+    rows = [Row(name, INFO | {"batch_size": batch_size}) for name, batch_size in (("a", 1), ("b", 4))]
+    (table,) = render(rows).split("\n\n")
+    assert [line.split()[0] for line in table.splitlines()[3:]] == ["a", "b"]
 
 
 def test_the_matrix_fits_100_columns_with_throughput_and_latencies() -> None:

@@ -59,7 +59,10 @@ KINDS = {"int": "a whole number", "float": "a number", "string": "a text", "bool
 
 @dataclass(frozen=True)
 class Declaration:
-    """How one option is written, read and checked."""
+    """How one option is written, read and checked.
+
+    One that ``sweeps`` takes several values on the command line, separated by commas: a matrix for each of them.
+    """
 
     help: str
     ini: IniType = "string"
@@ -69,6 +72,7 @@ class Declaration:
     minimum: float | None = None
     maximum: float | None = None
     metavar: str | None = None
+    sweeps: bool = False
 
     def check(self, value: Any) -> Any:
         """Return the parsed value, or ValueError with what was expected."""
@@ -94,9 +98,11 @@ def option(default: Any, help: str, **how: Any) -> Any:
     return dataclasses.field(default=default, metadata={"declaration": Declaration(help, **how)})
 
 
-def integer(default: int | None, help: str, minimum: int = 1, maximum: int = _LARGEST_INTEGER) -> Any:
+def integer(
+    default: int | None, help: str, minimum: int = 1, maximum: int = _LARGEST_INTEGER, **how: Any
+) -> Any:
     """Return a field of a section: a whole number within bounds."""
-    return option(default, help, ini="int", minimum=minimum, maximum=maximum, metavar="N")
+    return option(default, help, ini="int", minimum=minimum, maximum=maximum, metavar="N", **how)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_gpt_dist.config.declaration import IniType, flag
+from pytest_gpt_dist.config.declaration import Declaration, IniType, flag
 from pytest_gpt_dist.config.given import Given
 from pytest_gpt_dist.config.precedence import settled
 from pytest_gpt_dist.config.settings import Options, declarations
@@ -37,6 +37,7 @@ def read_options(config: pytest.Config) -> Options:
     """
     values: dict[str, Any] = {}
     sources: dict[str, Given] = {}
+    sweeps: list[tuple[str, tuple[Any, ...]]] = []
     for name, declared in declarations():
         given = config.getoption(flag(name))
         in_ini = given is None
@@ -46,13 +47,15 @@ def read_options(config: pytest.Config) -> Options:
                 how = _ini_key(config, name)
                 base = config.inipath.parent if config.inipath else config.rootpath
                 given = config.getini(f"gpt_{name}")
-            elif declared.ini in ("int", "float"):
-                given = _number(given, declared.ini)
             if given is None:
                 continue
             value = None if given is True and not in_ini else _text(given)
             sources[name] = replace(how, value=value)
-            values[name] = declared.check(given)
+            several = [given] if in_ini else _values(given, declared)
+            checked = tuple(dict.fromkeys(declared.check(each) for each in several))
+            values[name] = checked[0]
+            if len(checked) > 1:
+                sweeps.append((name, checked))
         except (ValueError, TypeError, OverflowError, pytest.UsageError) as error:
             got = "" if given is None else f", got {quoted(given)}"
             raise UsageError(f"{how.source}: {shortened(str(error), 200)}{got}") from None
@@ -60,7 +63,7 @@ def read_options(config: pytest.Config) -> Options:
             name == "model" and in_ini and _is_folder(base, values[name])
         ):
             values[name] = str(Path(base, values[name]))
-    return settled(Options(**values, given=sources))
+    return settled(Options(**values, sweeps=tuple(sweeps), given=sources))
 
 
 def _ini_key(config: pytest.Config, name: str) -> Given:
@@ -79,6 +82,14 @@ def _text(given: object) -> str:
 def _is_folder(base: Path, model: str) -> bool:
     """Whether a model is a folder's path; a mere name is a preset's."""
     return os.sep in model and os.path.isdir(os.path.join(base, model))
+
+
+def _values(given: Any, declared: Declaration) -> list[Any]:
+    """Return what the command line gives an option: one value, or several of one that sweeps."""
+    texts = [text.strip() for text in given.split(",")] if declared.sweeps else [given]
+    if declared.ini not in ("int", "float"):
+        return texts
+    return [_number(text, declared.ini) for text in texts]
 
 
 def _number(text: str, ini: IniType) -> int | float:

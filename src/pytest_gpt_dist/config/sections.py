@@ -48,16 +48,19 @@ class ModelOptions(Section):
         None,
         "preset, folder from save_pretrained, or hub name (default: gpt2-xl on CUDA, gpt2-mini on the CPU)",
         metavar="NAME",
+        sweeps=True,
     )
     weights: str | None = option(
         None,
         "random (seeded) or pretrained (default: random for a preset, a folder's own otherwise)",
         choices=("random", "pretrained"),
+        sweeps=True,
     )
     dtype: str | None = option(
         None,
         "number format of weights and cache (default: bfloat16 on CUDA, float32 on the CPU)",
         choices=("float64", "float32", "bfloat16", "float16"),
+        sweeps=True,
     )
     offline: bool = option(False, "never ask the model hub; use what is on disk", ini="bool")
 
@@ -88,6 +91,7 @@ class MatrixOptions(Section):
         "weak",
         "weak: the batch size is per device; strong: the batch is fixed for the whole world (default: weak)",
         choices=("weak", "strong"),
+        sweeps=True,
     )
     tensor_parallel: int | None = integer(
         None, "tensor-parallel degree; degrees replace the matrix", 1, MOST_DEVICES
@@ -97,7 +101,9 @@ class MatrixOptions(Section):
     )
     data_parallel: int | None = integer(None, "replicas; degrees replace the matrix", 1, MOST_DEVICES)
     microbatches: int | None = integer(
-        None, "microbatches a batch is split into (default: as many as pipeline stages)"
+        None,
+        "microbatches a batch is split into (default: as many as pipeline stages)",
+        sweeps=True,
     )
 
     @property
@@ -170,28 +176,38 @@ class WorkloadOptions(Section):
         "JSON Lines file of prompts (default: 20 that ship with the package)",
         metavar="FILE",
     )
-    requests: int | None = integer(None, "number of requests (default: batch size x devices)")
-    batch_size: int = integer(4, "requests generated together (default: 4)")
+    requests: int | None = integer(None, "number of requests (default: batch size x devices)", sweeps=True)
+    batch_size: int = integer(4, "requests generated together (default: 4)", sweeps=True)
     batching: str = option(
         "in-order",
         "requests of a batch: in-order, by-length (similar ones together), or token-budget: by length, as many as"
         " --gpt-token-budget allows (default: in-order); it takes more --gpt-requests than fill one batch",
         choices=get_args(Batching),
+        sweeps=True,
     )
     token_budget: int | None = integer(
         None,
         "with --gpt-batching=token-budget: most tokens of a batch, padding and new ones included, counted per device"
         " or world as the batch size is",
+        sweeps=True,
     )
     prompt_tokens: int | None = integer(
         None,
         "cut or repeat prompts to this length (default: 256 on CUDA, 64 on the CPU; a file's own lengths)",
+        sweeps=True,
     )
     new_tokens: int | None = integer(
-        None, "tokens to generate for each request (default: the prompt's max_length, else 64)"
+        None,
+        "tokens to generate for each request (default: the prompt's max_length, else 64)",
+        sweeps=True,
     )
     temperature: float | None = option(
-        None, "sample, with this temperature", ini="float", above=0.0, metavar="T"
+        None,
+        "sample, with this temperature",
+        ini="float",
+        above=0.0,
+        metavar="T",
+        sweeps=True,
     )
     top_p: float | None = option(
         None,
@@ -200,11 +216,17 @@ class WorkloadOptions(Section):
         above=0.0,
         maximum=1.0,
         metavar="P",
+        sweeps=True,
     )
     repetition_penalty: float = option(
-        1.0, "divide the logits of tokens already seen", ini="float", above=0.0, metavar="F"
+        1.0,
+        "divide the logits of tokens already seen",
+        ini="float",
+        above=0.0,
+        metavar="F",
+        sweeps=True,
     )
-    seed: int = integer(0, "seed of random weights and of sampling (default: 0)", 0, 2**63 - 1)
+    seed: int = integer(0, "seed of random weights and of sampling (default: 0)", 0, 2**63 - 1, sweeps=True)
 
     def check_batching(self) -> None:
         """Raise UsageError where batching and the token budget do not go together."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from pytest_gpt_dist.config.declaration import KINDS, Declaration, Section
@@ -21,6 +22,8 @@ from pytest_gpt_dist.config.sections import (
 from pytest_gpt_dist.config.training import TrainingOptions
 from pytest_gpt_dist.errors import UsageError, quoted
 
+MOST_WORKLOADS = 1000
+
 
 @dataclass(frozen=True)
 class Options(
@@ -33,7 +36,19 @@ class Options(
     ComparingOptions,
     RunningOptions,
 ):
-    """What the user asked for; ``None`` means the default of the device or of the prompt."""
+    """What the user asked for; ``None`` means the default of the device or of the prompt.
+
+    ``sweeps`` has the options that were given several values, in their order; each one's field holds the first.
+    """
+
+    sweeps: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+
+    def check_sweeps(self) -> None:
+        """Raise UsageError where the options ask for more workloads than a session can have."""
+        workloads = prod(len(values) for _, values in self.sweeps)
+        if workloads > MOST_WORKLOADS:
+            written = " ".join(self.written(name) for name, _ in self.sweeps)
+            raise UsageError(f"{written}: {workloads:,} workloads, at most {MOST_WORKLOADS:,} in a session")
 
     def check_comparison(self) -> None:
         """Raise UsageError where the options of comparing do not go together."""

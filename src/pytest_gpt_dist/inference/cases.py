@@ -15,13 +15,14 @@ from pytest_gpt_dist.inference.fingerprint import fingerprint
 from pytest_gpt_dist.inference.inputs import Inputs
 from pytest_gpt_dist.inference.prompts import BYTE_TOKENIZER
 from pytest_gpt_dist.inference.workload import Workload, asked_workload
-from pytest_gpt_dist.measure.matrix import MatrixCase, matrix
+from pytest_gpt_dist.measure.matrix import MatrixCase, combinations, matrix
 from pytest_gpt_dist.measure.mode import ModeContext
 from pytest_gpt_dist.parallel import Layout, stages
 from pytest_gpt_dist.parallel.chosen_layout import ONE_DEVICE, ChosenLayout, choose_layout
 
 _WORKLOAD = tuple(field.name for field in dataclasses.fields(Workload))
 _CHECKED = {*DEGREES, *_WORKLOAD} - {"prompts"}
+_SWEEPS = {name: name for name in _WORKLOAD}
 ARGUMENTS = (*MATRIX, *DEGREES, *_WORKLOAD)
 
 
@@ -75,14 +76,17 @@ class CaseBuilder:
 
         What is wrong with them is said by the test when it runs, in one line.
         """
-        try:
-            workload = self._workload(arguments)
-        except UsageError:
-            workload = self._usual
         device = self._machine.device
-        workload = workload.without(own, device)
-        label = workload.label(device, self._inputs.path_names(workload))
-        return matrix(self._options, self._registry.strategies, label)
+        cases = []
+        for swept in combinations(self._options, _SWEEPS, {*arguments, *own}):
+            try:
+                workload = self._workload({**swept, **arguments})
+            except UsageError:
+                workload = self._usual
+            workload = workload.without(own, device)
+            label = workload.label(device, self._inputs.path_names(workload))
+            cases += matrix(self._options, self._registry.strategies, label, swept)
+        return cases
 
     def check_options(self, *, collect_only: bool = False) -> None:
         """Find what is wrong with the options before anything starts; UsageError in one line.
@@ -91,7 +95,11 @@ class CaseBuilder:
         """
         for engine in self._options.engine:
             self._registry.engine_path(engine)
-        workload = self._usual
+        for swept in combinations(self._options, _SWEEPS):
+            self._check_workload(swept, collect_only=collect_only)
+
+    def _check_workload(self, swept: Mapping[str, Any], *, collect_only: bool) -> None:
+        workload = self._workload(swept)
         if collect_only and self._inputs.asks_hub(workload):
             return
         model = self._inputs.model(workload)
@@ -105,12 +113,12 @@ class CaseBuilder:
         ):
             self._inputs.requests(workload, max(self._options.counts))
             if workload.token_budget is not None:  # what it leaves a batch depends on the layout
-                self._check_budget()
+                self._check_budget(swept)
 
-    def _check_budget(self) -> None:
+    def _check_budget(self, swept: Mapping[str, Any]) -> None:
         for each in matrix(self._options, self._registry.strategies):
             if self._machine.lacks(each.gpus) is None:
-                self.case({"gpus": each.gpus, "strategy": each.strategy, "engine": each.engine})
+                self.case({**swept, "gpus": each.gpus, "strategy": each.strategy, "engine": each.engine})
 
     @property
     def _usual(self) -> Workload:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
 
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.parallel import Layout
@@ -13,20 +15,45 @@ DEFAULT_ENGINE = "native"
 
 @dataclass(frozen=True)
 class MatrixCase:
-    """One parameter set of the matrix: a strategy (or a layout's id) on a device count with an engine."""
+    """One parameter set of the matrix: a strategy (or a layout's id) on a device count with an engine.
+
+    ``arguments`` say which of the swept workloads it is of.
+    """
 
     gpus: int
     strategy: str
     engine: str
     id: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
-def matrix(options: Options, strategies: Sequence[str], label: str = "") -> list[MatrixCase]:
+def combinations(
+    options: Options, names: Mapping[str, str], given: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """Return the arguments of each workload that options sweep over; a single empty one where they sweep over none.
+
+    Args:
+        options: with what is swept.
+        names: the argument that stands for each option; other options are of other modes.
+        given: arguments that the test gives itself, which win.
+    """
+    swept = {
+        names[name]: values for name, values in options.sweeps if name in names and names[name] not in given
+    }
+    return [dict(zip(swept, values, strict=True)) for values in product(*swept.values())]
+
+
+def matrix(
+    options: Options,
+    strategies: Sequence[str],
+    label: str = "",
+    arguments: Mapping[str, Any] | None = None,
+) -> list[MatrixCase]:
     """Return the cases in the order they run: by device count, then strategy, then engine.
 
     One device has one way of being used, so its only strategy is the first. Degrees given outright
     replace the matrix by the one layout that they describe. ``label`` is in each id: what differs from the
-    default workload.
+    default workload; ``arguments`` are those of the workload where options sweep over several.
     """
     if options.degrees is not None:
         layout = Layout(*options.degrees)
@@ -36,7 +63,7 @@ def matrix(options: Options, strategies: Sequence[str], label: str = "") -> list
             (gpus, name) for gpus in options.counts for name in (strategies if gpus > 1 else strategies[:1])
         ]
     return [
-        MatrixCase(gpus, strategy, engine, _case_id(gpus, strategy, label, engine))
+        MatrixCase(gpus, strategy, engine, _case_id(gpus, strategy, label, engine), arguments or {})
         for gpus, strategy in chosen
         for engine in options.engine
     ]

@@ -20,6 +20,8 @@ _ALONE = "one device"
 _LONGEST = 28
 _LEAST_SHARED = 4
 _WORD = re.compile(r"\w+|\W")
+_BETWEEN_PARTS = "-."
+"""What stands between the parts of a case's id; at the end of a name that was cut it says nothing."""
 
 
 def plain_strategy(case: CaseFigures) -> str:
@@ -91,6 +93,9 @@ def without_shared(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     if shared < _LEAST_SHARED or not all(any(mark.isalpha() for mark in rest) for rest in rests):
         return "", tuple(names)
     start, end = "".join(words[0][:before]), "".join(words[0][len(words[0]) - after :])
+    bare = tuple(rest.rstrip(_BETWEEN_PARTS) for rest in rests)
+    if len(set(bare)) == len(set(rests)):
+        rests = bare
     return f"{start}…{end}", rests
 
 

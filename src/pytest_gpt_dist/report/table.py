@@ -10,6 +10,7 @@ from pytest_gpt_dist.report.cards import BEYOND_EFFICIENCY
 from pytest_gpt_dist.report.cells import NOTHING, exact, layout, memory, notes, number
 from pytest_gpt_dist.report.names import without_shared
 from pytest_gpt_dist.results.fitted_table import ANY_WIDTH, OF_A_SESSION, Column, fitted_table, wrapped
+from pytest_gpt_dist.results.heading import workload
 from pytest_gpt_dist.results.metrics import Metric
 from pytest_gpt_dist.results.result_format import ResultFormat, format_of
 from pytest_gpt_dist.results.table import Align
@@ -34,13 +35,24 @@ class Row:
 def render(rows: Sequence[Row], width: int = ANY_WIDTH) -> str:
     """Return a table for each mode, device, model, dtype and scaling, no wider than ``width``; a dash was not measured.
 
-    The line above a table names these four, and what the names of all its cases share.
+    The line above a table names these four, and what the names of all its cases share. Of a sweep each workload has a
+    table of its own; workloads of one case each stay together.
     """
+    groups = _by(rows, lambda row: " · ".join(str(row.info[key]) for key in _IN_COMMON if key in row.info))
+    tables: list[tuple[str, list[Row]]] = []
+    for heading, group in groups:
+        workloads = _by(group, lambda row: workload(row.info))
+        swept = len(workloads) > 1 and all(len(each) > 1 for _, each in workloads)
+        tables += workloads if swept else [(heading, group)]
+    return "\n\n".join(_group(heading, group, width) for heading, group in tables)
+
+
+def _by(rows: Sequence[Row], heading: Callable[[Row], str]) -> list[tuple[str, list[Row]]]:
+    """Return rows under their heading, those of each mode apart, in the order of the first of each."""
     groups: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        heading = " · ".join(str(row.info[key]) for key in _IN_COMMON if key in row.info)
-        groups.setdefault((row.form.mode, heading), []).append(row)
-    return "\n\n".join(_group(heading, group, width) for (_, heading), group in groups.items())
+        groups.setdefault((row.form.mode, heading(row)), []).append(row)
+    return [(text, group) for (_, text), group in groups.items()]
 
 
 def _group(heading: str, rows: Sequence[Row], width: int) -> str:

@@ -73,12 +73,19 @@ def engine_of(item: pytest.Item) -> str | None:
 def other_engines(item: pytest.Item) -> list[str]:
     """Return the engines of items that are to run after this one and differ from it in their engine alone."""
     items = item.session.items
-    own = item.callspec.params | {"engine": None}  # type: ignore[attr-defined]
+    own = _but_engine(item)
     return [
         engine
         for other in items[items.index(item) + 1 :]
         if (engine := engine_of(other)) is not None
         and getattr(other, "originalname", None) == getattr(item, "originalname", None)
         and other.parent is item.parent
-        and other.callspec.params | {"engine": None} == own  # type: ignore[attr-defined]
+        and _but_engine(other) == own
     ]
+
+
+def _but_engine(item: pytest.Item) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return an item's parameters and what its marker says, its engine left out."""
+    marker = item.get_closest_marker(_CASE)
+    said = dict(marker.kwargs) if marker is not None else {}
+    return item.callspec.params | {"engine": None}, said | {"engine": None}  # type: ignore[attr-defined]
