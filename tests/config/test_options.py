@@ -86,6 +86,7 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "null_control": ("true", "true", True),
     "resume": ("true", "true", True),
     "report": ("/somewhere/report", '"/somewhere/report"', "/somewhere/report"),
+    "profile": ("/somewhere/traces", '"/somewhere/traces"', "/somewhere/traces"),
     "log_level": ("info", '"info"', "info"),
     "log_dir": ("/somewhere/logs", '"/somewhere/logs"', "/somewhere/logs"),
 }

@@ -1,6 +1,7 @@
 """--gpt-report: the report that a session leaves."""
 
 import csv
+import gzip
 import json
 import re
 from pathlib import Path
@@ -61,7 +62,13 @@ findings.find = find
 def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
     """A session in which warnings are errors, a case is measured twice, and three tests leave no figures."""
     fast = ("--gpt-device=cpu", "--gpt-rounds=1", "--gpt-warmup=0")
-    flags = (*fast, "--gpt-report=out", "--gpt-baseline", "--benchmark-json=saved.json")
+    flags = (
+        *fast,
+        "--gpt-report=out",
+        "--gpt-baseline",
+        "--gpt-profile=traces",
+        "--benchmark-json=saved.json",
+    )
     return run_session(tmp_path_factory.mktemp("report"), {"test_cases.py": CASES}, *TINY, *flags)
 
 
@@ -97,6 +104,28 @@ def test_the_report_keeps_the_session_with_its_series_and_other_commands_read_it
     compared = run_python(session.folder, "-m", "pytest_benchmark", "compare", str(path))
     assert compared.returncode == 0, compared.stdout
     assert "test_slow" in compared.stdout
+
+
+def test_a_profiled_round_has_a_trace_of_each_rank_its_phases_and_its_largest_operators(
+    session: Session,
+) -> None:
+    saved = json.loads((session.folder / "out" / "results.json").read_text())
+    profiles = {entry["name"]: entry["extra_info"]["profile"] for entry in saved["benchmarks"]}
+    assert {name: len(profile["traces"]) for name, profile in profiles.items()} == {
+        "test_case": 1,
+        "test_slow": 2,
+    }
+    divided = profiles["test_slow"]
+    for rank, trace in enumerate(divided["traces"]):
+        assert Path(trace).is_relative_to(session.folder / "traces")
+        with gzip.open(trace) as file:
+            names = {event.get("name") for event in json.load(file)["traceEvents"]}
+        assert {"phase: prefill", "phase: decode", "c10d::allreduce_"} <= names, rank
+    assert {"prefill", "decode", "communication"} <= divided["phases"].keys()
+    assert sum(divided["phases"].values()) == pytest.approx(1)
+    assert all(len(each["seconds"]) == 2 for each in divided["operators"])
+    assert "Profile of test_slow: " in session.output
+    assert "\nProfiles. Shares of " in (session.folder / "out" / "performance_report.txt").read_text()
 
 
 def test_the_figures_of_the_report_are_those_of_the_session_in_its_folder(session: Session) -> None:

@@ -59,7 +59,7 @@ def read_options(config: pytest.Config) -> Options:
         except (ValueError, TypeError, OverflowError, pytest.UsageError) as error:
             got = "" if given is None else f", got {quoted(given)}"
             raise UsageError(f"{how.source}: {shortened(str(error), 200)}{got}") from None
-        if name in ("prompts", "log_dir", "report") or (
+        if name in ("prompts", "log_dir", "report", "profile") or (
             name == "model" and in_ini and _is_folder(base, values[name])
         ):
             values[name] = str(Path(base, values[name]))

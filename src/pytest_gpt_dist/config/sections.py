@@ -322,6 +322,11 @@ class RunningOptions(Section):
     report: str | None = option(
         None, "write charts, tables and a page of the session into this folder", metavar="DIR"
     )
+    profile: str | None = option(
+        None,
+        "write a torch profiler trace of one round of each rank, after the timed ones, into this folder",
+        metavar="DIR",
+    )
     log_level: str = option(
         "warning",
         "what ranks tell of their work in their output (default: warning)",

@@ -64,6 +64,10 @@ class Options(
                 f"{self.source('baseline')} compares with saved sessions, {self.source('against')} with launches of"
                 " this one: choose one"
             )
+        if self.profile is not None:
+            raise UsageError(
+                f"{self.written('profile')}: a profile is of one side; leave out {self.source('against')}"
+            )
         if self.launches > 1:
             raise UsageError(
                 f"{self.written('launches')}: {self.source('against')} measures 4 pairs of launches, and 12 more of"

@@ -25,6 +25,7 @@ from pytest_gpt_dist.inference.mesh import Mesh
 from pytest_gpt_dist.inference.messages import CaseJob, Check, RankReport, RankRound
 from pytest_gpt_dist.inference.times import BatchTimes
 from pytest_gpt_dist.inference.token_stopwatch import RoundStopwatch
+from pytest_gpt_dist.measure.rank_profile import profile_round
 from pytest_gpt_dist.measure.rank_rounds import anywhere, largest, run_rounds
 from pytest_gpt_dist.measure.rounds import Timing
 from pytest_gpt_dist.measure.yardstick import Yardstick
@@ -48,8 +49,11 @@ def run_case(job: CaseJob) -> RankReport:
     with attention_kernel(job.attention):
         engine = make_engine(job.source, mesh, lambda done, total: report_progress("loading", done, total))
         try:
-            report = _RunningCase(job, mesh, engine, yardstick).run()
-            return replace(report, peak_memory_bytes=peak.read())
+            running = _RunningCase(job, mesh, engine, yardstick)
+            report = replace(running.run(), peak_memory_bytes=peak.read())
+            if report.problem is None:
+                profile_round(running.generation, mesh.device)
+            return report
         finally:
             engine.close()
             del engine
@@ -64,6 +68,7 @@ class _RunningCase:
         self._yardstick = yardstick
         self._batches = job.batches[mesh.at.dp]
         self._vocabulary = job.source.config.dimensions.vocabulary
+        self.generation = _Generation(engine, mesh, self._batches, job.sampling, self._vocabulary)
 
     def run(self) -> RankReport:
         engine = self._engine
@@ -150,12 +155,7 @@ class _RunningCase:
 
     def _generate(self, report: RankReport, timing: Timing | None) -> RankReport:
         mesh, engine = self._mesh, self._engine
-        done = run_rounds(
-            _Generation(engine, mesh, self._batches, self._job.sampling, self._vocabulary),
-            mesh.device,
-            timing,
-            self._yardstick,
-        )
+        done = run_rounds(self.generation, mesh.device, timing, self._yardstick)
         outcomes = [each.outcome for each in done.rounds]
         counted = not (isinstance(engine, CommunicatesItself) and engine.communicates_itself)
         wrong = (self._wrong_traffic(outcome.traffic) for outcome in outcomes if counted)

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
 from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Mode
+from pytest_gpt_dist.measure.profile import profile_entry
 from pytest_gpt_dist.measure.result import Launch, Result
 from pytest_gpt_dist.measure.rounds import Reading
 from pytest_gpt_dist.measure.statistics import drift, launch_datum, throughput
@@ -91,6 +92,9 @@ def make_result(
         "resumed": False,
         "launches": samples,
     }
+    profiles = next((launch.profiles for launch in launches if launch.profiles), None)
+    if profiles is not None:
+        entries["profile"] = profile_entry(profiles)
     entries |= mode.figures(case, checked, launches, limits, telemetry)
     return mode.result(_in_order(entries, form), launches[-1].output, pooled)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -79,7 +79,7 @@ def run_rounds(
         warmup = timing.warmup if timing else 0
         for number in range(1, warmup + 1):
             report_progress("warm-up", number, warmup)
-            warm = _round(work, device)
+            warm = one_round(work, device)
             _log.info("warm-up %d: %.6f s", number, warm.seconds)
         rounds: list[TimedRound[OutcomeT]] = []
         slowest_s: list[float] = []
@@ -89,7 +89,7 @@ def run_rounds(
         elapsed_s = 0.0
         while not slowest_s or (timing and not enough_rounds(slowest_s, elapsed_s, timing)):
             report_progress("round", len(rounds) + 1, timing.rounds or 0 if timing else 1)
-            rounds.append(_round(work, device))
+            rounds.append(one_round(work, device))
             _log.info("round %d: %.6f s", len(rounds), rounds[-1].seconds)
             round_s, elapsed_s = largest(rounds[-1].seconds, time.monotonic() - began_s)
             slowest_s.append(round_s)
@@ -132,11 +132,17 @@ def anywhere(here: bool) -> bool:
     return largest(float(here)) != [0.0]
 
 
-def _round(work: RoundWork[OutcomeT], device: torch.device) -> TimedRound[OutcomeT]:
+def make_ready(work: RoundWork[Any], device: torch.device) -> None:
+    """Prepare a round, and wait until every rank has done so."""
     work.prepare()
     gc.collect()
     synchronize(device)
-    largest(0.0)  # every rank starts when the last one is ready
+    largest(0.0)
+
+
+def one_round(work: RoundWork[OutcomeT], device: torch.device) -> TimedRound[OutcomeT]:
+    """Return a round that all ranks begin together, and what came of it."""
+    make_ready(work, device)
     start_s = time.perf_counter()
     work.run()
     synchronize(device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+from pytest_gpt_dist.measure.profile import RankProfile
 from pytest_gpt_dist.measure.statistics import efficiency, speedup, throughput
 from pytest_gpt_dist.measure.time_lost import other
 from pytest_gpt_dist.parallel import Layout
@@ -75,7 +76,7 @@ class Launch:
     """What one life of a rank group gave: every rank's report, the world's rounds, and what was computed.
 
     ``observation`` is None where nobody looked at the machine. ``repeated`` are the marks of disturbed launches that it
-    stands for.
+    stands for; ``profiles`` are what a profiled round after the timed ones showed, by rank.
     """
 
     reports: tuple[Any, ...]
@@ -83,3 +84,4 @@ class Launch:
     output: Any
     observation: Observation | None
     repeated: tuple[str, ...] = ()
+    profiles: tuple[RankProfile, ...] = ()

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Generic
+from pathlib import Path
+from typing import Any, Generic
 
 from pytest_gpt_dist.cluster import RankGroup, RankGroupError
 from pytest_gpt_dist.config.thresholds import DEFAULT_THRESHOLDS, Threshold
 from pytest_gpt_dist.errors import UsageError, first_line
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
-from pytest_gpt_dist.measure.entry_points import measure_limits, run_job
+from pytest_gpt_dist.measure.entry_points import measure_limits, run_job, run_profiled_job, take_profile
 from pytest_gpt_dist.measure.envelope import make_result
 from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Groups, Mode
 from pytest_gpt_dist.measure.progress import shown
@@ -34,13 +36,15 @@ class Watching:
     """How timed launches are watched: what is worth an alert, and whether every reading is saved.
 
     Up to ``repeats`` launches of a case that something else disturbed too much are measured again. Without
-    ``sampled`` nobody looks, which is for measuring what the looks cost.
+    ``sampled`` nobody looks, which is for measuring what the looks cost. With ``profile`` the first launch of a case
+    writes traces of one more round into that folder.
     """
 
     thresholds: tuple[Threshold, ...] = DEFAULT_THRESHOLDS
     keep_series: bool = False
     repeats: int = 0
     sampled: bool = True
+    profile: Path | None = None
 
 
 _WATCHING = Watching()
@@ -63,6 +67,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         self._alone: dict[tuple[str, object], _Alone] = {}
         self._limits: dict[tuple[int, str], tuple[DeviceLimits, ...]] = {}
         self._repeated: Counter[CaseT] = Counter()
+        self._profiled: set[CaseT] = set()
 
     def run(
         self,
@@ -258,16 +263,29 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         _log.info("launch of %s on %s: processes %s", case.engine, case.layout, group.pids)
         path, job = self.mode.job(case, checked, timing)
         sampler = self._sampler(group, case) if timing and self._watching.sampled else None
+        folder = self._trace_folder(case) if timing else None
+        run: tuple[Any, ...] = (run_job, path, job)
+        if folder is not None:
+            run = (run_profiled_job, path, job, str(folder))
         with sampler or nullcontext():
-            reports = group.run(
-                run_job, path, job, on_progress=shown(_announced(sampler, status)), where=case.layout.where
-            )
+            reports = group.run(*run, on_progress=shown(_announced(sampler, status)), where=case.layout.where)
         launch = self.mode.launched(case, checked, reports)
+        if folder is not None:
+            self._profiled.add(case)
+            taken = group.run(take_profile)
+            launch = replace(launch, profiles=tuple(each for each in taken if each is not None))
         span = reports[0].timed_span_s
         observation = sampler.observation(*span) if sampler and span else None
         for alert in observation.alerts if observation else ():
             _log.warning("%s", alert)
         return replace(launch, observation=observation)
+
+    def _trace_folder(self, case: CaseT) -> Path | None:
+        """Return where the traces of a case go that has none yet; None where nothing is to be profiled."""
+        if self._watching.profile is None or case in self._profiled:
+            return None
+        digest = hashlib.sha256(str(case).encode()).hexdigest()[:6]
+        return self._watching.profile / f"{case.gpus}gpu-{case.strategy}-{case.engine}-{digest}"
 
     def _sampler(self, group: RankGroup, case: CaseT) -> Sampler:
         pids, gpus = group.pids, self._machine.gpus[: case.gpus]

@@ -20,6 +20,7 @@ from pytest_gpt_dist.report.tables import (
     figure_columns,
     latency_columns,
     meanwhile_columns,
+    profile_columns,
     verdict_headers,
     verdict_rows,
 )
@@ -29,6 +30,10 @@ GROUPS = "What does not compare stands in groups of its own"
 _LOSSES = (
     "What became of the ranks' time: shares that make up the whole."
     " Other is below 0 where ranks do their share faster than one device would."
+)
+
+_PROFILES = (
+    "Shares of what all operators of a profiled round took, on all ranks; such a round is never a timed one."
 )
 
 
@@ -148,6 +153,8 @@ def _tables(group: Group) -> Iterator[Table]:
     several = [case for case in group.cases if case.gpus > 1]
     if any(case.time_lost for case in several):
         yield _table("Losses", _LOSSES, LOSSES, several)
+    if profiled := [case for case in group.cases if case.profile]:
+        yield _table("Profiles", _PROFILES, profile_columns(profiled), profiled)
     latencies = latency_columns(group.form)
     if len(latencies) > 1:
         yield _table("Latencies", "Milliseconds: mean / p50 / p95 / p99.", latencies, group.cases)

@@ -206,6 +206,23 @@ LOSSES = (
 )
 """What became of the ranks' time, as shares of it."""
 
+
+def profile_columns(profiled: Sequence[CaseFigures]) -> tuple[Column, ...]:
+    """Return a column for each phase of profiled rounds, and one for the operators that took most."""
+    told = [case.profile.phases for case in profiled if case.profile]
+    phases = dict.fromkeys(phase for each in told for phase, _ in each)
+
+    def share(phase: str) -> Callable[[CaseFigures], str]:
+        return lambda case: number(dict(case.profile.phases).get(phase) if case.profile else None, "{:.0%}")
+
+    return (
+        _CASE,
+        *(Column(phase, "right", share(phase)) for phase in phases),
+        Column("largest operators", "left", lambda case: case.profile.largest if case.profile else ""),
+        Column("traces", "left", lambda case: case.profile.folder if case.profile else ""),
+    )
+
+
 _HOST = (
     Column(
         "cores a rank",

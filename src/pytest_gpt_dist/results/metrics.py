@@ -169,6 +169,11 @@ OUTCOME = (
         meaning="the raw samples, a list for each launch, in the unit that unit names",
     ),
     Metric(
+        name="profile",
+        meaning="a profiled round after the timed ones: traces, and shares of phases and operators",
+        only_with="--gpt-profile",
+    ),
+    Metric(
         name="second_look",
         meaning="fresh launches of a case that seemed to have changed, with their yardstick and marks",
         only_with="--gpt-baseline",

@@ -318,6 +318,7 @@ class BenchmarkSession:
                 self.options.alert,
                 keep_series=self.options.report is not None,
                 repeats=MOST_REPEATS if compares else 0,
+                profile=Path(options.profile) if options.profile else None,
             )
             self._runners[mode] = CaseRunner(self._made(mode), self, self.machine, watching)
         return self._runners[mode]

@@ -44,6 +44,7 @@ class Summary:
             return
         self._know_modes()
         from pytest_gpt_dist.report.alerts import alert_lines
+        from pytest_gpt_dist.report.profiles import profile_lines
         from pytest_gpt_dist.report.table import Row, render
 
         rows = [Row(_name(nodeid), info) for nodeid, info in self._saved.items()]
@@ -54,9 +55,12 @@ class Summary:
         ]
         terminalreporter.ensure_newline()
         terminalreporter.section("gpt-dist", sep="-", blue=True)
-        write_lines(terminalreporter, render(rows, output_columns(bool(terminalreporter.isatty))))
+        width = output_columns(bool(terminalreporter.isatty))
+        write_lines(terminalreporter, render(rows, width))
         write_lines(terminalreporter, *_closing(self._saved), bold=True)
         write_lines(terminalreporter, *alert_lines([*self._saved.values()]), *notes)
+        profiled = {_name(nodeid): info for nodeid, info in self._saved.items()}
+        write_lines(terminalreporter, *profile_lines(profiled, width))
         if self._untimed is not None:
             terminalreporter.write_line(
                 f"Nothing was timed ({self._untimed}): cases ran once and were checked."

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pytest_gpt_dist.measure.rank_profile import phase
 from pytest_gpt_dist.training.batches import BatchPlan
 from pytest_gpt_dist.training.clipping import clip_by, total_norm
 from pytest_gpt_dist.training.microbatches import Microbatch, SampleRows, label_tokens, make_microbatches
@@ -57,13 +58,15 @@ class Training:
     def step(self, observe: Callable[[], None] | None = None) -> StepOutcome:
         """Train on the microbatches that were loaded: forward, backward, clipping, optimizer."""
         trainee, recipe = self.trainee, self._recipe
-        loss_part = trainee.forward_backward(self._microbatches, self._labels)
+        with phase("forward"):
+            loss_part = trainee.forward_backward(self._microbatches, self._labels)
         if observe is not None:
             observe()
-        parts = trainee.norm_parts()
-        norm = total_norm(parts, self._device)
-        if recipe.clip is not None:
-            clip_by(norm, recipe.clip, [gradient for part in parts for gradient in part.gradients])
+        with phase("clipping"):
+            parts = trainee.norm_parts()
+            norm = total_norm(parts, self._device)
+            if recipe.clip is not None:
+                clip_by(norm, recipe.clip, [gradient for part in parts for gradient in part.gradients])
         for group in trainee.optimizer.param_groups:
             group["lr"] = recipe.lr_at(self._step)
         trainee.optimizer.step()

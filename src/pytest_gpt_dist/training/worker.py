@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from pytest_gpt_dist.cluster.rank import report_progress, this_rank
 from pytest_gpt_dist.host.device import PeakMemory, release_memory
+from pytest_gpt_dist.measure.rank_profile import profile_round
 from pytest_gpt_dist.measure.rank_rounds import run_rounds
 from pytest_gpt_dist.measure.yardstick import Yardstick
 from pytest_gpt_dist.parallel.training_state import StateBytes, StateShapes, expected_state
@@ -189,17 +190,20 @@ class _RunningCase:
 
     def _timed(self, report: TrainingReport) -> TrainingReport:
         self._peak.restart()
-        done = run_rounds(_StepWork(self._training), self._device, self._job.timing, self._yardstick)
+        work = _StepWork(self._training)
+        done = run_rounds(work, self._device, self._job.timing, self._yardstick)
         rounds = [TimedStep(each.seconds, each.outcome.labels) for each in done.rounds]
         norms = [each.outcome.norm for each in done.rounds]
         _log.info("norms of the timed steps: %s", norms)
-        return replace(
+        report = replace(
             report,
             rounds=tuple(rounds) if self._job.timing else (),
             timed_span_s=done.span_s,
             yardstick=done.yardstick,
             peak_memory_bytes=self._peak.read(),
         )
+        profile_round(work, self._device)
+        return report
 
 
 class _WrongGradientsError(Exception):

@@ -17,6 +17,7 @@ from pytest_gpt_dist.inference.engines.protocol import (
     Stopwatch,
 )
 from pytest_gpt_dist.inference.mesh import Mesh, PendingRecv
+from pytest_gpt_dist.measure.rank_profile import phase
 from pytest_gpt_dist.model.attention import takes_masks
 from pytest_gpt_dist.model.cache import KVCache, Prompts, Window
 from pytest_gpt_dist.model.checkpoint import Checkpoint
@@ -178,7 +179,8 @@ class EagerNativeEngine:
     def _pass(self, lane: _Lane, step: int, sampler: Sampler, stopwatch: Stopwatch | None) -> None:
         """Take a microbatch through this stage once."""
         mesh = self._mesh
-        logits = self._decode(lane, step) if step else self._prefill(lane)
+        with phase("decode" if step else "prefill"):
+            logits = self._decode(lane, step) if step else self._prefill(lane)
         if logits is None:
             return
         chosen = sampler(lane.microbatch, step, logits)
