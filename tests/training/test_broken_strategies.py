@@ -16,6 +16,7 @@ BROKEN = [
     (Ddp(), "ScaledTwice", GRADIENT),
     (Ddp(), "ReducedTooOften", r"rank 0 communicated all_reduce of .* bytes in a step, its plan says"),
     (Ddp(), "OtherWeights", GRADIENT),
+    (Ddp(), "LastStepForgotten", rf"transformer\.\S+ after the last checked step {AWAY}"),
     (
         Zero1(),
         "UndividedState",

@@ -11,7 +11,7 @@ from typing import Any
 from pytest_gpt_dist.cluster.code_version import is_library
 from pytest_gpt_dist.version import __version__
 
-JOB_VERSION = 12
+JOB_VERSION = 13
 """Of what controller and ranks tell each other about cases; raised when a class of theirs changes or moves."""
 
 

@@ -54,6 +54,8 @@ class TrainingReference:
         norms: of the whole gradient of each step, before clipping.
         gradient_error: in 16 bits, how far the worst tensor of one process in that format is from float32; else None.
         loss_error: in 16 bits, how far its worst loss is; else None.
+        parameters_path: in float64, the file of the parameters after the last step, by name; else None.
+        parameters_norm: of all of them.
     """
 
     path: str
@@ -61,6 +63,8 @@ class TrainingReference:
     norms: tuple[float, ...]
     gradient_error: float | None = None
     loss_error: float | None = None
+    parameters_path: str | None = None
+    parameters_norm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,7 @@ class TrainingReport:
         gradient_error: how far the worst tensor is from one process's; None without a reference.
         gradient_total_error: how far all together are.
         loss_error: how far the worst loss is.
+        parameter_error: in float64, how far the worst tensor is after the last checked step.
         held: bytes of state in a steady step.
         gathered: most bytes of whole parameters that were alive at once in that step.
         traffic: collectives of a steady step.
@@ -121,6 +126,7 @@ class TrainingReport:
     gradient_error: float | None = None
     gradient_total_error: float | None = None
     loss_error: float | None = None
+    parameter_error: float | None = None
     held: StateBytes | None = None
     gathered: int | None = None
     traffic: TrainingTraffic | None = None

@@ -226,6 +226,14 @@ _EXACTNESS = (
         value=lambda run: run.worst("loss_error"),
     ),
     Metric(
+        name="parameter_error",
+        unit="ratio",
+        better="lower",
+        meaning="after the checked steps in float64, the largest distance of a tensor of parameters from one process's,"
+        " relative to it; null in shorter formats, in which AdamW makes whole steps of rounding",
+        value=lambda run: run.worst("parameter_error"),
+    ),
+    Metric(
         name="certificate_error",
         unit="ratio",
         better="lower",

@@ -19,16 +19,20 @@ from pytest_gpt_dist.parallel.training_traffic import TrainingTraffic, expected_
 from pytest_gpt_dist.registry import load
 from pytest_gpt_dist.training.exactness.gradient_check import GradientCheck
 from pytest_gpt_dist.training.exactness.tolerance import (
+    PARAMETER_FLOOR,
     Bounds,
+    GradientErrors,
     bounds,
+    floor_of,
     gradient_problem,
     loss_error,
     loss_problem,
     norm_problem,
+    parameter_problem,
     whole_norm_problem,
 )
 from pytest_gpt_dist.training.expected_shares import expected_share
-from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingReport
+from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingReference, TrainingReport
 from pytest_gpt_dist.training.shapes import state_shapes
 from pytest_gpt_dist.training.state_bytes import held_state
 from pytest_gpt_dist.training.step import StepOutcome, Training
@@ -89,7 +93,7 @@ class _RunningCase:
     def _checked_steps(self, report: TrainingReport) -> TrainingReport:
         """Train the steps whose losses are saved; the first one's gradients are compared before anything takes them."""
         job, steps = self._job, self._job.work.recipe.steps
-        check = GradientCheck(job.reference, job.work.dtype) if job.reference is not None else None
+        check = None if job.reference is None else _gradient_check(job.reference, job.work.dtype)
         outcomes: list[StepOutcome] = []
         try:
             for number in range(steps):
@@ -108,13 +112,30 @@ class _RunningCase:
             or norm_problem(_gathered(norm), allowed)
             or loss_problem(losses, reference.losses, allowed)
         )
+        parameter_error = None
+        if reference.parameters_path is not None:
+            errors = self._parameter_errors(reference.parameters_path, reference.parameters_norm)
+            problem = problem or parameter_problem(errors, allowed)
+            parameter_error = errors.worst[1]
         return replace(
             report,
             problem=_first_problem(problem),
             gradient_error=check.errors().worst[1],
             gradient_total_error=check.errors().total,
             loss_error=max(map(loss_error, losses, reference.losses)),
+            parameter_error=parameter_error,
         )
+
+    def _parameter_errors(self, path: str, norm: float) -> GradientErrors:
+        """Compare the parameters as they are now, put together on the way that gradients are."""
+        check = GradientCheck(path, norm, PARAMETER_FLOOR)
+        held = self._trainee.parameters()
+        for parameter in held:
+            parameter.grad = parameter.detach()
+        check.compare(self._trainee.gradients())
+        for parameter in held:
+            parameter.grad = None
+        return check.errors()
 
     def _comparison(self, check: GradientCheck) -> Callable[[], None]:
         """Return what compares this rank's gradients, and ends the case on all ranks where those of any are wrong."""
@@ -223,6 +244,10 @@ class _StepWork:
     def outcome(self) -> StepOutcome:
         """Return what the step came to."""
         return self._outcome
+
+
+def _gradient_check(reference: TrainingReference, dtype: str) -> GradientCheck:
+    return GradientCheck(reference.path, reference.norms[0], floor_of(dtype))
 
 
 def _world_losses(outcomes: list[StepOutcome], device: torch.device) -> tuple[float, ...]:
