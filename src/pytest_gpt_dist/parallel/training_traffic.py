@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pytest_gpt_dist.parallel.plan import ParallelPlan
 from pytest_gpt_dist.parallel.training_state import StateShapes, numel, padded_slice
 
-_NORM_BYTES = 8
+NORM_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _fully_sharded(shapes: StateShapes, plan: ParallelPlan, microbatches: int) -
     moved = {
         "all_gather": microbatches * (times * sum(blocks) + root),
         "reduce_scatter": microbatches * sum(units),
-        "all_reduce": _NORM_BYTES,
+        "all_reduce": NORM_BYTES,
     }
     if plan.dp_replicate > 1:
         calls["all_reduce"] += len(units)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -70,6 +71,10 @@ class DataParallel(WholeModel):
         super().__init__(division)
         self.data_rank = dist.get_rank()
         self._world_size = dist.get_world_size()
+        self._clock = division.clock
+        if self._clock is not None:
+            for parameter in self.parameters():
+                parameter.register_post_accumulate_grad_hook(self._note_gradient)  # type: ignore[no-untyped-call]
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", FutureWarning
@@ -99,7 +104,13 @@ class DataParallel(WholeModel):
                 part = token_loss(self._replica(each.tokens), each.labels, labels_in_step)
                 backpropagate(part * self._world_size)
             parts.append(part.detach())
+        if self._clock is not None:
+            self._clock.note_collective(time.perf_counter() - self._last_gradient_s)
         return torch.stack(parts).sum()
+
+    def _note_gradient(self, _: Tensor) -> None:
+        """Note when the last gradient is there: from then on the backward pass waits for the reduction alone."""
+        self._last_gradient_s = time.perf_counter()
 
 
 class DividedOptimizer(DataParallel):

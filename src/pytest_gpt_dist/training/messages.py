@@ -10,6 +10,7 @@ from pytest_gpt_dist.parallel.training_state import StateBytes
 from pytest_gpt_dist.parallel.training_traffic import TrainingTraffic
 from pytest_gpt_dist.training.batches import BatchPlan, Samples
 from pytest_gpt_dist.training.recipe import Recipe
+from pytest_gpt_dist.training.step_times import StepTimes
 from pytest_gpt_dist.training.synthetic import SyntheticSamples
 from pytest_gpt_dist.training.trained_model import TrainedModel
 
@@ -90,10 +91,11 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TimedStep:
-    """A timed step on one rank: its own seconds, and those of its parts."""
+    """A timed step on one rank: its own seconds, and those of its parts where a clock of the host can tell."""
 
     seconds: float
     labels: int
+    times: StepTimes | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ class TrainingReport:
         held: bytes of state in a steady step.
         gathered: most bytes of whole parameters that were alive at once in that step.
         traffic: collectives of a steady step.
+        unproven: of ``state`` and ``traffic`` what has no closed form to be compared with.
         rounds: the timed steps.
         timed_span_s: when they began and ended, on the host's monotonic clock.
         yardstick: readings beside them.
@@ -130,6 +133,7 @@ class TrainingReport:
     held: StateBytes | None = None
     gathered: int | None = None
     traffic: TrainingTraffic | None = None
+    unproven: tuple[str, ...] = ()
     rounds: tuple[TimedStep, ...] = ()
     timed_span_s: tuple[float, float] | None = None
     yardstick: tuple[Reading, ...] = ()

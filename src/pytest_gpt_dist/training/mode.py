@@ -95,12 +95,8 @@ class TrainingMode:
         problem = next((report.problem for report in reports if report.problem is not None), None)
         if problem is not None:
             raise WrongResultError(problem)
-        rounds = tuple(
-            StepRound(
-                max(each.seconds for each in ranks), tuple(each.seconds for each in ranks), ranks[0].labels
-            )
-            for ranks in zip(*(report.rounds for report in reports), strict=True)
-        )
+        steps = zip(*(report.rounds for report in reports), strict=True)
+        rounds = tuple(StepRound.of(ranks) for ranks in steps)
         first = reports[0]
         output = {"losses": list(first.losses), "grad_norms": list(first.norms)}
         return Launch(tuple(reports), rounds, output, None)
@@ -122,7 +118,10 @@ class TrainingMode:
         figures = {
             metric.name: metric.value(run) for metric in self.format.metrics if metric.value is not None
         }
-        return figures | {"matches_reference": True if checked.reference is not None else None}
+        return figures | {
+            "time_lost": run.time_lost,
+            "matches_reference": True if checked.reference is not None else None,
+        }
 
     def caveats(self, checked: Checked) -> list[str]:
         """Return nothing: what a case was checked against is beyond doubt, or there is none."""

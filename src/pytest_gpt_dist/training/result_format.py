@@ -201,6 +201,12 @@ _STATE = (
         value=lambda run: run.bytes_communicated,
     ),
     Metric(
+        name="unproven",
+        meaning="what could not be compared with what it should be: gradients where no process holds the model, state"
+        " and traffic where no closed form is known; empty where everything was",
+        value=lambda run: run.unproven,
+    ),
+    Metric(
         name="energy_j_per_token",
         unit="J/token",
         kind="figure",

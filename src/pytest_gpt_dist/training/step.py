@@ -12,6 +12,7 @@ from pytest_gpt_dist.training.batches import BatchPlan
 from pytest_gpt_dist.training.clipping import clip_by, total_norm
 from pytest_gpt_dist.training.microbatches import Microbatch, SampleRows, label_tokens, make_microbatches
 from pytest_gpt_dist.training.recipe import Recipe
+from pytest_gpt_dist.training.step_clock import StepClock
 from pytest_gpt_dist.training.strategy import Trainee
 
 
@@ -37,22 +38,26 @@ class Training:
         batches: BatchPlan,
         recipe: Recipe,
         device: torch.device,
+        *,
+        clock: StepClock | None = None,
     ) -> None:
         self.trainee = trainee
         self._samples = samples
         self._batches = batches
         self._recipe = recipe
         self._device = device
+        self._clock = clock or StepClock()
         self._step = 0
         self._microbatches: list[Microbatch] = []
         self._labels = 0
 
     def load(self) -> None:
         """Make the microbatches of the next step."""
-        self._microbatches = make_microbatches(
-            self._samples, self._batches, self._step, self.trainee.data_rank, self._device
-        )
-        self._labels = label_tokens(self._samples, self._batches.of_world(self._step))
+        with self._clock.part("loading"):
+            self._microbatches = make_microbatches(
+                self._samples, self._batches, self._step, self.trainee.data_rank, self._device
+            )
+            self._labels = label_tokens(self._samples, self._batches.of_world(self._step))
 
     def step(self, observe: Callable[[], None] | None = None) -> StepOutcome:
         """Train on the microbatches that were loaded: forward, backward, clipping, optimizer."""
@@ -60,13 +65,14 @@ class Training:
         loss_part = trainee.forward_backward(self._microbatches, self._labels)
         if observe is not None:
             observe()
-        parts = trainee.norm_parts()
-        norm = total_norm(parts, self._device)
-        if recipe.clip is not None:
-            clip_by(norm, recipe.clip, [gradient for part in parts for gradient in part.gradients])
-        for group in trainee.optimizer.param_groups:
-            group["lr"] = recipe.lr_at(self._step)
-        trainee.optimizer.step()
-        trainee.optimizer.zero_grad()
+        with self._clock.part("optimizer"):
+            parts = trainee.norm_parts()
+            norm = total_norm(parts, self._device)
+            if recipe.clip is not None:
+                clip_by(norm, recipe.clip, [gradient for part in parts for gradient in part.gradients])
+            for group in trainee.optimizer.param_groups:
+                group["lr"] = recipe.lr_at(self._step)
+            trainee.optimizer.step()
+            trainee.optimizer.zero_grad()
         self._step += 1
         return StepOutcome(loss_part, norm, self._labels)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TypeVar
 
@@ -15,7 +16,7 @@ from pytest_gpt_dist.host.device import PeakMemory, release_memory
 from pytest_gpt_dist.measure.rank_rounds import run_rounds
 from pytest_gpt_dist.measure.yardstick import Yardstick
 from pytest_gpt_dist.parallel.training_state import StateBytes, StateShapes, expected_state
-from pytest_gpt_dist.parallel.training_traffic import TrainingTraffic, expected_traffic
+from pytest_gpt_dist.parallel.training_traffic import ExpectedTraffic, expected_traffic
 from pytest_gpt_dist.registry import load
 from pytest_gpt_dist.training.exactness.gradient_check import GradientCheck
 from pytest_gpt_dist.training.exactness.tolerance import (
@@ -31,11 +32,14 @@ from pytest_gpt_dist.training.exactness.tolerance import (
     parameter_problem,
     whole_norm_problem,
 )
+from pytest_gpt_dist.training.expected_cut_traffic import expected_cut_traffic
 from pytest_gpt_dist.training.expected_shares import expected_share
 from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingReference, TrainingReport
 from pytest_gpt_dist.training.shapes import state_shapes
 from pytest_gpt_dist.training.state_bytes import held_state
 from pytest_gpt_dist.training.step import StepOutcome, Training
+from pytest_gpt_dist.training.step_clock import StepClock
+from pytest_gpt_dist.training.step_times import StepTimes
 from pytest_gpt_dist.training.strategy import Divider, Division, GathersParameters, Trainee
 from pytest_gpt_dist.training.traffic_counter import TrafficCounter
 
@@ -50,6 +54,9 @@ def run_case(job: TrainingJob) -> TrainingReport:
     divide: Divider = load(job.divider, what="strategy")
     yardstick = Yardstick(device) if job.timing else None
     peak = PeakMemory(device)
+    clock = (
+        StepClock() if device.type == "cpu" else None
+    )  # elsewhere the thread does not wait for what it starts
     division = Division(
         job.work.model,
         job.plan,
@@ -58,11 +65,13 @@ def run_case(job: TrainingJob) -> TrainingReport:
         device,
         job.work.checkpointing,
         job.work.bucket_mb,
+        clock,
         lambda done, total: report_progress("loading", done, total),
     )
     trainee = divide(division)
     try:
-        return _RunningCase(job, trainee, device, peak, yardstick).run()
+        with nullcontext() if clock is None else clock.watching():
+            return _RunningCase(job, trainee, device, peak=peak, yardstick=yardstick, clock=clock).run()
     finally:
         del trainee
         release_memory(device)
@@ -74,15 +83,20 @@ class _RunningCase:
         job: TrainingJob,
         trainee: Trainee,
         device: torch.device,
+        *,
         peak: PeakMemory,
         yardstick: Yardstick | None,
+        clock: StepClock | None,
     ) -> None:
         self._job = job
         self._trainee = trainee
         self._device = device
         self._peak = peak
         self._yardstick = yardstick
-        self._training = Training(trainee, job.work.samples, job.batches, job.work.recipe, device)
+        self._clock = clock
+        self._training = Training(
+            trainee, job.work.samples, job.batches, job.work.recipe, device, clock=clock
+        )
 
     def run(self) -> TrainingReport:
         report = self._checked_steps(TrainingReport(None, self._trainee.kind))
@@ -173,15 +187,31 @@ class _RunningCase:
             self._step(lambda: held.append(held_state(self._trainee)))
         gathered = held[0].parameters if asked is None else counter.most_gathered
         report = replace(report, held=held[0], gathered=gathered, traffic=counter.traffic)
-        problem = self._wrong_state(held[0]) or self._wrong_traffic(counter.traffic)
-        return replace(report, problem=_first_problem(problem))
+        share, due = self._expected_state, self._expected_traffic
+        unproven = [what for what, known in (("state", share), ("traffic", due)) if known is None]
+        problem = self._wrong_state(held[0], share)
+        wrong = None if due is None else due.problem(counter.traffic)
+        if problem is None and wrong is not None:
+            problem = f"rank {this_rank().rank} communicated {wrong}"
+        return replace(report, unproven=tuple(unproven), problem=_first_problem(problem))
 
-    def _wrong_state(self, held: StateBytes) -> str | None:
+    @property
+    def _expected_state(self) -> StateBytes | None:
+        rank, plan = this_rank().rank, self._job.plan
+        return expected_state(self._shapes, plan, rank) or expected_share(
+            self._job.work.model.config, self._shapes, plan, rank
+        )
+
+    @property
+    def _expected_traffic(self) -> ExpectedTraffic | None:
+        work, plan, batches = self._job.work, self._job.plan, self._job.batches
+        return expected_traffic(self._shapes, plan, batches.accumulation) or expected_cut_traffic(
+            work, plan, batches, this_rank().rank
+        )
+
+    def _wrong_state(self, held: StateBytes, share: StateBytes | None) -> str | None:
         """Return whether the rank holds other than its share of the state."""
         rank, work = this_rank().rank, self._job.work
-        share = expected_state(self._shapes, self._job.plan, rank) or expected_share(
-            work.model.config, self._shapes, self._job.plan, rank
-        )
         if share is None or share == held:
             return None
         kind = next(
@@ -194,11 +224,6 @@ class _RunningCase:
             f" {getattr(share, kind):,} ({work.dtype})"
         )
 
-    def _wrong_traffic(self, counted: TrainingTraffic) -> str | None:
-        expected = expected_traffic(self._shapes, self._job.plan, self._job.batches.accumulation)
-        problem = None if expected is None else expected.problem(counted)
-        return None if problem is None else f"rank {this_rank().rank} communicated {problem}"
-
     @property
     def _shapes(self) -> StateShapes:
         work = self._job.work
@@ -210,9 +235,14 @@ class _RunningCase:
 
     def _timed(self, report: TrainingReport) -> TrainingReport:
         self._peak.restart()
-        done = run_rounds(_StepWork(self._training), self._device, self._job.timing, self._yardstick)
-        rounds = [TimedStep(each.seconds, each.outcome.labels) for each in done.rounds]
-        norms = [each.outcome.norm for each in done.rounds]
+        work = _StepWork(self._training, self._clock)
+        done = run_rounds(work, self._device, self._job.timing, self._yardstick)
+        rounds = [
+            TimedStep(each.seconds, step.labels, times)
+            for each in done.rounds
+            for step, times in [each.outcome]
+        ]
+        norms = [each.outcome[0].norm for each in done.rounds]
         _log.info("norms of the timed steps: %s", norms)
         return replace(
             report,
@@ -230,20 +260,25 @@ class _WrongGradientsError(Exception):
 class _StepWork:
     """The work of a round: a step on rows that were loaded before it."""
 
-    def __init__(self, training: Training) -> None:
+    def __init__(self, training: Training, clock: StepClock | None) -> None:
         self._training = training
+        self._clock = clock
 
     def prepare(self) -> None:
         """Make the microbatches."""
+        if self._clock is not None:
+            self._clock.read()
         self._training.load()
 
     def run(self) -> None:
         """Train a step."""
+        if self._clock is not None:
+            self._clock.restart()
         self._outcome = self._training.step()
 
-    def outcome(self) -> StepOutcome:
-        """Return what the step came to."""
-        return self._outcome
+    def outcome(self) -> tuple[StepOutcome, StepTimes | None]:
+        """Return what the step came to, and where its time went."""
+        return self._outcome, None if self._clock is None else self._clock.read()
 
 
 def _gradient_check(reference: TrainingReference, dtype: str) -> GradientCheck:
