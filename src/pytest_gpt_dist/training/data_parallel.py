@@ -15,6 +15,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn.parallel import DistributedDataParallel
 
 from pytest_gpt_dist.training.clipping import NormPart
+from pytest_gpt_dist.training.compression import compress
 from pytest_gpt_dist.training.forward import TrainedForward
 from pytest_gpt_dist.training.loss import backpropagate, token_loss
 from pytest_gpt_dist.training.microbatches import Microbatch
@@ -22,6 +23,7 @@ from pytest_gpt_dist.training.model import build_on_meta, materialize
 from pytest_gpt_dist.training.optimizer import make_optimizer, optimizer_class
 from pytest_gpt_dist.training.shapes import stored_dtype
 from pytest_gpt_dist.training.strategy import Division
+from pytest_gpt_dist.training.tensor_parallel_gradients import all_reduce_flat
 
 
 class WholeModel:
@@ -71,6 +73,7 @@ class DataParallel(WholeModel):
         super().__init__(division)
         self.data_rank = dist.get_rank()
         self._world_size = dist.get_world_size()
+        self._overlaps = division.tuning.overlap
         self._clock = division.clock
         if self._clock is not None:
             for parameter in self.parameters():
@@ -86,6 +89,7 @@ class DataParallel(WholeModel):
                 broadcast_buffers=False,
                 bucket_cap_mb=division.bucket_mb,
             )
+        compress(self._replica, division.tuning)
 
     @property
     def kind(self) -> str:
@@ -99,12 +103,15 @@ class DataParallel(WholeModel):
         """
         parts = []
         for number, each in enumerate(microbatches, 1):
-            reduces = number == len(microbatches)
+            reduces = self._overlaps and number == len(microbatches)
             with self.forward.cast(), nullcontext() if reduces else self._replica.no_sync():
                 part = token_loss(self._replica(each.tokens), each.labels, labels_in_step)
-                backpropagate(part * self._world_size)
+                backpropagate(part * self._world_size if self._overlaps else part)
             parts.append(part.detach())
-        if self._clock is not None:
+        if not self._overlaps:
+            gradients = [each.grad for each in self.parameters() if each.grad is not None]
+            all_reduce_flat(gradients, dist.group.WORLD)
+        elif self._clock is not None:
             self._clock.note_collective(time.perf_counter() - self._last_gradient_s)
         return torch.stack(parts).sum()
 

@@ -13,11 +13,13 @@ from pytest_gpt_dist.measure.envelope import is_brief
 from pytest_gpt_dist.measure.result import Launch
 from pytest_gpt_dist.measure.statistics import LatencySummary, summarize
 from pytest_gpt_dist.measure.time_lost import Overheads, time_lost
+from pytest_gpt_dist.parallel.training_traffic import expected_traffic
 from pytest_gpt_dist.telemetry.summary import Telemetry
 from pytest_gpt_dist.training.case import TrainingCase
 from pytest_gpt_dist.training.flops import StepFlops, step_flops
 from pytest_gpt_dist.training.messages import TimedStep, TrainingReport
 from pytest_gpt_dist.training.pipeline_stages import SCHEDULES
+from pytest_gpt_dist.training.shapes import state_shapes
 from pytest_gpt_dist.training.step_times import step_overheads
 
 KINDS = ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "send", "recv")
@@ -60,6 +62,8 @@ class Measured:
     limits: Sequence[DeviceLimits]
     telemetry: Telemetry | None
     certificate_error: float | None = None
+    price: float | None = None
+    tokens: int | None = None
 
     @property
     def rounds(self) -> list[StepRound]:
@@ -146,6 +150,30 @@ class Measured:
             "data_loading": self._share("loading_s"),
             "schedule_bubble": None if schedule is None else schedule.bubble(layout.pp, turns),
         }
+
+    @property
+    def compression_ratio(self) -> float | None:
+        """Return the bytes that whole gradients would have ÷ those that were sent; None where nothing is compressed."""
+        case, counted = self.case, self.reports[0].traffic
+        if case.is_exact or counted is None or not counted.total_bytes:
+            return None
+        shapes = state_shapes(case.work.model.config, case.dtype, case.work.recipe, case.work.tuning)
+        whole = expected_traffic(shapes, case.plan, case.batches.accumulation)
+        return None if whole is None else whole.traffic.total_bytes / counted.total_bytes
+
+    @property
+    def train_s(self) -> float | None:
+        """Return seconds of a training of as many tokens as were asked for."""
+        if self.tokens is None or self.step_s is None:
+            return None
+        return self.tokens * self.step_s.mean / self.case.label_tokens
+
+    @property
+    def train_cost(self) -> float | None:
+        """Return the price of all devices for that time."""
+        if self.price is None or self.train_s is None:
+            return None
+        return self.price * self.case.gpus * self.train_s / 3600
 
     @property
     def unproven(self) -> list[str]:

@@ -13,6 +13,7 @@ from pytest_gpt_dist.training.recipe import Recipe
 from pytest_gpt_dist.training.step_times import StepTimes
 from pytest_gpt_dist.training.synthetic import SyntheticSamples
 from pytest_gpt_dist.training.trained_model import TrainedModel
+from pytest_gpt_dist.training.tuning import PLAIN, Tuning
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class TrainingWork:
         dtype: in which ranks compute.
         checkpointing: every how many layers are computed again in the backward pass; 0 for none.
         bucket_mb: largest bucket of gradients that are reduced together; None for the library's own.
+        tuning: how the library that divides it works.
     """
 
     model: TrainedModel
@@ -34,6 +36,7 @@ class TrainingWork:
     dtype: str
     checkpointing: int = 0
     bucket_mb: int | None = None
+    tuning: Tuning = PLAIN
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,8 @@ class TrainingReport:
         gradient_error: how far the worst tensor is from one process's; None without a reference.
         gradient_total_error: how far all together are.
         loss_error: how far the worst loss is.
+        loss_gap: how far the last checked loss is above one process's, where gradients are inexact by intent.
+        skipped_steps: attempts at steps that overflowed and were made again with a smaller loss scale.
         parameter_error: in float64, how far the worst tensor is after the last checked step.
         held: bytes of state in a steady step.
         gathered: most bytes of whole parameters that were alive at once in that step.
@@ -130,6 +135,8 @@ class TrainingReport:
     gradient_total_error: float | None = None
     loss_error: float | None = None
     parameter_error: float | None = None
+    loss_gap: float | None = None
+    skipped_steps: int = 0
     held: StateBytes | None = None
     gathered: int | None = None
     traffic: TrainingTraffic | None = None

@@ -172,6 +172,20 @@ _HARDWARE = (
         value=lambda run: run.share_of_peak(run.flops.hardware),
     ),
     Metric(
+        name="train_s",
+        unit="s",
+        better="lower",
+        meaning="of a training of --gpt-train-tokens label tokens at this speed",
+        value=lambda run: run.train_s,
+    ),
+    Metric(
+        name="train_cost",
+        unit="price",
+        better="lower",
+        meaning="of all devices for that time, at --gpt-price for a device's hour",
+        value=lambda run: run.train_cost,
+    ),
+    Metric(
         name="flops_per_step",
         unit="operations",
         meaning="the numerator of mfu",
@@ -199,6 +213,20 @@ _STATE = (
         better="lower",
         meaning="of the whole buffers of a step's collectives, by kind and rank",
         value=lambda run: run.bytes_communicated,
+    ),
+    Metric(
+        name="compression_ratio",
+        unit="ratio",
+        better="higher",
+        meaning="bytes that whole gradients would take ÷ bytes sent; null where nothing is compressed",
+        value=lambda run: run.compression_ratio,
+    ),
+    Metric(
+        name="skipped_steps",
+        unit="steps",
+        better="lower",
+        meaning="attempts at steps whose gradients overflowed in float16, made again with a smaller loss scale",
+        value=lambda run: max(report.skipped_steps for report in run.reports),
     ),
     Metric(
         name="unproven",
@@ -230,6 +258,14 @@ _EXACTNESS = (
         better="lower",
         meaning="of the checked steps the largest relative distance of a loss from one process's",
         value=lambda run: run.worst("loss_error"),
+    ),
+    Metric(
+        name="loss_gap",
+        unit="ratio",
+        better="lower",
+        meaning="of the last checked step how far the loss is above one process's, relative to it, where gradients are"
+        " compressed; null where they are exact",
+        value=lambda run: run.worst("loss_gap"),
     ),
     Metric(
         name="parameter_error",

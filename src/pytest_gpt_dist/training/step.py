@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pytest_gpt_dist.training.batches import BatchPlan
-from pytest_gpt_dist.training.clipping import clip_by, total_norm
+from pytest_gpt_dist.training.clipping import NormPart, clip_by, scale_by, total_norm
+from pytest_gpt_dist.training.loss_scale import LossScaler
 from pytest_gpt_dist.training.microbatches import Microbatch, SampleRows, label_tokens, make_microbatches
 from pytest_gpt_dist.training.recipe import Recipe
 from pytest_gpt_dist.training.step_clock import StepClock
@@ -47,6 +49,7 @@ class Training:
         self._recipe = recipe
         self._device = device
         self._clock = clock or StepClock()
+        self._scaler = None if recipe.scaling is None else LossScaler(recipe.scaling)
         self._step = 0
         self._microbatches: list[Microbatch] = []
         self._labels = 0
@@ -62,17 +65,48 @@ class Training:
     def step(self, observe: Callable[[], None] | None = None) -> StepOutcome:
         """Train on the microbatches that were loaded: forward, backward, clipping, optimizer."""
         trainee, recipe = self.trainee, self._recipe
-        loss_part = trainee.forward_backward(self._microbatches, self._labels)
+        loss_part, norm = self._gradients()
         if observe is not None:
             observe()
         with self._clock.part("optimizer"):
-            parts = trainee.norm_parts()
-            norm = total_norm(parts, self._device)
             if recipe.clip is not None:
-                clip_by(norm, recipe.clip, [gradient for part in parts for gradient in part.gradients])
+                clip_by(norm, recipe.clip, _all_gradients(trainee.norm_parts()))
             for group in trainee.optimizer.param_groups:
                 group["lr"] = recipe.lr_at(self._step)
             trainee.optimizer.step()
             trainee.optimizer.zero_grad()
         self._step += 1
         return StepOutcome(loss_part, norm, self._labels)
+
+    @property
+    def skipped(self) -> int:
+        """Return how many attempts at steps overflowed so far."""
+        return 0 if self._scaler is None else self._scaler.skipped
+
+    def _gradients(self) -> tuple[Tensor, Tensor]:
+        """Leave in the parameters gradients that have not overflowed; return the rank's part of the loss, and the norm.
+
+        The norm of the whole gradient is the same on all ranks, so that they agree whether one has overflowed.
+        """
+        trainee = self.trainee
+        while True:
+            scale = 1.0 if self._scaler is None else self._scaler.scale
+            # The loss is divided by the labels: by fewer of them it is larger. As a scale is a power of 2, exactly.
+            labels: Any = self._labels if self._scaler is None else self._labels / scale
+            loss_part = trainee.forward_backward(self._microbatches, labels)
+            with self._clock.part("optimizer"):
+                parts = trainee.norm_parts()
+                if self._scaler is not None:
+                    scale_by(1 / scale, _all_gradients(parts))
+                norm = total_norm(parts, self._device)
+                if self._scaler is None:
+                    return loss_part, norm
+                overflowed = not bool(norm.isfinite())
+                self._scaler.update(overflowed=overflowed)
+                if not overflowed:
+                    return loss_part / scale, norm
+                trainee.optimizer.zero_grad()
+
+
+def _all_gradients(parts: Sequence[NormPart]) -> list[Tensor]:
+    return [gradient for part in parts for gradient in part.gradients]

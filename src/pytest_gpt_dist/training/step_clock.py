@@ -125,6 +125,9 @@ class _TimedWork(dist.Work):
         self._note(time.perf_counter() - start_s)
         return done
 
+    def get_future(self) -> Any:
+        return self._work.get_future()
+
 
 @contextmanager
 def _replaced(module: Any, name: str, function: Callable[..., Any]) -> Iterator[None]:

@@ -41,7 +41,10 @@ def certificate_case(case: TrainingCase) -> TrainingCase:
     """Return a strategy's case on as many devices with a tiny model of the same family."""
     layers = LAYERS if case.plan.layout.pp > 1 else _FEW_LAYERS
     work, batches = certificate_work(case.work.model.config.architecture, case.plan.layout, layers)
-    work = replace(work, checkpointing=case.work.checkpointing, bucket_mb=case.work.bucket_mb)
+    asked = case.work
+    work = replace(
+        work, checkpointing=asked.checkpointing, bucket_mb=asked.bucket_mb, tuning=asked.tuning.exact
+    )
     return replace(case, work=work, batches=batches)
 
 

@@ -32,7 +32,8 @@ def compute_reference(job: ReferenceJob) -> TrainingReference:
 
 def _compute(job: ReferenceJob) -> TrainingReference:
     work = job.work
-    exact = replace(job, work=replace(work, dtype=reference_dtype(work.dtype)))
+    recipe = replace(work.recipe, scaling=None)
+    exact = replace(job, work=replace(work, dtype=reference_dtype(work.dtype), recipe=recipe))
     losses, norms, trainee = _train(exact, save_to=job.path)
     reference = TrainingReference(job.path, losses, norms)
     if work.dtype == "float64":
