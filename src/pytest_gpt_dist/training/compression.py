@@ -56,7 +56,7 @@ class TopK:
         return values, places.int()
 
 
-def exchange_largest(state: TopK, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
+def exchange_largest(state: TopK, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:  # type: ignore[name-defined]
     """Return, once all ranks have sent their largest gradients of a bucket to all, the mean of what came."""
     gradients = bucket.buffer()
     values, places = state.choose(bucket.index(), gradients)
@@ -68,6 +68,7 @@ def exchange_largest(state: TopK, bucket: dist.GradBucket) -> torch.futures.Futu
     ]
 
     def mean(_: object) -> Tensor:
-        return gradients.zero_().index_add_(0, of_all[1], of_all[0]).div_(world)
+        summed: Tensor = gradients.zero_().index_add_(0, of_all[1], of_all[0])
+        return summed.div_(world)
 
     return torch.futures.collect_all([work.get_future() for work in works]).then(mean)

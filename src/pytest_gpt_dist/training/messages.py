@@ -123,7 +123,7 @@ class TrainingReport:
         rounds: the timed steps.
         timed_span_s: when they began and ended, on the host's monotonic clock.
         yardstick: readings beside them.
-        peak_memory_bytes: most that the rank held in the steps after the checks.
+        peak_memory_bytes: most that the rank held in the timed steps.
         engine_configuration: what was chosen among the libraries' own ways of working.
     """
 

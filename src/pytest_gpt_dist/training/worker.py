@@ -35,7 +35,7 @@ from pytest_gpt_dist.training.exactness.tolerance import (
 from pytest_gpt_dist.training.expected_cut_traffic import expected_cut_traffic
 from pytest_gpt_dist.training.expected_shares import expected_share
 from pytest_gpt_dist.training.loss_scale import LossScaleError
-from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingReference, TrainingReport
+from pytest_gpt_dist.training.messages import TimedStep, TrainingJob, TrainingReport
 from pytest_gpt_dist.training.shapes import state_shapes
 from pytest_gpt_dist.training.state_bytes import held_state
 from pytest_gpt_dist.training.step import StepOutcome, Training
@@ -96,75 +96,94 @@ class _RunningCase:
         self._peak = peak
         self._yardstick = yardstick
         self._clock = clock
+        self._reference = job.reference
+        self._outcomes: list[StepOutcome] = []
+        self._parameters: GradientErrors | None = None
         self._training = Training(
             trainee, job.work.samples, job.batches, job.work.recipe, device, clock=clock
         )
 
     def run(self) -> TrainingReport:
-        report = TrainingReport(None, self._trainee.kind)
+        """Train: a step whose gradients are compared, one that is counted, the timed ones; of the first the losses.
+
+        Nothing is trained for checks alone, unless fewer steps are timed than are checked.
+        """
         try:
-            report = self._checked_steps(report)
+            report = self._first_step(TrainingReport(None, self._trainee.kind))
             if report.problem is None:
+                self._step()
                 report = self._counted_step(report)
             if report.problem is None:
+                if self._reference is not None and self._reference.parameters_path is not None:
+                    self._finish_checked_steps()  # parameters are compared as these leave them
                 report = self._timed(report)
+                self._finish_checked_steps()
+                report = self._compared(report)
         except LossScaleError as error:  # on every rank at once
-            return replace(report, problem=str(error))
+            return TrainingReport(str(error), self._trainee.kind)
         return replace(report, skipped_steps=self._training.skipped)
 
-    def _checked_steps(self, report: TrainingReport) -> TrainingReport:
-        """Train the steps whose losses are saved; the first one's gradients are compared before anything takes them."""
-        job, steps = self._job, self._job.work.recipe.steps
-        is_exact = self._is_exact
-        check = (
-            None if job.reference is None or not is_exact else _gradient_check(job.reference, job.work.dtype)
-        )
-        outcomes: list[StepOutcome] = []
+    def _first_step(self, report: TrainingReport) -> TrainingReport:
+        """Train the step of the untouched weights; its gradients are compared before anything takes them."""
+        reference = self._reference
+        if reference is None:
+            self._step()
+            return report
+        if not self._is_exact:
+            return replace(report, problem=self._wrong_norm(self._step().norm.item(), None))
+        check = GradientCheck(reference.path, reference.norms[0], floor_of(self._job.work.dtype))
         try:
-            for number in range(steps):
-                report_progress("checking", number + 1, steps)
-                observe = self._comparison(check) if number == 0 and check is not None else None
-                outcomes.append(self._step(observe))
+            norm = self._step(self._comparison(check)).norm.item()
         except _WrongGradientsError as error:
             return replace(report, problem=str(error))
-        losses = _world_losses(outcomes, self._device)
-        report = replace(report, losses=losses, norms=tuple(each.norm.item() for each in outcomes))
-        if job.reference is not None and not is_exact:
-            return self._inexact(report, job.reference)
-        if check is None or job.reference is None:
-            return report
-        allowed, reference, norm = self._allowed, job.reference, report.norms[0]
-        problem = (
-            whole_norm_problem(norm, reference.norms[0], allowed)
-            or norm_problem(_gathered(norm), allowed)
-            or loss_problem(losses, reference.losses, allowed)
+        errors = check.errors()
+        return replace(
+            report,
+            problem=self._wrong_norm(norm, reference.norms[0]),
+            gradient_error=errors.worst[1],
+            gradient_total_error=errors.total,
         )
-        parameter_error = None
-        if reference.parameters_path is not None:
-            errors = self._parameter_errors(reference.parameters_path, reference.parameters_norm)
-            problem = problem or parameter_problem(errors, allowed)
-            parameter_error = errors.worst[1]
+
+    def _wrong_norm(self, norm: float, expected: float | None) -> str | None:
+        """Return whether a norm is another one than expected, or than on other ranks."""
+        problem = None if expected is None else whole_norm_problem(norm, expected, self._allowed)
+        return _first_problem(problem or norm_problem(_gathered(norm), self._allowed))
+
+    def _finish_checked_steps(self) -> None:
+        """Train what is left of the steps whose losses are saved."""
+        steps = self._job.work.recipe.steps
+        while len(self._outcomes) < steps:
+            report_progress("checking", len(self._outcomes) + 1, steps)
+            self._step()
+
+    def _compared(self, report: TrainingReport) -> TrainingReport:
+        """Compare the losses of the checked steps, and the parameters after them."""
+        losses = _world_losses(self._outcomes, self._device)
+        norms = tuple(each.norm.item() for each in self._outcomes)
+        report = replace(report, losses=losses, norms=norms)
+        reference, allowed = self._reference, self._allowed
+        if reference is None:
+            return report
+        expected = reference.losses
+        if (
+            not self._is_exact
+        ):  # compressed gradients leave nothing comparable but the loss before any of them
+            problem = loss_problem(losses[:1], expected[:1], allowed)
+            gap = (losses[-1] - expected[-1]) / expected[-1]
+            return replace(report, problem=_first_problem(problem), loss_gap=gap)
+        problem, parameters = loss_problem(losses, expected, allowed), self._parameters
+        if parameters is not None:
+            problem = problem or parameter_problem(parameters, allowed)
         return replace(
             report,
             problem=_first_problem(problem),
-            gradient_error=check.errors().worst[1],
-            gradient_total_error=check.errors().total,
-            loss_error=max(map(loss_error, losses, reference.losses)),
-            parameter_error=parameter_error,
+            loss_error=max(map(loss_error, losses, expected)),
+            parameter_error=None if parameters is None else parameters.worst[1],
         )
 
     @property
     def _is_exact(self) -> bool:
         return self._job.work.tuning.compression == "none" or self._job.plan.world_size == 1
-
-    def _inexact(self, report: TrainingReport, reference: TrainingReference) -> TrainingReport:
-        """Compare what compressed gradients leave comparable: the loss before any of them, and that ranks agree."""
-        losses, expected, allowed = report.losses, reference.losses, self._allowed
-        problem = norm_problem(_gathered(report.norms[0]), allowed) or loss_problem(
-            losses[:1], expected[:1], allowed
-        )
-        gap = (losses[-1] - expected[-1]) / expected[-1]
-        return replace(report, problem=_first_problem(problem), loss_gap=gap)
 
     def _parameter_errors(self, path: str, norm: float) -> GradientErrors:
         """Compare the parameters as they are now, put together on the way that gradients are."""
@@ -264,11 +283,22 @@ class _RunningCase:
 
     def _step(self, observe: Callable[[], None] | None = None) -> StepOutcome:
         self._training.load()
-        return self._training.step(observe)
+        outcome = self._training.step(observe)
+        self._note(outcome)
+        return outcome
+
+    def _note(self, outcome: StepOutcome) -> None:
+        """Keep what a checked step came to, and after the last one how far the parameters are off."""
+        steps, reference = self._job.work.recipe.steps, self._reference
+        if len(self._outcomes) == steps:
+            return
+        self._outcomes.append(outcome)
+        if len(self._outcomes) == steps and reference is not None and reference.parameters_path is not None:
+            self._parameters = self._parameter_errors(reference.parameters_path, reference.parameters_norm)
 
     def _timed(self, report: TrainingReport) -> TrainingReport:
         self._peak.restart()
-        work = _StepWork(self._training, self._clock)
+        work = _StepWork(self._training, self._clock, self._note)
         done = run_rounds(work, self._device, self._job.timing, self._yardstick)
         rounds = [
             TimedStep(each.seconds, step.labels, times)
@@ -293,9 +323,12 @@ class _WrongGradientsError(Exception):
 class _StepWork:
     """The work of a round: a step on rows that were loaded before it."""
 
-    def __init__(self, training: Training, clock: StepClock | None) -> None:
+    def __init__(
+        self, training: Training, clock: StepClock | None, note: Callable[[StepOutcome], None]
+    ) -> None:
         self._training = training
         self._clock = clock
+        self._note = note
 
     def prepare(self) -> None:
         """Make the microbatches."""
@@ -311,11 +344,9 @@ class _StepWork:
 
     def outcome(self) -> tuple[StepOutcome, StepTimes | None]:
         """Return what the step came to, and where its time went."""
-        return self._outcome, None if self._clock is None else self._clock.read()
-
-
-def _gradient_check(reference: TrainingReference, dtype: str) -> GradientCheck:
-    return GradientCheck(reference.path, reference.norms[0], floor_of(dtype))
+        times = None if self._clock is None else self._clock.read()
+        self._note(self._outcome)
+        return self._outcome, times
 
 
 def _world_losses(outcomes: list[StepOutcome], device: torch.device) -> tuple[float, ...]:
