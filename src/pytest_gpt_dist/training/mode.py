@@ -13,14 +13,13 @@ from pytest_gpt_dist.measure.mode import ModeContext, Status
 from pytest_gpt_dist.measure.progress import shown
 from pytest_gpt_dist.measure.result import Launch, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.parallel.plan import ParallelPlan
 from pytest_gpt_dist.telemetry.summary import Telemetry
 from pytest_gpt_dist.training.case import TrainingCase
 from pytest_gpt_dist.training.cases import TrainingCases
-from pytest_gpt_dist.training.exactness.certificate import certificate_case
+from pytest_gpt_dist.training.exactness.certificate import Certified, certificate_case, certified
 from pytest_gpt_dist.training.exactness.reference_cache import ReferenceCache
 from pytest_gpt_dist.training.measured import Measured, StepRound
-from pytest_gpt_dist.training.messages import TrainingJob, TrainingReference, TrainingReport, TrainingWork
+from pytest_gpt_dist.training.messages import TrainingJob, TrainingReference, TrainingReport
 from pytest_gpt_dist.training.result import TrainingResult
 from pytest_gpt_dist.training.result_format import TRAINING
 
@@ -60,7 +59,7 @@ class TrainingMode:
         self.cases = TrainingCases(context)
         self._context = context
         self._references = ReferenceCache(context.scratch)
-        self._certificates: dict[tuple[str, ParallelPlan, TrainingWork], float] = {}
+        self._certificates: dict[Certified, float] = {}
 
     def check(self, case: TrainingCase, status: Status) -> Checked:
         """Train on one process, and certify the strategy by a tiny model in float64, each once a session."""
@@ -74,7 +73,7 @@ class TrainingMode:
     def _certified(self, case: TrainingCase, status: Status) -> float:
         """Return the error of the strategy's certificate; WrongResultError where it has none."""
         tiny = certificate_case(case)
-        key = (case.divider, case.plan, tiny.work)
+        key = certified(tiny)
         if key not in self._certificates:
             job = _job(tiny, self._reference(tiny, status), None)
             group = self._context.groups.group(case.gpus)

@@ -279,8 +279,8 @@ _EXACTNESS = (
         name="certificate_error",
         unit="ratio",
         better="lower",
-        meaning="the first of these of a tiny model in float64, trained by the same strategy on as many devices; null"
-        " where the case is its own certificate",
+        meaning="the first of these of a tiny model in float64, trained by the same strategy on the session's first"
+        " device count that has as many axes; null where the case is its own certificate",
         value=lambda run: run.certificate_error,
     ),
     Metric(

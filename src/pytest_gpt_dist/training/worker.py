@@ -230,8 +230,7 @@ class _RunningCase:
         while True:  # what overflows is begun anew, and sends everything once more
             skipped = self._training.skipped
             counter = TrafficCounter(asked)
-            with counter:
-                self._step(lambda: held.append(held_state(self._trainee)))
+            self._step(lambda: held.append(held_state(self._trainee)), counter)
             if self._training.skipped == skipped:
                 break
             held.clear()
@@ -281,9 +280,12 @@ class _RunningCase:
         work = self._job.work
         return state_shapes(work.model.config, work.dtype, work.recipe, work.tuning)
 
-    def _step(self, observe: Callable[[], None] | None = None) -> StepOutcome:
+    def _step(
+        self, observe: Callable[[], None] | None = None, counter: TrafficCounter | None = None
+    ) -> StepOutcome:
         self._training.load()
-        outcome = self._training.step(observe)
+        with nullcontext() if counter is None else counter:
+            outcome = self._training.step(observe)
         self._note(outcome)
         return outcome
 

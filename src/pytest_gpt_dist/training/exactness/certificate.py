@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from pytest_gpt_dist.model.config import Architecture, DecoderConfig
 from pytest_gpt_dist.parallel import Layout
@@ -12,6 +12,7 @@ from pytest_gpt_dist.training.messages import TrainingWork
 from pytest_gpt_dist.training.recipe import Recipe
 from pytest_gpt_dist.training.synthetic import SyntheticSamples
 from pytest_gpt_dist.training.trained_model import TrainedModel
+from pytest_gpt_dist.training.tuning import Tuning
 
 _STEPS = 20
 _MICRO = 2
@@ -46,6 +47,39 @@ def certificate_case(case: TrainingCase) -> TrainingCase:
         work, checkpointing=asked.checkpointing, bucket_mb=asked.bucket_mb, tuning=asked.tuning.exact
     )
     return replace(case, work=work, batches=batches)
+
+
+@dataclass(frozen=True)
+class Certified:
+    """What a certificate is of: a strategy that divides along the same axes on any number of devices."""
+
+    divider: str
+    sharded: str
+    library: str
+    schedule: str
+    axes: tuple[bool, bool, bool, bool]
+    architecture: Architecture
+    checkpointing: int
+    bucket_mb: int | None
+    tuning: Tuning
+
+
+def certified(case: TrainingCase) -> Certified:
+    """Return what a certificate's case certifies; the axes are tensor, pipeline, replicas and shards."""
+    plan, work = case.plan, case.work
+    degrees = (plan.layout.tp, plan.layout.pp, plan.dp_replicate, plan.dp_shard)
+    tensor, pipeline, replicas, shards = (degree > 1 for degree in degrees)
+    return Certified(
+        case.divider,
+        plan.sharded,
+        plan.library,
+        plan.schedule,
+        (tensor, pipeline, replicas, shards),
+        work.model.config.architecture,
+        work.checkpointing,
+        work.bucket_mb,
+        work.tuning,
+    )
 
 
 def certificate_work(
