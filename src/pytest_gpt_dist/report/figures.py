@@ -15,6 +15,7 @@ from pytest_gpt_dist.report.cells import layout, notes
 from pytest_gpt_dist.report.compared import CaseVerdict, OtherSide, read_other_side, read_verdicts
 from pytest_gpt_dist.report.machine import Machine, missing_of_machine, read_machine
 from pytest_gpt_dist.report.missing import Figure, Missing, missing_figures
+from pytest_gpt_dist.report.training import TrainingFigures, read_training
 from pytest_gpt_dist.results.checked import (
     UNREADABLE,
     amount,
@@ -128,6 +129,7 @@ class CaseFigures:
     missing: tuple[Missing, ...]
     verdicts: tuple[CaseVerdict, ...]
     other_side: OtherSide | None
+    training: TrainingFigures | None = None
 
     @property
     def largest_memory_bytes(self) -> int | None:
@@ -225,6 +227,7 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
         missing=(*missing_figures(info, form), *missing_of_machine(info, machine)),
         verdicts=verdicts,
         other_side=read_other_side(test, info),
+        training=read_training(info) if form.mode == "training" else None,
     )
 
 
