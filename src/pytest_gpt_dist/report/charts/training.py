@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
 
 from pytest_gpt_dist.report.charts.canvas import BLUE, LIGHT, ORANGE, PINK, SKY, Chart, Key, Panel, Theme
 from pytest_gpt_dist.report.charts.labels import label, measured
@@ -25,6 +27,7 @@ _KINDS = (
     Kind("rest", lambda _: SKY, lambda _: LIGHT.text, "..."),
 )
 _CURVES_IN = 2.4
+_DASHES = ("-", "--", ":", "-.")
 
 
 def training_charts(group: Group) -> Iterator[Chart]:
@@ -58,7 +61,7 @@ def training_charts(group: Group) -> Iterator[Chart]:
         measured(group),
         (Panel(_CURVES_IN, partial(_draw_losses, trained=trained)),),
         lambda theme: [
-            Key(f"{gpus} devices" if gpus > 1 else "1 device", Line2D([], [], color=theme.series(place)))
+            Key("1 device" if gpus == 1 else f"{gpus} devices", Line2D([], [], **_style(theme, place)))
             for place, gpus in enumerate(_counts(trained))
         ],
     )
@@ -81,11 +84,18 @@ def _draw_losses(axes: Axes, theme: Theme, *, trained: list[tuple[CaseFigures, T
     plain_axes(axes)
     axes.grid(axis="y", linewidth=0.8)
     axes.set_xlabel("step")
-    axes.set_ylabel("loss")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(axis="y", pad=-28)  # within the plot, which has no room at its left
+    axes.margins(x=0.1)
     counts = _counts(trained)
     for case, training in trained:
-        colour = theme.series(counts.index(case.gpus))
-        axes.plot(range(1, len(training.losses) + 1), training.losses, color=colour, linewidth=1.2, alpha=0.7)
+        style = _style(theme, counts.index(case.gpus))
+        axes.plot(range(1, len(training.losses) + 1), training.losses, **style)
+
+
+def _style(theme: Theme, place: int) -> dict[str, Any]:
+    """Return how the lines of a device count look; dashed each in its way, as lines lie on each other."""
+    return {"color": theme.series(place), "linestyle": _DASHES[place % len(_DASHES)], "linewidth": 2.2}
 
 
 def _counts(trained: list[tuple[CaseFigures, TrainingFigures]]) -> list[int]:
