@@ -132,3 +132,26 @@ class OtherWeights(DataParallel):
         super().__init__(division)
         with torch.no_grad():
             self.parameters()[-1].mul_(1 + 1e-6)
+
+
+class SecondStepForgotten(DataParallel):
+    """Takes every step but the second one."""
+
+    forgotten = 2
+
+    def __init__(self, division: Division) -> None:
+        super().__init__(division)
+        step, self._number = self.optimizer.step, 0
+
+        def counted() -> None:
+            self._number += 1
+            if self._number != self.forgotten:
+                step()
+
+        self.optimizer.step = counted
+
+
+class LastStepForgotten(SecondStepForgotten):
+    """Takes every checked step but the last one, whose parameters no loss shows."""
+
+    forgotten = 6

@@ -92,7 +92,10 @@ class Trainings:
 
     def run(self, job: TrainingJob) -> list[TrainingReport]:
         """Every rank's report."""
-        job = replace(job, reference=self.reference(job))
+        return self.run_as_is(replace(job, reference=self.reference(job)))
+
+    def run_as_is(self, job: TrainingJob) -> list[TrainingReport]:
+        """The same of a job that has its reference."""
         reports: list[TrainingReport] = self._cluster.group(job.plan.world_size).run(run_job, RUN_CASE, job)
         return reports
 

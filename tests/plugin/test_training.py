@@ -29,6 +29,17 @@ def test_own(gpt_dist):
     held, whole = divided.memory_bytes[0], alone.memory_bytes[0]
     assert held["gradients"] < whole["gradients"]
 
+def test_own_compressed(gpt_dist):
+    how = {"steps": 4, "sequence_length": 8, "model": "MODEL"}
+    info = gpt_dist.train(strategy="ddp", gpus=2, compression="topk", compression_share=0.1, **how).extra_info
+    assert info["matches_reference"] is None and info["max_gradient_error"] is None
+    assert info["compression_ratio"] > 2 and info["loss_gap"] is not None
+    assert info["unproven"] == ["gradients", "traffic"]
+    assert "inexact by intent: gradients are sent by topk" in info["marks"]
+
+def test_own_lacking(gpt_dist):
+    gpt_dist.train(strategy="ddp", gpus=2, model="MODEL", wrap=2)
+
 def test_wrong_argument(gpt_dist):
     gpt_dist.train(model="MODEL", learning_rate=1)
 
@@ -58,7 +69,14 @@ def pytest_gpt_dist_register(registry):
 SHAPE = {
     "model_type": "gpt2", "n_embd": 20, "n_head": 5, "n_layer": 2, "n_positions": 32, "vocab_size": 101,
 }  # fmt: skip
-HERE = ("--gpt-device=cpu", "--gpt-train-steps=3", "--gpt-rounds=3", "--gpt-weights=random")
+HERE = (
+    "--gpt-price=2",
+    "--gpt-train-tokens=1000",
+    "--gpt-device=cpu",
+    "--gpt-train-steps=3",
+    "--gpt-rounds=3",
+    "--gpt-weights=random",
+)
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +112,27 @@ def test_a_case_is_timed_and_saved(session: Session) -> None:
     assert info["certificate_error"] < 1e-12
     assert len(info["losses"]) == len(info["grad_norms"]) == 3
     assert info["module"] == ["FSDPTrainedForward of DTensor"] * 2
+    assert info["unproven"] == []
+    assert info["train_cost"] == pytest.approx(2 * 2 * info["train_s"] / 3600)
     assert info["tokens_per_s"] == pytest.approx(1 / session.benchmarks[name]["stats"]["mean"])
+
+
+def test_a_case_says_where_its_time_went(session: Session) -> None:
+    (name,) = (name for name in session.benchmarks if name.startswith("test_train["))
+    lost = session.info(name)["time_lost"]
+    assert set(lost) >= {
+        "communication",
+        "bubble",
+        "imbalance",
+        "optimizer",
+        "data_loading",
+        "schedule_bubble",
+        "other",
+    }
+    assert lost["communication"] > 0
+    assert lost["optimizer"] > 0
+    assert lost["bubble"] == 0
+    assert lost["schedule_bubble"] is None
 
 
 def test_the_table_has_step_times_and_what_is_exact(session: Session) -> None:
@@ -108,6 +146,8 @@ def test_the_table_has_step_times_and_what_is_exact(session: Session) -> None:
     ("name", "outcome", "said"),
     [
         ("test_own", "passed", ""),
+        ("test_own_compressed", "passed", ""),
+        ("test_own_lacking", "skipped", ""),
         ("test_wrong_argument", "failure", "unknown argument 'learning_rate': "),
         ("test_wrong_batch", "failure", "a global batch of 6 rows is no multiple of 2 (micro batch) × 2"),
         ("test_wrong_strategy", "failure", "unknown training strategy 'zero4': did you mean zero"),

@@ -23,6 +23,7 @@ def test_two_ranks_are_one_process_in_float64(
     assert [report.problem for report in reports] == [None, None]
     assert max(report.gradient_error or 0 for report in reports) < 1e-12
     assert max(report.loss_error or 0 for report in reports) < 1e-12
+    assert max(report.parameter_error or 1 for report in reports) < 1e-9
     assert reports[0].norms == reports[1].norms
 
 

@@ -6,12 +6,15 @@ import pytest
 
 from model_parallel import MODELS
 from pytest_gpt_dist.model.config import DecoderConfig
+from pytest_gpt_dist.model.presets import GPT2_XL
 from pytest_gpt_dist.model.tensors import HEAD_NAME, checkpoint_tensors
-from pytest_gpt_dist.parallel import Layout
+from pytest_gpt_dist.parallel import Layout, parameter_count
 from pytest_gpt_dist.parallel.plan import ParallelPlan
-from pytest_gpt_dist.training.expected_shares import expected_share, held_tensors
+from pytest_gpt_dist.training.expected_shares import expected_share, held_tensors, state_by_rank
+from pytest_gpt_dist.training.model_parallel_strategies import FullModelParallel
 from pytest_gpt_dist.training.recipe import Recipe
 from pytest_gpt_dist.training.shapes import state_shapes
+from pytest_gpt_dist.training.strategies import Ddp, Zero3
 
 
 def config_of(model: str) -> DecoderConfig:
@@ -52,3 +55,22 @@ def test_plans_that_cut_nothing_have_other_formulas() -> None:
     config = config_of("gpt2")
     shapes = state_shapes(config, "float64", Recipe())
     assert expected_share(config, shapes, ParallelPlan(Layout(dp=2)), 0) is None
+
+
+def test_gpt2_xl_is_planned_without_being_built() -> None:
+    config = GPT2_XL.config
+    parameters = 4 * parameter_count(config.dimensions)
+    whole = state_by_rank(config, Ddp().plan(8), "bfloat16", Recipe())
+    divided = state_by_rank(config, Zero3().plan(8), "bfloat16", Recipe())
+    cut = state_by_rank(config, FullModelParallel().plan(8), "bfloat16", Recipe())
+    assert whole is not None
+    assert divided is not None
+    assert cut is not None
+    assert {each.parameters for each in whole} == {parameters}
+    assert all(parameters / 8 <= each.parameters < parameters / 8 * 1.001 for each in divided)
+    # Two stages have a tied table each, and tensor-parallel ranks the same norms and biases.
+    assert parameters * 2 < sum(each.parameters for each in cut) < parameters * 2 * 1.1
+    assert (
+        state_by_rank(config, ParallelPlan(Layout(dp=2), 2, "parameters", "other"), "float32", Recipe())
+        is None
+    )

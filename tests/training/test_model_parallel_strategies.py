@@ -27,4 +27,4 @@ def test_plans_say_degrees_and_schedule() -> None:
 def test_four_devices_are_one_process(trainings: Trainings, strategy: TrainingStrategy) -> None:
     work = work_of_cut("gpt2", layers=8, steps=2)
     reports = trainings.run(job_of(strategy, 4, work, accumulation=4))
-    assert [report.problem for report in reports] == [None] * 4
+    assert [(report.problem, report.unproven) for report in reports] == [(None, ())] * 4

@@ -6,6 +6,7 @@ import pytest
 
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.training.recipe import Recipe
 from pytest_gpt_dist.training.workload import TrainingWorkload, asked_workload
 
@@ -51,3 +52,10 @@ def test_learning_rates_rise_and_fall() -> None:
     assert [recipe.lr_at(step) for step in range(7)] == [0.5, 1.0, 1.0, 0.75, 0.5, 0.25, 0.25]
     assert Recipe(lr=1.0, schedule="cosine", steps=3).lr_at(2) == pytest.approx(0.25)
     assert Recipe(lr=1.0, warmup_steps=2, warmup_min_lr=0.5).lr_at(0) == 0.75
+
+
+def test_quantised_weights_are_refused_in_one_line() -> None:
+    shape = {"model_type": "gpt2", "n_embd": 8, "n_head": 2, "n_layer": 1, "n_positions": 8, "vocab_size": 9}
+    with pytest.raises(UsageError, match="quantization_config") as refused:
+        DecoderConfig.from_hf(shape | {"quantization_config": {"load_in_4bit": True}}, "small")
+    assert len(str(refused.value).splitlines()) == 1

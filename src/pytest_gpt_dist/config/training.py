@@ -33,6 +33,16 @@ def parse_checkpointing(text: str) -> int:
     return int(text)
 
 
+def parse_wrap(text: str) -> int:
+    """Return how many layers are gathered together: ``block`` is 1, ``root`` is 0, or the number itself."""
+    named = {"block": 1, "root": 0}
+    if text in named:
+        return named[text]
+    if not text.isdecimal() or not 0 < int(text) <= 10**4:
+        raise ValueError("expected block, root, or a number of layers such as 2")
+    return int(text)
+
+
 @dataclass(frozen=True)
 class TrainingOptions(Section):
     """What is trained in a step, and how; model, number format and seed are those of the other sections."""
@@ -95,6 +105,79 @@ class TrainingOptions(Section):
         "layers that the backward pass computes again: off, full, or every so many (default: off)",
         parse=parse_checkpointing,
         metavar="off|full|N",
+    )
+    train_activation_offload: bool = option(
+        False, "keep activations in the host's memory for the backward pass", ini="bool"
+    )
+    train_cpu_offload: str = option(
+        "none",
+        "state that fully_shard keeps in the host's memory: none, or both parameters and optimizer; either alone is"
+        " other engines' (default: none)",
+        choices=("none", "optimizer", "parameters", "both"),
+    )
+    train_wrap: int = option(
+        1,
+        "layers that fully_shard gathers together: block for one, a number, or root for the whole model"
+        " (default: block)",
+        parse=parse_wrap,
+        metavar="block|N|root",
+    )
+    train_prefetch: str = option(
+        "none",
+        "passes in which fully_shard gathers the next layers before it has to (default: none but torch's own)",
+        choices=("none", "forward", "backward", "both"),
+    )
+    train_reduce_dtype: str | None = option(
+        None,
+        "format in which fully_shard reduces gradients: float32, or that of the training (default: float32)",
+        choices=("float32", "bfloat16", "float16"),
+    )
+    train_overlap: str = option(
+        "on",
+        "whether DDP reduces gradients while the backward pass goes on, or after it (default: on)",
+        choices=("on", "off"),
+    )
+    train_compression: str = option(
+        "none",
+        "what DDP sends instead of gradients, inexact by intent (default: none)",
+        choices=("none", "fp16", "powersgd", "topk"),
+    )
+    train_compression_rank: int = integer(2, "rank of PowerSGD's matrices (default: 2)")
+    train_compression_share: float = option(
+        0.01,
+        "share of the gradients that top-K sends (default: 0.01)",
+        ini="float",
+        above=0.0,
+        maximum=1.0,
+        metavar="S",
+    )
+    train_error_feedback: str = option(
+        "on",
+        "whether PowerSGD and top-K add what they did not send to the next step's gradients (default: on)",
+        choices=("on", "off"),
+    )
+    train_loss_scale: float = option(
+        0.0,
+        "factor of the loss in float16, a power of 2; 0 for one that adapts (default: 0)",
+        ini="float",
+        minimum=0.0,
+        metavar="S",
+    )
+    train_initial_scale_power: int = integer(
+        16, "power of 2 that an adapting factor begins with (default: 16)", 0, 32
+    )
+    train_loss_scale_window: int = integer(
+        1000, "steps without an overflow after which the factor doubles (default: 1000)"
+    )
+    train_hysteresis: int = integer(2, "overflows before the factor is halved (default: 2)")
+    train_min_loss_scale: float = option(
+        1.0, "smallest factor (default: 1)", ini="float", above=0.0, metavar="S"
+    )
+    price: float | None = option(
+        None, "price of a device for an hour; adds what a training costs", ini="float", above=0.0, metavar="P"
+    )
+    train_tokens: int | None = integer(
+        None, "label tokens of a whole training, whose time and cost are told", 1, 10**15
     )
     train_bucket_mb: int | None = integer(
         None, "largest bucket of gradients that DDP reduces together, in MiB (default: DDP's own, 25)"

@@ -29,12 +29,14 @@ class StateShapes:
         itemsize: bytes of a parameter, of its gradient and of each number that the optimizer keeps.
         states: how many numbers the optimizer keeps for a parameter.
         gathered_itemsize: bytes of a parameter as ranks gather it; 0 for the same.
+        reduced_itemsize: bytes of a gradient as ranks reduce it; 0 for the same.
     """
 
     tensors: tuple[tuple[tuple[int, ...], ...], ...]
     itemsize: int
     states: int
     gathered_itemsize: int = 0
+    reduced_itemsize: int = 0
 
     @property
     def all(self) -> tuple[tuple[int, ...], ...]:

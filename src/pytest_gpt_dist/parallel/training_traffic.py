@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pytest_gpt_dist.parallel.plan import ParallelPlan
 from pytest_gpt_dist.parallel.training_state import StateShapes, numel, padded_slice
 
-_NORM_BYTES = 8
+NORM_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,10 @@ def _fully_sharded(shapes: StateShapes, plan: ParallelPlan, microbatches: int) -
     The root is the last unit of the shapes. The norm of the gradient is one all-reduce more.
     """
     units = [
-        sum(padded_slice(shape, plan.dp_shard) for shape in unit) * plan.dp_shard * shapes.itemsize
-        for unit in shapes.tensors
+        sum(padded_slice(shape, plan.dp_shard) for shape in unit) * plan.dp_shard for unit in shapes.tensors
     ]
-    # What is gathered may be in a shorter format than what is reduced.
-    *blocks, root = [
-        unit // shapes.itemsize * (shapes.gathered_itemsize or shapes.itemsize) for unit in units
-    ]
+    *blocks, root = [unit * (shapes.gathered_itemsize or shapes.itemsize) for unit in units]
+    reduced = sum(units) * (shapes.reduced_itemsize or shapes.itemsize)
     times = 2 if plan.sharded == "parameters" else 1
     calls = {
         "all_gather": microbatches * (times * len(blocks) + 1),
@@ -89,10 +86,10 @@ def _fully_sharded(shapes: StateShapes, plan: ParallelPlan, microbatches: int) -
     }
     moved = {
         "all_gather": microbatches * (times * sum(blocks) + root),
-        "reduce_scatter": microbatches * sum(units),
-        "all_reduce": _NORM_BYTES,
+        "reduce_scatter": microbatches * reduced,
+        "all_reduce": NORM_BYTES,
     }
     if plan.dp_replicate > 1:
         calls["all_reduce"] += len(units)
-        moved["all_reduce"] += sum(units) // plan.dp_shard
+        moved["all_reduce"] += reduced // plan.dp_shard
     return TrainingTraffic(calls, moved)

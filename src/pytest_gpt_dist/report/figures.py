@@ -16,6 +16,7 @@ from pytest_gpt_dist.report.compared import CaseVerdict, OtherSide, read_other_s
 from pytest_gpt_dist.report.machine import Machine, missing_of_machine, read_machine
 from pytest_gpt_dist.report.missing import Figure, Missing, missing_figures
 from pytest_gpt_dist.report.profiles import RoundProfile, read_profile
+from pytest_gpt_dist.report.training import TrainingFigures, read_training
 from pytest_gpt_dist.results.checked import (
     UNREADABLE,
     amount,
@@ -130,6 +131,7 @@ class CaseFigures:
     verdicts: tuple[CaseVerdict, ...]
     other_side: OtherSide | None
     profile: RoundProfile | None = None
+    training: TrainingFigures | None = None
 
     @property
     def largest_memory_bytes(self) -> int | None:
@@ -228,6 +230,7 @@ def _figures(saved: SavedCase, info: Mapping[str, Any]) -> CaseFigures:
         verdicts=verdicts,
         other_side=read_other_side(test, info),
         profile=read_profile(info),
+        training=read_training(info) if form.mode == "training" else None,
     )
 
 

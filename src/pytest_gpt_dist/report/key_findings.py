@@ -11,6 +11,7 @@ from pytest_gpt_dist.report.compared import CaseVerdict
 from pytest_gpt_dist.report.figures import CaseFigures, devices
 from pytest_gpt_dist.report.findings import AtCount, Group, Rating
 from pytest_gpt_dist.report.headline import headline, throughput_contest
+from pytest_gpt_dist.report.training import Contender, winners
 from pytest_gpt_dist.report.verdicts import verdict_name
 from pytest_gpt_dist.results.text import first_of, share
 
@@ -37,6 +38,7 @@ def key_findings(group: Group) -> tuple[KeyFinding, ...]:
         *_efficiency(group, engines),
         *_loss(group),
         *_spread(group, engines),
+        *_time_and_memory(group),
         *(KeyFinding(*_rated(rating, group.repeated)) for rating in group.ratings),
     )
 
@@ -125,6 +127,20 @@ def _loss(group: Group) -> Iterator[KeyFinding]:
         if unseen is not None and unseen > loss.share:
             text += f"; {unseen:.0%} go to what no clock saw"
         yield KeyFinding("Largest measured loss", f"{text}{_not_counted(beside)}")
+
+
+def _time_and_memory(group: Group) -> Iterator[KeyFinding]:
+    """Say of trainings which strategy wins on each number of devices; disturbed cases do not count."""
+    for gpus in sorted({case.gpus for case in group.cases}):
+        there = [case for case in group.distinct if case.gpus == gpus]
+        contenders = [
+            Contender(case.case, case.throughput, case.training.largest_bytes)
+            for case in there
+            if case.training is not None and case.training.largest_bytes is not None and not case.disturbed
+        ]
+        said = "; ".join(winners(contenders, group.form.rate))
+        if said:
+            yield KeyFinding(f"Time and memory on {devices(gpus)}", said)
 
 
 def _spread(group: Group, engines: int) -> Iterator[KeyFinding]:

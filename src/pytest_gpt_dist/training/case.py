@@ -58,6 +58,11 @@ class TrainingCase:
         return self.workload.dtype
 
     @property
+    def is_exact(self) -> bool:
+        """Return whether it is to compute one process's gradients; compressed ones are others by intent."""
+        return self.work.tuning.compression == "none" or self.gpus == 1
+
+    @property
     def weights(self) -> str:
         """Return ``random`` or ``pretrained``."""
         return "random" if self.work.model.folder is None else "pretrained"

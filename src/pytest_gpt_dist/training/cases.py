@@ -26,6 +26,7 @@ from pytest_gpt_dist.training.strategies import WHOLE, Ddp
 from pytest_gpt_dist.training.strategy import TrainingStrategy
 from pytest_gpt_dist.training.synthetic import SyntheticSamples
 from pytest_gpt_dist.training.trained_model import TrainedModel
+from pytest_gpt_dist.training.tuning import lacking
 from pytest_gpt_dist.training.workload import ARGUMENTS, TrainingWorkload, asked_workload
 
 ENGINES = (DEFAULT_ENGINE,)
@@ -78,8 +79,8 @@ class TrainingCases:
         return self._resolved(case.workload, chosen, case.engine)
 
     def lacks(self, case: TrainingCase) -> str | None:
-        """Return None: what cannot be divided is said when the case is made."""
-        return None
+        """Return in a line what of the workload its strategy's library cannot do; what cannot be divided was said."""
+        return lacking(case.work.tuning, case.plan, case.dtype, case.work.bucket_mb)
 
     def fingerprint(self, case: TrainingCase) -> Mapping[str, Any]:
         """Return everything besides the code under test that changes the case's numbers, as it is saved."""
@@ -123,10 +124,6 @@ class TrainingCases:
         return False
 
     def _resolved(self, workload: TrainingWorkload, chosen: ChosenLayout, engine: str) -> TrainingCase:
-        if workload.dtype == "float16":
-            raise UsageError(
-                "float16 needs a loss that is scaled, which training does not do; choose bfloat16 or float32"
-            )
         model = self._model(workload)
         divider, plan = self._divided(chosen)
         batches = plan_batches(
@@ -143,6 +140,7 @@ class TrainingCases:
             workload.dtype,
             workload.activation_checkpointing,
             workload.bucket_mb,
+            workload.tuning,
         )
         return TrainingCase(
             strategy=chosen.strategy,

@@ -42,13 +42,17 @@ def total_norm(parts: Sequence[NormPart], device: torch.device) -> Tensor:
 
 def clip_by(norm: Tensor, most: float, gradients: Sequence[Tensor]) -> None:
     """Scale gradients by ``most ÷ norm`` where that is below 1, in place, as torch's ``clip_grad_norm_`` does."""
-    factor = torch.clamp(most / (norm + _EPSILON), max=1.0)
-    by_format: dict[torch.dtype, list[Tensor]] = {}
+    scale_by(torch.clamp(most / (norm + _EPSILON), max=1.0), gradients)
+
+
+def scale_by(factor: Tensor | float, gradients: Sequence[Tensor]) -> None:
+    """Multiply gradients by a factor in place."""
+    by_kind: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
     for gradient in gradients:
         here = local(gradient)
-        by_format.setdefault(here.dtype, []).append(here)
-    for format_, alike in by_format.items():
-        torch._foreach_mul_(alike, factor.to(format_))
+        by_kind.setdefault((here.dtype, here.device), []).append(here)
+    for (format_, device), alike in by_kind.items():
+        torch._foreach_mul_(alike, torch.as_tensor(factor).to(device, format_))
 
 
 def local(tensor: Tensor) -> Tensor:
@@ -70,7 +74,7 @@ def _squares(gradients: Sequence[Tensor], device: torch.device) -> Tensor:
         norms = torch.cat([torch.linalg.vector_norm(part, dim=1).double() for part in rows])
     else:
         norms = torch.stack([norm.double() for norm in torch._foreach_norm(held)])
-    return norms.square().sum()
+    return norms.square().sum().to(device)
 
 
 def _in_rows(flat: Tensor) -> Iterator[Tensor]:

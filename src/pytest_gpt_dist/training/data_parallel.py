@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -14,6 +15,7 @@ from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn.parallel import DistributedDataParallel
 
 from pytest_gpt_dist.training.clipping import NormPart
+from pytest_gpt_dist.training.compression import compress
 from pytest_gpt_dist.training.forward import TrainedForward
 from pytest_gpt_dist.training.loss import backpropagate, token_loss
 from pytest_gpt_dist.training.microbatches import Microbatch
@@ -21,6 +23,7 @@ from pytest_gpt_dist.training.model import build_on_meta, materialize
 from pytest_gpt_dist.training.optimizer import make_optimizer, optimizer_class
 from pytest_gpt_dist.training.shapes import stored_dtype
 from pytest_gpt_dist.training.strategy import Division
+from pytest_gpt_dist.training.tensor_parallel_gradients import all_reduce_flat
 
 
 class WholeModel:
@@ -70,6 +73,11 @@ class DataParallel(WholeModel):
         super().__init__(division)
         self.data_rank = dist.get_rank()
         self._world_size = dist.get_world_size()
+        self._overlaps = division.tuning.overlap
+        self._clock = division.clock
+        if self._clock is not None:
+            for parameter in self.parameters():
+                parameter.register_post_accumulate_grad_hook(self._note_gradient)  # type: ignore[no-untyped-call]
         with warnings.catch_warnings():
             warnings.simplefilter(
                 "ignore", FutureWarning
@@ -81,6 +89,7 @@ class DataParallel(WholeModel):
                 broadcast_buffers=False,
                 bucket_cap_mb=division.bucket_mb,
             )
+        compress(self._replica, division.tuning)
 
     @property
     def kind(self) -> str:
@@ -94,12 +103,21 @@ class DataParallel(WholeModel):
         """
         parts = []
         for number, each in enumerate(microbatches, 1):
-            reduces = number == len(microbatches)
+            reduces = self._overlaps and number == len(microbatches)
             with self.forward.cast(), nullcontext() if reduces else self._replica.no_sync():
                 part = token_loss(self._replica(each.tokens), each.labels, labels_in_step)
-                backpropagate(part * self._world_size)
+                backpropagate(part * self._world_size if self._overlaps else part)
             parts.append(part.detach())
+        if not self._overlaps:
+            gradients = [each.grad for each in self.parameters() if each.grad is not None]
+            all_reduce_flat(gradients, dist.group.WORLD)
+        elif self._clock is not None:
+            self._clock.note_collective(time.perf_counter() - self._last_gradient_s)
         return torch.stack(parts).sum()
+
+    def _note_gradient(self, _: Tensor) -> None:
+        """Note when the last gradient is there: from then on the backward pass waits for the reduction alone."""
+        self._last_gradient_s = time.perf_counter()
 
 
 class DividedOptimizer(DataParallel):

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from pytest_gpt_dist.model.config import DecoderConfig
 from pytest_gpt_dist.model.tensors import HEAD_NAME, checkpoint_tensors, embedding_name
 from pytest_gpt_dist.parallel.plan import ParallelPlan
-from pytest_gpt_dist.parallel.training_state import StateBytes, StateShapes, state_of
+from pytest_gpt_dist.parallel.training_state import StateBytes, StateShapes, expected_state, state_of
 from pytest_gpt_dist.training.pipeline_stages import SCHEDULES, training_stages
+from pytest_gpt_dist.training.recipe import Recipe
+from pytest_gpt_dist.training.shapes import state_shapes
 from pytest_gpt_dist.training.tensor_parallel_shares import Place, share_of
 
 _LAYER = re.compile(r"(?:transformer\.h|model\.layers)\.(\d+)\.")
@@ -26,6 +28,26 @@ def expected_share(
     return state_of(
         [share_of(config, place, name).elements for name in held_tensors(config, plan, rank)], shapes
     )
+
+
+def state_by_rank(
+    config: DecoderConfig, plan: ParallelPlan, dtype: str, recipe: Recipe
+) -> list[StateBytes] | None:
+    """Return what each rank of a training would hold, from a model's dimensions alone; None for a plan not known here.
+
+    Args:
+        config: the model's shape.
+        plan: how it is divided.
+        dtype: in which ranks compute; in 16 bits parameters, gradients and optimizer state are of 32.
+        recipe: whose optimizer says how many numbers are kept for a parameter.
+    """
+    shapes = state_shapes(config, dtype, recipe)
+    found = [
+        expected_state(shapes, plan, rank) or expected_share(config, shapes, plan, rank)
+        for rank in range(plan.world_size)
+    ]
+    known = [each for each in found if each is not None]
+    return known if len(known) == plan.world_size else None
 
 
 def held_tensors(config: DecoderConfig, plan: ParallelPlan, rank: int) -> list[str]:

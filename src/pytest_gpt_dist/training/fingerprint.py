@@ -9,7 +9,24 @@ from pytest_gpt_dist.measure.fingerprint import machine_entries
 from pytest_gpt_dist.training.case import TrainingCase
 from pytest_gpt_dist.training.workload import samples_sha256
 
-FINGERPRINT_SCHEMA = 1
+FINGERPRINT_SCHEMA = 2
+_TUNING = (
+    "reduce_dtype",
+    "activation_offload",
+    "cpu_offload",
+    "wrap",
+    "prefetch",
+    "overlap",
+    "compression",
+    "compression_rank",
+    "compression_share",
+    "error_feedback",
+    "loss_scale",
+    "initial_scale_power",
+    "loss_scale_window",
+    "hysteresis",
+    "min_loss_scale",
+)
 
 
 def fingerprint(case: TrainingCase, machine: Machine) -> dict[str, Any]:
@@ -45,5 +62,6 @@ def fingerprint(case: TrainingCase, machine: Machine) -> dict[str, Any]:
         "clip": workload.clip,
         "activation_checkpointing": workload.activation_checkpointing,
         "bucket_mb": workload.bucket_mb,
+        **{name: getattr(workload, name) for name in _TUNING},
         "seed": workload.seed,
     }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from torch import Tensor, nn
+from torch.autograd.graph import save_on_cpu
 from torch.nn.utils.stateless import _reparametrize_module
 from transformers import PreTrainedModel
 
@@ -31,12 +32,19 @@ class TrainedForward(nn.Module):
         self._cast_to = (
             None if stored_dtype(division.dtype) == division.dtype else torch_dtype(division.dtype)
         )
+        self._offloads = division.tuning.activation_offload
+        self._on_gpu = division.device.type == "cuda"
         recompute(module, division.checkpointing)
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits ``[rows, width, vocabulary]`` of tokens ``[rows, width]``."""
-        logits: Tensor = self.module(input_ids=tokens, use_cache=False).logits
+        with self.kept():
+            logits: Tensor = self.module(input_ids=tokens, use_cache=False).logits
         return logits
+
+    def kept(self) -> AbstractContextManager[Any]:
+        """Return around what activations are kept in the host's memory for the backward pass, if they are to be."""
+        return save_on_cpu(pin_memory=self._on_gpu) if self._offloads else nullcontext()
 
     @contextmanager
     def cast(self) -> Iterator[None]:

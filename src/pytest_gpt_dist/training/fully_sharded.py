@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import cast
+from itertools import pairwise
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import (
+    CPUOffloadPolicy,
+    FSDPModule,
+    MixedPrecisionPolicy,
+    OffloadPolicy,
+    fully_shard,
+)
 from torch.distributed.tensor import DTensor
 
 from pytest_gpt_dist.model.dtypes import torch_dtype
@@ -24,6 +31,7 @@ from pytest_gpt_dist.training.model import blocks_of, build_on_meta, materialize
 from pytest_gpt_dist.training.optimizer import make_optimizer
 from pytest_gpt_dist.training.shapes import stored_dtype
 from pytest_gpt_dist.training.strategy import Division
+from pytest_gpt_dist.training.tuning import Prefetch
 
 
 class FullySharded(WholeModel):
@@ -39,27 +47,36 @@ class FullySharded(WholeModel):
         module = build_on_meta(division.model, stored_dtype(division.dtype))
         self.forward = TrainedForward(division, module)
         let_go = division.plan.sharded == "parameters"
+        tuning = division.tuning
         formats = MixedPrecisionPolicy(
-            param_dtype=torch_dtype(division.dtype), reduce_dtype=torch_dtype(stored_dtype(division.dtype))
+            param_dtype=torch_dtype(division.dtype),
+            reduce_dtype=torch_dtype(tuning.reduce_dtype or stored_dtype(division.dtype)),
         )
-        for block in self.units(module):
-            fully_shard(block, mesh=self._mesh, reshard_after_forward=let_go, mp_policy=formats)
+        offloads = tuning.cpu_offload != "none"
+        home = torch.device("cpu") if offloads else division.device
+        offload = CPUOffloadPolicy(pin_memory=division.device.type == "cuda") if offloads else OffloadPolicy()
+        how: Any = {"mesh": self._mesh, "mp_policy": formats, "offload_policy": offload}
+        units = _groups(self.units(module), tuning.wrap)
+        for unit in units:
+            fully_shard(unit, reshard_after_forward=let_go, **how)
+        prefetch([cast(FSDPModule, unit[0]) for unit in units], tuning.prefetch)
         # The root holds what is needed first and last, which it would be a waste to gather twice.
-        fully_shard(self.forward, mesh=self._mesh, reshard_after_forward=False, mp_policy=formats)
-        materialize(module, division.model, division.device, division.report)
+        fully_shard(self.forward, reshard_after_forward=False, **how)
+        materialize(module, division.model, home, division.report)
+        _move_buffers(module, division.device)
         self.optimizer = make_optimizer(division.recipe, self.parameters())
 
     def units(self, module: nn.Module) -> list[nn.Module]:
-        """Return the parts of a model that are each gathered together, beside what is around them."""
+        """Return the parts of a model, of which each or several are gathered together, beside what is around them."""
         return blocks_of(module)
 
     def gathered_bytes(self) -> int:
         """Return the bytes of gathered parameters, whose memory FSDP takes and lets go without making new tensors."""
-        states = (
+        states = {  # layers that are gathered together share one
             each._get_fsdp_state()._fsdp_param_group
             for each in self.forward.modules()
             if isinstance(each, FSDPModule)
-        )
+        }
         outputs = (
             output
             for group in states
@@ -100,6 +117,28 @@ class FullySharded(WholeModel):
         """Yield every gradient, gathered from all ranks."""
         for name, gradient in super().gradients():
             yield name, gradient.full_tensor() if isinstance(gradient, DTensor) else gradient
+
+
+def prefetch(units: Sequence[FSDPModule], passes: Prefetch) -> None:
+    """Have units gather the next one in a pass before they are computed themselves."""
+    if passes in ("forward", "both"):
+        for unit, following in pairwise(units):
+            unit.set_modules_to_forward_prefetch([following])
+    if passes in ("backward", "both"):
+        for unit, following in pairwise(reversed(units)):
+            unit.set_modules_to_backward_prefetch([following])
+
+
+def _groups(modules: list[nn.Module], wrap: int) -> list[list[nn.Module]]:
+    """Return runs of so many modules; none where all are gathered with what is around them."""
+    return [modules[start : start + wrap] for start in range(0, len(modules), wrap)] if wrap else []
+
+
+def _move_buffers(module: nn.Module, device: torch.device) -> None:
+    """Have buffers on the device, wherever the parameters are kept."""
+    for part in module.modules():
+        for name, buffer in part.named_buffers(recurse=False):
+            setattr(part, name, buffer.to(device))
 
 
 def data_mesh(plan: ParallelPlan, device: torch.device) -> DeviceMesh:

@@ -12,11 +12,15 @@ from pytest_gpt_dist.host.machine import DeviceLimits, Machine
 from pytest_gpt_dist.measure.envelope import is_brief
 from pytest_gpt_dist.measure.result import Launch
 from pytest_gpt_dist.measure.statistics import LatencySummary, summarize
-from pytest_gpt_dist.measure.time_lost import Overheads
+from pytest_gpt_dist.measure.time_lost import Overheads, time_lost
+from pytest_gpt_dist.parallel.training_traffic import expected_traffic
 from pytest_gpt_dist.telemetry.summary import Telemetry
 from pytest_gpt_dist.training.case import TrainingCase
 from pytest_gpt_dist.training.flops import StepFlops, step_flops
-from pytest_gpt_dist.training.messages import TrainingReport
+from pytest_gpt_dist.training.messages import TimedStep, TrainingReport
+from pytest_gpt_dist.training.pipeline_stages import SCHEDULES
+from pytest_gpt_dist.training.shapes import state_shapes
+from pytest_gpt_dist.training.step_times import step_overheads
 
 KINDS = ("all_reduce", "all_gather", "reduce_scatter", "broadcast", "send", "recv")
 
@@ -29,6 +33,23 @@ class StepRound:
     by_rank: tuple[float, ...]
     labels: int
     overheads: Overheads | None = None
+    optimizer_s: float | None = None
+    loading_s: float | None = None
+
+    @classmethod
+    def of(cls, ranks: Sequence[TimedStep]) -> StepRound:
+        """Return the round that the ranks' steps are."""
+        seconds = tuple(each.seconds for each in ranks)
+        times = [each.times for each in ranks]
+        known = [each for each in times if each is not None]
+        return cls(
+            max(seconds),
+            seconds,
+            ranks[0].labels,
+            step_overheads(seconds, times),
+            mean(each.optimizer_s for each in known) if known else None,
+            mean(each.loading_s for each in known) if known else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,8 @@ class Measured:
     limits: Sequence[DeviceLimits]
     telemetry: Telemetry | None
     certificate_error: float | None = None
+    price: float | None = None
+    tokens: int | None = None
 
     @property
     def rounds(self) -> list[StepRound]:
@@ -111,6 +134,60 @@ class Measured:
         """Return the largest error of that name of all ranks and launches; None where there was no reference."""
         found = [getattr(report, name) for launch in self.launches for report in launch.reports]
         return max((each for each in found if each is not None), default=None)
+
+    @property
+    def time_lost(self) -> dict[str, float | None]:
+        """Return the shares of the rounds that went to what is no forward or backward pass, by kind.
+
+        The bubble of a schedule is what it would be if all stages took as long and sending took no time.
+        """
+        rounds = self.rounds
+        shares = time_lost([round.seconds for round in rounds], [round.overheads for round in rounds])
+        layout, schedule = self.case.layout, SCHEDULES.get(self.case.plan.schedule)
+        turns = self.case.batches.accumulation
+        return shares | {
+            "optimizer": self._share("optimizer_s"),
+            "data_loading": self._share("loading_s"),
+            "schedule_bubble": None if schedule is None else schedule.bubble(layout.pp, turns),
+        }
+
+    @property
+    def compression_ratio(self) -> float | None:
+        """Return the bytes that whole gradients would have ÷ those that were sent; None where nothing is compressed."""
+        case, counted = self.case, self.reports[0].traffic
+        if case.is_exact or counted is None or not counted.total_bytes:
+            return None
+        shapes = state_shapes(case.work.model.config, case.dtype, case.work.recipe, case.work.tuning)
+        whole = expected_traffic(shapes, case.plan, case.batches.accumulation)
+        return None if whole is None else whole.traffic.total_bytes / counted.total_bytes
+
+    @property
+    def train_s(self) -> float | None:
+        """Return seconds of a training of as many tokens as were asked for."""
+        if self.tokens is None or self.step_s is None:
+            return None
+        return self.tokens * self.step_s.mean / self.case.label_tokens
+
+    @property
+    def train_cost(self) -> float | None:
+        """Return the price of all devices for that time."""
+        if self.price is None or self.train_s is None:
+            return None
+        return self.price * self.case.gpus * self.train_s / 3600
+
+    @property
+    def unproven(self) -> list[str]:
+        """Return what could not be compared with what it should be: gradients, state, traffic."""
+        missing = {what for report in self.reports for what in report.unproven}
+        gradients = [] if self.worst("gradient_error") is not None else ["gradients"]
+        return [*gradients, *sorted(missing)]
+
+    def _share(self, name: str) -> float | None:
+        """Return a part's seconds of all rounds ÷ those of the rounds."""
+        found = [getattr(round, name) for round in self.rounds]
+        if not found or None in found:
+            return None
+        return float(sum(found) / sum(round.seconds for round in self.rounds))
 
     @property
     def imbalance(self) -> float | None:

@@ -10,8 +10,10 @@ from pytest_gpt_dist.parallel.training_state import StateBytes
 from pytest_gpt_dist.parallel.training_traffic import TrainingTraffic
 from pytest_gpt_dist.training.batches import BatchPlan, Samples
 from pytest_gpt_dist.training.recipe import Recipe
+from pytest_gpt_dist.training.step_times import StepTimes
 from pytest_gpt_dist.training.synthetic import SyntheticSamples
 from pytest_gpt_dist.training.trained_model import TrainedModel
+from pytest_gpt_dist.training.tuning import PLAIN, Tuning
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class TrainingWork:
         dtype: in which ranks compute.
         checkpointing: every how many layers are computed again in the backward pass; 0 for none.
         bucket_mb: largest bucket of gradients that are reduced together; None for the library's own.
+        tuning: how the library that divides it works.
     """
 
     model: TrainedModel
@@ -33,6 +36,7 @@ class TrainingWork:
     dtype: str
     checkpointing: int = 0
     bucket_mb: int | None = None
+    tuning: Tuning = PLAIN
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class TrainingReference:
         norms: of the whole gradient of each step, before clipping.
         gradient_error: in 16 bits, how far the worst tensor of one process in that format is from float32; else None.
         loss_error: in 16 bits, how far its worst loss is; else None.
+        parameters_path: in float64, the file of the parameters after the last step, by name; else None.
+        parameters_norm: of all of them.
     """
 
     path: str
@@ -61,6 +67,8 @@ class TrainingReference:
     norms: tuple[float, ...]
     gradient_error: float | None = None
     loss_error: float | None = None
+    parameters_path: str | None = None
+    parameters_norm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,10 +94,11 @@ class TrainingJob:
 
 @dataclass(frozen=True)
 class TimedStep:
-    """A timed step on one rank: its own seconds, and those of its parts."""
+    """A timed step on one rank: its own seconds, and those of its parts where a clock of the host can tell."""
 
     seconds: float
     labels: int
+    times: StepTimes | None = None
 
 
 @dataclass(frozen=True)
@@ -104,13 +113,17 @@ class TrainingReport:
         gradient_error: how far the worst tensor is from one process's; None without a reference.
         gradient_total_error: how far all together are.
         loss_error: how far the worst loss is.
+        loss_gap: how far the last checked loss is above one process's, where gradients are inexact by intent.
+        skipped_steps: attempts at steps that overflowed and were made again with a smaller loss scale.
+        parameter_error: in float64, how far the worst tensor is after the last checked step.
         held: bytes of state in a steady step.
         gathered: most bytes of whole parameters that were alive at once in that step.
         traffic: collectives of a steady step.
+        unproven: of ``state`` and ``traffic`` what has no closed form to be compared with.
         rounds: the timed steps.
         timed_span_s: when they began and ended, on the host's monotonic clock.
         yardstick: readings beside them.
-        peak_memory_bytes: most that the rank held in the steps after the checks.
+        peak_memory_bytes: most that the rank held in the timed steps.
         engine_configuration: what was chosen among the libraries' own ways of working.
     """
 
@@ -121,9 +134,13 @@ class TrainingReport:
     gradient_error: float | None = None
     gradient_total_error: float | None = None
     loss_error: float | None = None
+    parameter_error: float | None = None
+    loss_gap: float | None = None
+    skipped_steps: int = 0
     held: StateBytes | None = None
     gathered: int | None = None
     traffic: TrainingTraffic | None = None
+    unproven: tuple[str, ...] = ()
     rounds: tuple[TimedStep, ...] = ()
     timed_span_s: tuple[float, float] | None = None
     yardstick: tuple[Reading, ...] = ()

@@ -13,11 +13,10 @@ from pytest_gpt_dist.measure.mode import ModeContext, Status
 from pytest_gpt_dist.measure.progress import shown
 from pytest_gpt_dist.measure.result import Launch, WrongResultError
 from pytest_gpt_dist.measure.rounds import Timing
-from pytest_gpt_dist.parallel.plan import ParallelPlan
 from pytest_gpt_dist.telemetry.summary import Telemetry
 from pytest_gpt_dist.training.case import TrainingCase
 from pytest_gpt_dist.training.cases import TrainingCases
-from pytest_gpt_dist.training.exactness.certificate import certificate_case
+from pytest_gpt_dist.training.exactness.certificate import Certified, certificate_case, certified
 from pytest_gpt_dist.training.exactness.reference_cache import ReferenceCache
 from pytest_gpt_dist.training.measured import Measured, StepRound
 from pytest_gpt_dist.training.messages import TrainingJob, TrainingReference, TrainingReport
@@ -29,10 +28,15 @@ _ON_RANKS = "pytest_gpt_dist.training.worker:run_case"
 
 @dataclass(frozen=True)
 class Checked:
-    """What a case is checked against: None where no process holds the model; the error of its certificate."""
+    """What a case is checked against: None where no process holds the model; the error of its certificate.
+
+    ``is_exact`` is false where gradients are inexact by intent.
+    """
 
     reference: TrainingReference | None
     certificate_error: float | None
+    is_exact: bool = True
+    caveats: tuple[str, ...] = ()
 
 
 class TrainingMode:
@@ -55,13 +59,13 @@ class TrainingMode:
         self.cases = TrainingCases(context)
         self._context = context
         self._references = ReferenceCache(context.scratch)
-        self._certificates: dict[tuple[str, ParallelPlan, str, int], float] = {}
+        self._certificates: dict[Certified, float] = {}
 
     def check(self, case: TrainingCase, status: Status) -> Checked:
         """Train on one process, and certify the strategy by a tiny model in float64, each once a session."""
         status("starting ranks")
         certificate = None if case.dtype == "float64" or case.gpus == 1 else self._certified(case, status)
-        return Checked(self._reference(case, status), certificate)
+        return Checked(self._reference(case, status), certificate, case.is_exact, self._doubts(case))
 
     def _reference(self, case: TrainingCase, status: Status) -> TrainingReference | None:
         return self._references.get(case.work, case.batches, self._one_rank, shown(status))
@@ -69,7 +73,7 @@ class TrainingMode:
     def _certified(self, case: TrainingCase, status: Status) -> float:
         """Return the error of the strategy's certificate; WrongResultError where it has none."""
         tiny = certificate_case(case)
-        key = (case.divider, case.plan, tiny.work.model.config.architecture, case.work.checkpointing)
+        key = certified(tiny)
         if key not in self._certificates:
             job = _job(tiny, self._reference(tiny, status), None)
             group = self._context.groups.group(case.gpus)
@@ -95,12 +99,8 @@ class TrainingMode:
         problem = next((report.problem for report in reports if report.problem is not None), None)
         if problem is not None:
             raise WrongResultError(problem)
-        rounds = tuple(
-            StepRound(
-                max(each.seconds for each in ranks), tuple(each.seconds for each in ranks), ranks[0].labels
-            )
-            for ranks in zip(*(report.rounds for report in reports), strict=True)
-        )
+        steps = zip(*(report.rounds for report in reports), strict=True)
+        rounds = tuple(StepRound.of(ranks) for ranks in steps)
         first = reports[0]
         output = {"losses": list(first.losses), "grad_norms": list(first.norms)}
         return Launch(tuple(reports), rounds, output, None)
@@ -118,15 +118,39 @@ class TrainingMode:
         telemetry: Telemetry | None,
     ) -> Mapping[str, object]:
         """Return every metric that has its own way of being computed."""
-        run = Measured(case, self._context.machine, launches, limits, telemetry, checked.certificate_error)
+        options = self._context.options
+        run = Measured(
+            case,
+            self._context.machine,
+            launches,
+            limits,
+            telemetry,
+            checked.certificate_error,
+            options.price,
+            options.train_tokens,
+        )
         figures = {
             metric.name: metric.value(run) for metric in self.format.metrics if metric.value is not None
         }
-        return figures | {"matches_reference": True if checked.reference is not None else None}
+        return figures | {
+            "time_lost": run.time_lost,
+            "matches_reference": True if checked.reference is not None and checked.is_exact else None,
+        }
 
     def caveats(self, checked: Checked) -> list[str]:
-        """Return nothing: what a case was checked against is beyond doubt, or there is none."""
-        return []
+        """Return what a reader of the numbers has to know."""
+        return list(checked.caveats)
+
+    def _doubts(self, case: TrainingCase) -> tuple[str, ...]:
+        tuning, on_cpu = case.work.tuning, self._context.machine.device == "cpu"
+        found = []
+        if not case.is_exact:
+            found.append(f"inexact by intent: gradients are sent by {tuning.compression}")
+        if on_cpu and tuning.cpu_offload != "none" and case.gpus > 1:
+            found.append("cpu-offload: on a CPU it offloads nothing")
+        if on_cpu and tuning.activation_offload:
+            found.append("activation-offload: on a CPU it copies activations and frees nothing")
+        return tuple(found)
 
     def marks(self, launches: Sequence[Launch]) -> list[str]:
         """Return nothing: the mode has no doubts of its own."""

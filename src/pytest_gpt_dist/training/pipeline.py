@@ -65,7 +65,7 @@ class StageForward(TrainedForward):
         """Return the logits ``[rows, width, tokens of the rank]``, else hidden states ``[rows, width, hidden]``."""
         given = "inputs_embeds" if x.is_floating_point() else "input_ids"
         module: Any = self.module
-        with self.cast() if self._splits_backward else nullcontext():
+        with self.cast() if self._splits_backward else nullcontext(), self.kept():
             output: Tensor = module(**{given: x}, use_cache=False).logits
         return output.clone() if self._splits_backward else output
 

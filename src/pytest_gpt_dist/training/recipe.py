@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import cos, pi
 from typing import Literal
 
+from pytest_gpt_dist.training.loss_scale import LossScaling
+
 OptimizerName = Literal["adamw", "sgd"]
 Schedule = Literal["constant", "linear", "cosine"]
 
@@ -25,6 +27,7 @@ class Recipe:
         warmup_min_lr: the rate from which it rises.
         clip: largest norm of the whole gradient; None for no clipping.
         steps: number of steps over which the schedule goes.
+        scaling: of the loss, in float16 alone.
     """
 
     optimizer: OptimizerName = "adamw"
@@ -37,6 +40,7 @@ class Recipe:
     warmup_min_lr: float = 0.0
     clip: float | None = 1.0
     steps: int = 20
+    scaling: LossScaling | None = None
 
     def lr_at(self, step: int) -> float:
         """Return the learning rate of a step, from 0; beyond the last step it stays what it was there."""

@@ -172,6 +172,20 @@ _HARDWARE = (
         value=lambda run: run.share_of_peak(run.flops.hardware),
     ),
     Metric(
+        name="train_s",
+        unit="s",
+        better="lower",
+        meaning="of a training of --gpt-train-tokens label tokens at this speed",
+        value=lambda run: run.train_s,
+    ),
+    Metric(
+        name="train_cost",
+        unit="price",
+        better="lower",
+        meaning="of all devices for that time, at --gpt-price for a device's hour",
+        value=lambda run: run.train_cost,
+    ),
+    Metric(
         name="flops_per_step",
         unit="operations",
         meaning="the numerator of mfu",
@@ -201,6 +215,26 @@ _STATE = (
         value=lambda run: run.bytes_communicated,
     ),
     Metric(
+        name="compression_ratio",
+        unit="ratio",
+        better="higher",
+        meaning="bytes that whole gradients would take ÷ bytes sent; null where nothing is compressed",
+        value=lambda run: run.compression_ratio,
+    ),
+    Metric(
+        name="skipped_steps",
+        unit="steps",
+        better="lower",
+        meaning="attempts at steps whose gradients overflowed in float16, made again with a smaller loss scale",
+        value=lambda run: max(report.skipped_steps for report in run.reports),
+    ),
+    Metric(
+        name="unproven",
+        meaning="what could not be compared with what it should be: gradients where no process holds the model, state"
+        " and traffic where no closed form is known; empty where everything was",
+        value=lambda run: run.unproven,
+    ),
+    Metric(
         name="energy_j_per_token",
         unit="J/token",
         kind="figure",
@@ -226,11 +260,27 @@ _EXACTNESS = (
         value=lambda run: run.worst("loss_error"),
     ),
     Metric(
+        name="loss_gap",
+        unit="ratio",
+        better="lower",
+        meaning="of the last checked step how far the loss is above one process's, relative to it, where gradients are"
+        " compressed; null where they are exact",
+        value=lambda run: run.worst("loss_gap"),
+    ),
+    Metric(
+        name="parameter_error",
+        unit="ratio",
+        better="lower",
+        meaning="after the checked steps in float64, the largest distance of a tensor of parameters from one process's,"
+        " relative to it; null in shorter formats, in which AdamW makes whole steps of rounding",
+        value=lambda run: run.worst("parameter_error"),
+    ),
+    Metric(
         name="certificate_error",
         unit="ratio",
         better="lower",
-        meaning="the first of these of a tiny model in float64, trained by the same strategy on as many devices; null"
-        " where the case is its own certificate",
+        meaning="the first of these of a tiny model in float64, trained by the same strategy on the session's first"
+        " device count that has as many axes; null where the case is its own certificate",
         value=lambda run: run.certificate_error,
     ),
     Metric(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pytest_gpt_dist.parallel.plan import ParallelPlan
 from pytest_gpt_dist.training.recipe import Recipe
+from pytest_gpt_dist.training.tuning import PLAIN, Tuning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_gpt_dist.training.clipping import NormPart
     from pytest_gpt_dist.training.microbatches import Microbatch
     from pytest_gpt_dist.training.optimizer import StepsParameters
+    from pytest_gpt_dist.training.step_clock import StepClock
     from pytest_gpt_dist.training.trained_model import TrainedModel
 
 
@@ -58,6 +60,8 @@ class Division:
         device: of this rank.
         checkpointing: every how many layers are computed again in the backward pass; 0 for none.
         bucket_mb: largest bucket of gradients that are reduced together; None for the library's own.
+        tuning: how the library works.
+        clock: told how long libraries wait that no function of torch's shows; None for nobody.
         report: told how many tensors of how many are filled.
     """
 
@@ -68,6 +72,8 @@ class Division:
     device: torch.device
     checkpointing: int = 0
     bucket_mb: int | None = None
+    tuning: Tuning = PLAIN
+    clock: StepClock | None = None
     report: Callable[[int, int], None] | None = None
 
 

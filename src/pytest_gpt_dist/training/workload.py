@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_gpt_dist.config.settings import Options, check_argument
-from pytest_gpt_dist.config.training import parse_checkpointing
+from pytest_gpt_dist.config.training import parse_checkpointing, parse_wrap
 from pytest_gpt_dist.errors import UsageError, quoted
+from pytest_gpt_dist.training.loss_scale import LossScaling
 from pytest_gpt_dist.training.recipe import OptimizerName, Recipe, Schedule
+from pytest_gpt_dist.training.tuning import Compression, CpuOffload, Prefetch, Tuning
 
 _DEFAULTS = Options()
 _SHARED = ("model", "weights", "dtype", "seed")
 """Fields whose options are not of training alone."""
 _ONLY_IN_CODE = ("samples",)
-_TEXTS: Mapping[str, Any] = {"activation_checkpointing": parse_checkpointing}
+_TEXTS: Mapping[str, Any] = {"activation_checkpointing": parse_checkpointing, "wrap": parse_wrap}
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,21 @@ class TrainingWorkload:
     clip: float = 1.0
     activation_checkpointing: int = 0
     bucket_mb: int | None = None
+    reduce_dtype: str | None = None
+    activation_offload: bool = False
+    cpu_offload: CpuOffload = "none"
+    wrap: int = 1
+    prefetch: Prefetch = "none"
+    overlap: Literal["on", "off"] = "on"
+    compression: Compression = "none"
+    compression_rank: int = 2
+    compression_share: float = 0.01
+    error_feedback: Literal["on", "off"] = "on"
+    loss_scale: float = 0.0
+    initial_scale_power: int = 16
+    loss_scale_window: int = 1000
+    hysteresis: int = 2
+    min_loss_scale: float = 1.0
     seed: int = 0
     samples: tuple[tuple[int, ...], ...] | None = None
 
@@ -86,9 +103,27 @@ class TrainingWorkload:
     @property
     def recipe(self) -> Recipe:
         """Return optimizer and schedule."""
-        names = {field.name for field in dataclasses.fields(Recipe)} - {"clip"}
+        names = {field.name for field in dataclasses.fields(Recipe)} - {"clip", "scaling"}
         shared = {name: getattr(self, name) for name in names}
-        return Recipe(**shared, clip=self.clip or None)
+        scaling = LossScaling(
+            self.loss_scale,
+            self.initial_scale_power,
+            self.loss_scale_window,
+            self.hysteresis,
+            self.min_loss_scale,
+        )
+        return Recipe(**shared, clip=self.clip or None, scaling=scaling if self.dtype == "float16" else None)
+
+    @property
+    def tuning(self) -> Tuning:
+        """Return how the library that divides the model works."""
+        alike = ("reduce_dtype", "activation_offload", "cpu_offload", "wrap", "prefetch", "compression")
+        numbers = ("compression_rank", "compression_share")
+        return Tuning(
+            **{name: getattr(self, name) for name in (*alike, *numbers)},
+            overlap=self.overlap == "on",
+            error_feedback=self.error_feedback == "on",
+        )
 
     def without(self, names: Collection[str], device: str) -> TrainingWorkload:
         """Return it with the device's defaults for what ``names`` say, as a case's id is silent of those."""
@@ -134,6 +169,21 @@ _LETTERS = (
     ("clip", "clip"),
     ("recompute", "activation_checkpointing"),
     ("bucket", "bucket_mb"),
+    ("reduce", "reduce_dtype"),
+    ("keep-activations", "activation_offload"),
+    ("offload-", "cpu_offload"),
+    ("wrap", "wrap"),
+    ("prefetch-", "prefetch"),
+    ("overlap-", "overlap"),
+    ("compress-", "compression"),
+    ("rank", "compression_rank"),
+    ("share", "compression_share"),
+    ("feedback-", "error_feedback"),
+    ("scale", "loss_scale"),
+    ("power", "initial_scale_power"),
+    ("window", "loss_scale_window"),
+    ("hysteresis", "hysteresis"),
+    ("least", "min_loss_scale"),
     ("seed", "seed"),
 )
 ARGUMENTS = tuple(field.name for field in dataclasses.fields(TrainingWorkload))
@@ -190,6 +240,8 @@ def _is_list(value: Any) -> bool:
 
 
 def _number(value: Any) -> str:
+    if isinstance(value, bool):
+        return ""
     if isinstance(value, tuple):
         return "_".join(map(_number, value))
     return str(value).removesuffix(".0")

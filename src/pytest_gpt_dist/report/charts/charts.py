@@ -23,6 +23,7 @@ from pytest_gpt_dist.report.charts.look import Look, bar_keys, look
 from pytest_gpt_dist.report.charts.rows import Row, rows_panel, shares_panel
 from pytest_gpt_dist.report.charts.scaling import scaling_curves
 from pytest_gpt_dist.report.charts.time_lost import lost_efficiency
+from pytest_gpt_dist.report.charts.training import training_charts
 from pytest_gpt_dist.report.figures import CaseFigures
 from pytest_gpt_dist.report.findings import EFFICIENCY_TARGET, Group
 from pytest_gpt_dist.report.missing import Figure
@@ -45,6 +46,7 @@ def charts(group: Group) -> tuple[Chart, ...]:
         scaling_curves(group),
         memory_per_rank(group),
         *latency_distribution(group),
+        *training_charts(group),
     )
 
 

@@ -10,6 +10,7 @@ from pytest_gpt_dist.cluster import Progress, RankGroup, RankGroupError
 from pytest_gpt_dist.training.batches import BatchPlan
 from pytest_gpt_dist.training.entry_points import compute_reference
 from pytest_gpt_dist.training.messages import ReferenceJob, TrainingReference, TrainingWork
+from pytest_gpt_dist.training.tuning import PLAIN
 
 
 class ReferenceCache:
@@ -28,7 +29,7 @@ class ReferenceCache:
     ) -> TrainingReference | None:
         """Return the reference of rows in microbatches of a size; None where one process has no memory for it."""
         # What is computed again or how gradients are put together changes nothing of what one process comes to.
-        work = replace(work, checkpointing=0, bucket_mb=None)
+        work = replace(work, checkpointing=0, bucket_mb=None, tuning=PLAIN)
         key = (work, batches.rows, batches.micro)
         found = self._found.get(key)
         if key not in self._found or (found is not None and not Path(found.path).is_file()):

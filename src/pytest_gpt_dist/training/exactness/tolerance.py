@@ -19,21 +19,26 @@ class Bounds:
         floor: share of the whole gradient's norm below which a tensor's own norm does not count as its size, because
             it is rounding.
         norm: largest relative difference between the norms that ranks report of one and the same gradient.
+        parameters: of a tensor of parameters after the last checked step, and of all of them together; None for no
+            bound, as AdamW makes whole steps out of what is rounding in shorter formats.
     """
 
     gradient: float
     loss: float
     floor: float
     norm: float
+    parameters: float | None = None
 
 
 _BOUNDS = {
-    "float64": Bounds(gradient=1e-9, loss=1e-10, floor=1e-6, norm=1e-12),
+    "float64": Bounds(gradient=1e-9, loss=1e-10, floor=1e-6, norm=1e-12, parameters=1e-9),
     "float32": Bounds(gradient=1e-4, loss=1e-5, floor=1e-3, norm=1e-6),
 }
 _SIXTEEN_BIT_FLOOR = 1e-2
 _UNIT_ROUNDOFF = {"bfloat16": 2.0**-8, "float16": 2.0**-11}
 """The largest relative error of rounding one number to the format."""
+PARAMETER_FLOOR = 1e-3
+"""Share of all parameters' norm below which a tensor's own norm does not count as its size."""
 
 
 def bounds(dtype: str, own: Bounds | None = None) -> Bounds:
@@ -66,7 +71,7 @@ def reference_dtype(dtype: str) -> str:
 
 @dataclass(frozen=True)
 class GradientErrors:
-    """How far the gradients of step 1 are from those of one process.
+    """How far gradients, or parameters, are from those of one process.
 
     Attributes:
         by_tensor: relative error of each tensor, by its name.
@@ -107,6 +112,17 @@ def gradient_problem(found: GradientErrors, names: Sequence[str], allowed: Bound
     if not found.total <= allowed.gradient:
         return f"gradients are {found.total:.3g} away from one process's (bound {allowed.gradient:.3g})"
     return None
+
+
+def parameter_problem(found: GradientErrors, allowed: Bounds) -> str | None:
+    """Return in a line why parameters after the last step are not those of one process, or None."""
+    name, error = found.worst
+    if allowed.parameters is None or (error <= allowed.parameters and found.total <= allowed.parameters):
+        return None
+    return (
+        f"{name} after the last checked step is {error:.3g} away from one process's (bound {allowed.parameters:.3g},"
+        f" all together {found.total:.3g})"
+    )
 
 
 def whole_norm_problem(norm: float, reference: float, allowed: Bounds) -> str | None:
