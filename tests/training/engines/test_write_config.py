@@ -52,6 +52,11 @@ def test_a_global_batch_decides_accumulation() -> None:
     assert deepspeed_config(workload, 1, 2)["gradient_accumulation_steps"] == 4
 
 
+def test_an_accumulation_that_contradicts_the_global_batch_is_refused() -> None:
+    with pytest.raises(UsageError, match="the global batch is 16"):
+        deepspeed_config(dataclasses.replace(WORKLOAD, global_batch_size=16), 1, 2)
+
+
 def test_buckets_are_counted_in_elements() -> None:
     zero = deepspeed_config(dataclasses.replace(WORKLOAD, bucket_mb=8), 2, 2)["zero_optimization"]
     assert zero["reduce_bucket_size"] == 2 * 2**20

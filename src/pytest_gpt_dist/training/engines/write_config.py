@@ -1,4 +1,9 @@
-"""Configurations of DeepSpeed's ZeRO stages and of accelerate that describe the same training as a workload."""
+"""Configurations of DeepSpeed's ZeRO stages and of accelerate for the training that a workload describes.
+
+DeepSpeed's WarmupLR stays at ``warmup_min_lr`` for its first two steps and warms up over two steps at least, where a
+recipe's rate has risen in its first step: rates during a warm-up differ, and losses with them. The file of accelerate
+holds neither batch sizes nor an optimizer, which are for the script that it launches.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.training.batches import plan_batches
 from pytest_gpt_dist.training.workload import TrainingWorkload
 
 STAGES = (0, 1, 2, 3)
@@ -47,11 +53,13 @@ def deepspeed_config(
     UsageError for a dtype, an optimizer or a schedule that DeepSpeed's configuration does not know as ours.
     """
     _check(workload)
-    accumulation = _accumulation(workload, ranks)
+    batches = plan_batches(
+        workload.micro_batch_size, workload.grad_accumulation, workload.global_batch_size, ranks
+    )
     config: dict[str, Any] = {
         "train_micro_batch_size_per_gpu": workload.micro_batch_size,
-        "gradient_accumulation_steps": accumulation,
-        "train_batch_size": workload.micro_batch_size * accumulation * ranks,
+        "gradient_accumulation_steps": batches.accumulation,
+        "train_batch_size": batches.rows,
         "gradient_clipping": workload.clip,
         "steps_per_print": 1_000_000_000,
         "wall_clock_breakdown": False,
@@ -124,18 +132,6 @@ def _zero(workload: TrainingWorkload, stage: int, offload: bool) -> dict[str, An
         if stage == STAGES[-1]:
             zero["offload_param"] = {"device": "cpu", "pin_memory": True}
     return zero
-
-
-def _accumulation(workload: TrainingWorkload, ranks: int) -> int:
-    rows = workload.micro_batch_size * ranks
-    if workload.global_batch_size is None:
-        return workload.grad_accumulation or 1
-    if workload.global_batch_size % rows:
-        raise UsageError(
-            f"global-batch-size={workload.global_batch_size}: DeepSpeed needs a multiple of micro batch × ranks, "
-            f"{workload.micro_batch_size} × {ranks}"
-        )
-    return workload.global_batch_size // rows
 
 
 def _check(workload: TrainingWorkload) -> None:
