@@ -1,0 +1,1 @@
+"""Other people's trainers: what their configurations say of a workload."""
