@@ -55,15 +55,16 @@ Outcome = Raised | Died | HungUp | Silent | Unfinished | Finished
 class RankReport:
     """One rank's part in a failure.
 
-    `where` is its place in the layout, `process` what the kernel said it was doing, `progress` what it
-    last said itself, `stack` what its
-    threads were doing, `output` the end of what it printed.
+    `where` is its place in the layout, `machine` the name of its machine, "" of this one, `process` what the kernel
+    said it was doing, `progress` what it last said itself, `stack` what its threads were doing, `output` the end of what it
+    printed.
     """
 
     rank: int
     pid: int
     outcome: Outcome
     where: str = ""
+    machine: str = ""
     process: str = ""
     progress: Progress | None = None
     stack: str = ""
@@ -214,7 +215,9 @@ def _died(outcome: Died) -> str:
 
 
 def _name(report: RankReport) -> str:
-    return f"rank {report.rank} ({report.where})" if report.where else f"rank {report.rank}"
+    if place := ", ".join(filter(None, (report.where, report.machine))):
+        return f"rank {report.rank} ({place})"
+    return f"rank {report.rank}"
 
 
 def _report(summary: str, reports: Sequence[RankReport], logs: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_gpt_dist.cluster.callables import pack_call
 from pytest_gpt_dist.cluster.config import ClusterConfig
-from pytest_gpt_dist.cluster.connect import ControllerAddress, Listener, held_port
+from pytest_gpt_dist.cluster.connect import ControllerAddress, held_port
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.failure import (
     Died,
@@ -56,14 +56,15 @@ COLLECTIVE_MARGIN_S = 60.0
 class RankGroup:
     """`world_size` processes joined in one process group; Cluster.group makes it.
 
-    `infos` are the ranks' own accounts of what they are, by rank; `about` is that of whoever started them, as
-    `cluster.about` makes it; `alive` is False once the group has ended.
+    `is_here`: its ranks are processes of this machine. `infos` are the ranks' own accounts of what they are, by rank;
+    `about` is that of whoever started them, as `cluster.about` makes it; `alive` is False once the group has ended.
     """
 
     def __init__(self, launcher: Launcher, config: ClusterConfig, world_size: int) -> None:
         self.world_size = world_size
         self.alive = True
         self.about = launcher.about
+        self.is_here = launcher.is_here
         self._launcher = launcher
         self._config = config
         self._keeps_logs = config.log_dir is not None
@@ -168,6 +169,8 @@ class RankGroup:
                     channel.send(Leave(), timeout_s=deadline.left_s())
             with suppress(LaunchError):
                 self._wait_for_ends(deadline)
+                if self._keeps_logs:
+                    self._bring_output()
         finally:
             self.kill()
 
@@ -239,7 +242,7 @@ class RankGroup:
             raise LaunchError("they cannot meet")
         launcher = self._launcher
         with (
-            Listener(self.world_size, launcher.scratch, launcher.controller_host) as listener,
+            launcher.listen(self.world_size) as listener,
             held_port(LOOPBACK) as port,
         ):
             for rank in range(self.world_size):
@@ -326,7 +329,14 @@ class RankGroup:
         at_work = [rank for rank in self._ranks if _is_at_work(rank.rank, watch)]
         processes = {rank.rank: self._launcher.state(rank.pid) for rank in at_work}
         self._launcher.dump_stacks([rank.pid for rank in at_work])
-        wait_for_stacks([rank.stack for rank in at_work], Deadline.after(STACKS_S, self._config.timeout_s))
+        if self.is_here:
+            wait_for_stacks(
+                [rank.stack for rank in at_work], Deadline.after(STACKS_S, self._config.timeout_s)
+            )
+        elif at_work:
+            time.sleep(min(STACKS_S, self._config.timeout_s))  # nobody here sees their files grow
+        self._bring_output()
+        places = {rank.rank: self._launcher.place(rank.pid) for rank in self._ranks}
         struck = out_of_memory_kills() > self._oom_kills
         missing = unmet(self._config.timeout_s) if starting else []
         logs = self._keep_logs()  # before the end, as the scratch space may go with it
@@ -336,7 +346,8 @@ class RankGroup:
         reports = [
             RankReport(
                 rank=rank.rank,
-                pid=rank.pid,
+                pid=places[rank.rank].pid,
+                machine=places[rank.rank].machine,
                 outcome=_outcome(rank.rank, watch, struck),
                 where="" if where is None else where(rank.rank),
                 process=processes.get(rank.rank, ""),
@@ -354,6 +365,9 @@ class RankGroup:
             memory_limit_bytes=self._config.memory_limit_bytes,
             logs=logs,
         )
+
+    def _bring_output(self) -> None:
+        self._launcher.bring_output({rank.pid: (rank.log, rank.stack) for rank in self._ranks})
 
     def _wait_for_ends(self, deadline: Deadline) -> None:
         news = select.poll()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_gpt_dist.cluster.connect import Listener
+from pytest_gpt_dist.cluster.connect import Arrivals
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.launcher import Launcher
 from pytest_gpt_dist.cluster.messages import Cancelled, EventFromRank, Raised, Ready, Returned
@@ -54,7 +54,7 @@ class Watch:
         timeout_s: float,
         *,
         on_progress: OnProgress | None = None,
-        listener: Listener | None = None,
+        listener: Arrivals | None = None,
     ) -> None:
         self.answers: dict[int, Ready | Returned | Cancelled] = {}
         self.raised: dict[int, Raised] = {}

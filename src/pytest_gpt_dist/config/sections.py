@@ -7,6 +7,7 @@ from math import prod
 from typing import get_args
 
 from pytest_gpt_dist.bounds import MOST_DEVICES, device_count
+from pytest_gpt_dist.config.address import parse_address
 from pytest_gpt_dist.config.choices import Batching, LogLevel
 from pytest_gpt_dist.config.declaration import (
     Section,
@@ -307,6 +308,17 @@ class RunningOptions(Section):
     )
     log_dir: str | None = option(
         None, "keep the output of each rank, and session.log, in this folder", metavar="DIR"
+    )
+    launcher: str = option(
+        "local",
+        "who starts ranks: local (this machine), or torchrun (several machines) (default: local)",
+        choices=("local", "torchrun"),
+    )
+    rendezvous: tuple[str, int] | None = option(
+        None,
+        "with --gpt-launcher=torchrun: this machine's address, at which pytest listens for torchrun's ranks",
+        parse=parse_address,
+        metavar="HOST:PORT",
     )
 
 

@@ -55,6 +55,22 @@ class Options(
                 " suspects; leave out one of the two"
             )
 
+    def check_launcher(self) -> None:
+        """Raise UsageError where the options of several machines do not go together."""
+        if self.launcher != "torchrun":
+            if self.rendezvous is not None:
+                raise UsageError(f"{self.source('rendezvous')} needs --gpt-launcher=torchrun")
+            return
+        if self.rendezvous is None:
+            raise UsageError(
+                f"{self.written('launcher')} needs --gpt-rendezvous=HOST:PORT, where pytest listens for its ranks"
+            )
+        if self.against is not None:
+            raise UsageError(
+                f"{self.source('against')} starts ranks of another revision on this machine; leave out"
+                f" {self.source('launcher')}"
+            )
+
 
 def declarations() -> Iterator[tuple[str, Declaration]]:
     """Yield field name and declaration of every option, in the order of the documentation."""

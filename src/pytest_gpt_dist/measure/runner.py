@@ -231,7 +231,9 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         group = self._groups.group(case.gpus)
         _log.info("launch of %s on %s: processes %s", case.engine, case.layout, group.pids)
         path, job = self.mode.job(case, checked, timing)
-        sampler = self._sampler(group, case) if timing and self._watching.sampled else None
+        # Processes of other machines are not seen from here.
+        watched = timing and self._watching.sampled and group.is_here
+        sampler = self._sampler(group, case) if watched else None
         with sampler or nullcontext():
             reports = group.run(
                 run_job, path, job, on_progress=shown(_announced(sampler, status)), where=case.layout.where
