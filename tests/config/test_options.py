@@ -88,6 +88,8 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "report": ("/somewhere/report", '"/somewhere/report"', "/somewhere/report"),
     "log_level": ("info", '"info"', "info"),
     "log_dir": ("/somewhere/logs", '"/somewhere/logs"', "/somewhere/logs"),
+    "launcher": ("torchrun", '"torchrun"', "torchrun"),
+    "rendezvous": ("10.0.0.1:29400", '"10.0.0.1:29400"', ("10.0.0.1", 29400)),
 }
 
 WRONG = [
@@ -134,6 +136,9 @@ WRONG = [
     ("train_optimizer", "adam", "expected one of adamw, sgd"),
     ("train_sequence_length", "1", "expected at least 2"),
     ("train_activation_checkpointing", "some", "expected off, full, or a number"),
+    ("launcher", "mpi", "expected one of local, torchrun"),
+    ("rendezvous", "10.0.0.1", "expected HOST:PORT"),
+    ("rendezvous", "10.0.0.1:99999", "expected HOST:PORT"),
     ("log_level", "loud", "expected one of debug, info, warning, error"),
 ]
 

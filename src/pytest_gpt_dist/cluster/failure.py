@@ -27,6 +27,13 @@ class Died:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """The rank's machine cannot be reached any more, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HungUp:
     """The rank closed its line to the controller, and lived on."""
 
@@ -48,7 +55,7 @@ class Finished:
     """The rank had returned its result."""
 
 
-Outcome = Raised | Died | HungUp | Silent | Unfinished | Finished
+Outcome = Raised | Died | Lost | HungUp | Silent | Unfinished | Finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,8 @@ class RankReport:
     """One rank's part in a failure.
 
     `where` is its place in the layout, `machine` the name of its machine, "" of this one, `process` what the kernel
-    said it was doing, `progress` what it last said itself, `stack` what its threads were doing, `output` the end of what it
-    printed.
+    said it was doing, `progress` what it last said itself, `stack` what its threads were doing, `output` the end of
+    what it printed.
     """
 
     rank: int
@@ -198,6 +205,8 @@ def _blame(outcome: Outcome, memory_limit_bytes: int | None) -> tuple[Kind, str]
             return "memory", f"{_died(outcome)}; {less_memory(memory_limit_bytes)}"
         case Died():
             return "death", _died(outcome)
+        case Lost():
+            return "death", _lost(outcome)
         case HungUp():
             return "death", "closed its line to the controller"
         case _:
@@ -212,6 +221,10 @@ def _died(outcome: Died) -> str:
         return killed_for_memory(outcome.limit_bytes)
     perhaps = ", perhaps by the kernel's out-of-memory killer" if name == "SIGKILL" else ""
     return f"was killed by {name}{perhaps}"
+
+
+def _lost(outcome: Lost) -> str:
+    return f"was lost with its machine: {outcome.reason}"
 
 
 def _name(report: RankReport) -> str:
@@ -241,6 +254,8 @@ def _state(report: RankReport) -> str:
             return f"raised {summary}"
         case Died() as died:
             return _died(died)
+        case Lost() as lost:
+            return _lost(lost)
         case HungUp():
             state = "closed its line to the controller"
         case Silent(silence_s=silence_s):

@@ -20,6 +20,7 @@ from pytest_gpt_dist.cluster.failure import (
     Finished,
     HungUp,
     Kind,
+    Lost,
     Outcome,
     RankGroupError,
     RankReport,
@@ -169,7 +170,7 @@ class RankGroup:
                     channel.send(Leave(), timeout_s=deadline.left_s())
             with suppress(LaunchError):
                 self._wait_for_ends(deadline)
-                if self._keeps_logs:
+                if self._keeps_logs and not self.is_here:
                     self._bring_output()
         finally:
             self.kill()
@@ -329,13 +330,13 @@ class RankGroup:
         at_work = [rank for rank in self._ranks if _is_at_work(rank.rank, watch)]
         processes = {rank.rank: self._launcher.state(rank.pid) for rank in at_work}
         self._launcher.dump_stacks([rank.pid for rank in at_work])
+        deadline = Deadline.after(STACKS_S, self._config.timeout_s)
         if self.is_here:
-            wait_for_stacks(
-                [rank.stack for rank in at_work], Deadline.after(STACKS_S, self._config.timeout_s)
-            )
-        elif at_work:
-            time.sleep(min(STACKS_S, self._config.timeout_s))  # nobody here sees their files grow
-        self._bring_output()
+            wait_for_stacks([rank.stack for rank in at_work], deadline)
+        else:
+            time.sleep(deadline.left_s())  # nobody here sees their files grow
+            watch.note_lost()
+            self._bring_output()
         places = {rank.rank: self._launcher.place(rank.pid) for rank in self._ranks}
         struck = out_of_memory_kills() > self._oom_kills
         missing = unmet(self._config.timeout_s) if starting else []
@@ -392,7 +393,9 @@ def _outcome(rank: int, watch: Watch, oom_killer_struck: bool) -> Outcome:
     if rank in watch.raised:
         return watch.raised[rank]
     if rank in watch.died:
-        return Died(watch.died[rank], oom_killer_struck, memory_limit_bytes())
+        if isinstance(how := watch.died[rank], str):
+            return Lost(how)
+        return Died(how, oom_killer_struck, memory_limit_bytes())
     if rank in watch.failed:
         return HungUp()
     if rank in watch.silent_s:

@@ -74,11 +74,11 @@ class Launcher(Protocol):
         local rank and rendezvous as it places the rank.
         """
 
-    def ended(self) -> Mapping[int, int]:
+    def ended(self) -> Mapping[int, int | str]:
         """Return, without waiting, the exit status of every rank that ended by itself; LaunchError if
         unknowable.
 
-        A status below 0 is the signal that killed the rank.
+        A status below 0 is the signal that killed the rank; a text says why a rank is lost together with its machine.
         """
 
     def dump_stacks(self, pids: Sequence[int]) -> None:

@@ -156,11 +156,10 @@ class ReadOutput:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Server to controller: the end of what a rank printed and of its stacks, and what the kernel says of it."""
+    """Server to controller: the end of what a rank printed, and of its stacks."""
 
     log: bytes
     stack: bytes
-    state: str
 
 
 @dataclass(frozen=True, slots=True)

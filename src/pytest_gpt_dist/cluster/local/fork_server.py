@@ -33,7 +33,7 @@ from pytest_gpt_dist.cluster.messages import (
 )
 from pytest_gpt_dist.cluster.rank_main import RankMain, listen_for_ranks
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, Frame
-from pytest_gpt_dist.host.linux import living_members, mapped_shared_memory, process_state, thread_names
+from pytest_gpt_dist.host.linux import living_members, mapped_shared_memory, thread_names
 
 End = Literal["lost", "left", "terminated"]
 """Why a server ends: its controller went away, had no more work for it, or somebody sent SIGTERM."""
@@ -132,7 +132,7 @@ class ForkServer:
 
     def _output(self, pid: int, most_bytes: int) -> Output:
         log, stack = (_end_of(file, most_bytes) for file in self._files.get(pid, ("", "")))
-        return Output(log, stack, process_state(pid) if pid in self._pidfds else "")
+        return Output(log, stack)
 
     def _known(self, pids: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(pid for pid in pids if pid in self._pidfds)

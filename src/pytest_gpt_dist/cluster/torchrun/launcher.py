@@ -172,26 +172,24 @@ class TorchrunLauncher:
         if isinstance(answer, Refused):
             raise RefusalError(f"{member.name}: {answer.reason}")
         if not isinstance(answer, Forked):
-            raise self._lost(member)
+            raise RefusalError(f"{member.name} was lost: {member.lost or 'it does not answer'}")
         self._number += 1
         self._started[self._number] = _Started(member, answer.pid, spec.death_s)
         return self._number
 
-    def ended(self) -> Mapping[int, int]:
-        """Return the exit status of every rank that ended by itself; LaunchError, with its name, of a lost machine."""
+    def ended(self) -> Mapping[int, int | str]:
+        """Return the exit status of every rank that ended by itself, and why those are lost whose machine is."""
         self._world.control.pump()
-        for started in self._started.values():
-            if started.member.lost is not None:
-                raise self._lost(started.member)
-        return {
-            number: started.member.statuses[started.pid]
-            for number, started in self._started.items()
-            if started.pid in started.member.statuses
-        }
+        ended: dict[int, int | str] = {}
+        for number, started in self._started.items():
+            if started.pid in started.member.statuses:
+                ended[number] = started.member.statuses[started.pid]
+            elif started.member.lost is not None:
+                ended[number] = started.member.lost
+        return ended
 
     def dump_stacks(self, pids: Sequence[int]) -> None:
         """Have their members send ranks the signal for it."""
-        self.ended()
         for member, started in self._by_member(pids).items():
             member.send(DumpStacks(tuple(each.pid for each in started)), Deadline.after(_OUTPUT_S))
 
@@ -216,11 +214,8 @@ class TorchrunLauncher:
         return Place(started.member.name, started.pid)
 
     def state(self, pid: int) -> str:
-        """Return what its machine's kernel says of a rank's process."""
-        started = self._started[pid]
-        wait_s = min(_OUTPUT_S, self._config.timeout_s)
-        (answer,) = self._world.control.ask([started.member], [ReadOutput(started.pid, 0)], wait_s)
-        return answer.state if isinstance(answer, Output) else ""
+        """Return nothing: what another machine's kernel says is not asked, as that machine may be what is wrong."""
+        return ""
 
     def sys_path(self, controllers: Sequence[str]) -> tuple[str, ...]:
         """Return the members' own entries, and then the controller's: what they import from a disk that is shared."""
@@ -284,9 +279,6 @@ class TorchrunLauncher:
             if pid in self._started:
                 found.setdefault(self._started[pid].member, []).append(self._started[pid])
         return found
-
-    def _lost(self, member: Member) -> LaunchError:
-        return LaunchError(f"{member.name} was lost: {member.lost or 'it does not answer'}")
 
 
 def open_world(host: str, port: int, timeout_s: float) -> TorchrunWorld:
