@@ -118,59 +118,64 @@ class Agents:
 
 
 class Namespaces:
-    """Hosts of their own, as network namespaces on one bridge; a context manager, for root."""
+    """Hosts of their own, as network namespaces that one more routes between; a context manager, for root."""
 
     def __init__(self, count: int) -> None:
         self.count = count
         self.name = f"gptd{os.getpid()}"
-        self.addresses = [f"10.213.7.{host + 1}" for host in range(count)]
+        self.hub = f"{self.name}-hub"
+        self.addresses = [f"10.213.{host}.2" for host in range(count)]
 
     @staticmethod
     def why_not() -> str | None:
         """Why there can be none here, None where there can."""
         if os.geteuid() != 0:
             return "network namespaces need root"
-        name = f"gptdtry{os.getpid()}"
         try:
-            _ip("netns", "add", name)
-            _ip("netns", "del", name)
+            with Namespaces(1):
+                return None
         except (OSError, subprocess.CalledProcessError) as error:
             return f"network namespaces are not permitted here: {error}"
-        return None
 
     def prefix(self, host: int) -> list[str]:
         """What a command begins with that runs on a host."""
         return ["ip", "netns", "exec", f"{self.name}-{host}"]
 
-    def cut(self, host: int, *, mend: bool = False) -> None:
-        """Cut the link of a host, or mend it: the host itself sees no other change than that nothing comes."""
-        _ip(
-            "-n",
-            f"{self.name}-hub",
-            "link",
-            "set",
-            f"to{host}",
-            "nomaster" if not mend else "master",
-            *(["br"] * mend),
-        )
+    def cut(self, host: int) -> list[str]:
+        """The command that has all packets from and to a host lost on the way, in silence."""
+        route = f"ip route add blackhole {self.addresses[host]}/32"
+        return self._in_hub(f"{route} && echo 0 > /proc/sys/net/ipv4/conf/to{host}/forwarding")
+
+    def mend(self, host: int) -> list[str]:
+        """The command that ends a cut."""
+        route = f"ip route del blackhole {self.addresses[host]}/32"
+        return self._in_hub(f"{route} && echo 1 > /proc/sys/net/ipv4/conf/to{host}/forwarding")
+
+    def _in_hub(self, command: str) -> list[str]:
+        return ["ip", "netns", "exec", self.hub, "sh", "-c", command]
 
     def __enter__(self) -> Self:
-        hub = f"{self.name}-hub"
-        _ip("netns", "add", hub)
-        _ip("-n", hub, "link", "add", "br", "type", "bridge")
-        _ip("-n", hub, "link", "set", "br", "up")
-        for host, address in enumerate(self.addresses):
-            own = f"{self.name}-{host}"
-            _ip("netns", "add", own)
-            _ip("-n", hub, "link", "add", f"to{host}", "type", "veth", "peer", "name", "eth0", "netns", own)
-            _ip("-n", hub, "link", "set", f"to{host}", "master", "br", "up")
-            _ip("-n", own, "addr", "add", f"{address}/24", "dev", "eth0")
-            _ip("-n", own, "link", "set", "eth0", "up")
-            _ip("-n", own, "link", "set", "lo", "up")
+        try:
+            _ip("netns", "add", self.hub)
+            subprocess.run(self._in_hub("echo 1 > /proc/sys/net/ipv4/ip_forward"), check=True)
+            for host, address in enumerate(self.addresses):
+                own = f"{self.name}-{host}"
+                _ip("netns", "add", own)
+                veth = ("type", "veth", "peer", "name", "eth0", "netns", own)
+                _ip("-n", self.hub, "link", "add", f"to{host}", *veth)
+                _ip("-n", self.hub, "addr", "add", f"10.213.{host}.1/30", "dev", f"to{host}")
+                _ip("-n", self.hub, "link", "set", f"to{host}", "up")
+                _ip("-n", own, "addr", "add", f"{address}/30", "dev", "eth0")
+                _ip("-n", own, "link", "set", "eth0", "up")
+                _ip("-n", own, "link", "set", "lo", "up")
+                _ip("-n", own, "route", "add", "default", "via", f"10.213.{host}.1")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in (f"{self.name}-hub", *(f"{self.name}-{host}" for host in range(self.count))):
+        for name in (self.hub, *(f"{self.name}-{host}" for host in range(self.count))):
             with suppress(subprocess.CalledProcessError):
                 _ip("netns", "del", name)
 

@@ -21,7 +21,7 @@ from pytest_gpt_dist.training import worker as training_worker
 
 # When one of these changes, raise its version and put the new pair here.
 KNOWN_JOBS = (12, "a2b01a0e77e4c3f5")
-KNOWN_MESSAGES = (6, "ef7a7810c4613832")
+KNOWN_MESSAGES = (7, "7834528db166b6ea")
 
 PLAIN = (int, float, str, bool, bytes, NoneType, list, tuple, dict)
 

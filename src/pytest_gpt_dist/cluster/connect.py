@@ -238,7 +238,7 @@ def end_when_unreachable(line: socket.socket, timeout_s: float) -> None:
     """Have the kernel end a connection whose other side cannot be reached any more, well within a time."""
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    patience_s = min(timeout_s, _UNREACHABLE_S)
+    patience_s = min(timeout_s / 2, _UNREACHABLE_S)
     each_s = max(1, int(patience_s / 4))
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, each_s)
     line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, each_s)

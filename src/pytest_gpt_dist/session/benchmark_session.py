@@ -172,11 +172,16 @@ class BenchmarkSession:
             given = {}
         return cases.matrix(given, [name for name in own if name not in arguments])
 
-    def lacks(self, run: CaseRun) -> str | None:
-        """Return in one line why a case cannot run here, or None; waits for a machine that was lost."""
+    def lacks_devices(self, count: int) -> str | None:
+        """Return in one line why so many ranks cannot run here, or None; waits for a machine that was lost."""
+        machine = self.machine
         if self._world is not None and (lacking := self._world.whole()) is not None:
             return f"its machines are not there: {lacking}"
-        return self.machine.lacks(run.case.gpus) or self.mode(run.mode).cases.lacks(run.case)
+        return machine.lacks(count)
+
+    def lacks(self, run: CaseRun) -> str | None:
+        """Return in one line why a case cannot run here, or None."""
+        return self.lacks_devices(run.case.gpus) or self.mode(run.mode).cases.lacks(run.case)
 
     def run(self, run: CaseRun, status: Status) -> Result:
         """Check a case and, unless it has no timing, time it."""

@@ -32,7 +32,7 @@ from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.host.linux import end_with_parent
 
 TRY_AGAIN_S = 0.5
-CONNECT_S = 10.0
+CONNECT_S = 3.0
 _REFUSALS = 3
 """How often a member believes that it was refused by accident: a session may end while a member joins it."""
 

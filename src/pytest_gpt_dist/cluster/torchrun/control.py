@@ -177,7 +177,7 @@ class ControlPort:
             introduced = member.take()
         except ChannelClosed as error:
             said = str(error)
-            self.lose(member, "its connection was closed" if said == "end of file" else said)
+            self.lose(member, "its connection ended" if said == "end of file" else said)
             return
         if introduced:
             before = self.members.get(member.rank)
