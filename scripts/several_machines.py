@@ -1,6 +1,6 @@
 """What becomes of a session when its machines are apart: two and three hosts as network namespaces, for root.
 
-PYTHONPATH=src:tests python scripts/several_machines.py [--output scripts/results/several_machines_cpu.json]
+PYTHONPATH=tests python -m scripts.several_machines [--output scripts/results/several_machines_cpu.json]
 
 A link is cut in the middle of a case and mended, a host's members are killed, a host gets a tenth of a core; each time
 the next case is to pass, and the four-device matrix to have the tokens of one machine.
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from machine import describe_machine, moment
+from scripts.machine import describe_machine, moment
+
 from machines import Agents, Namespaces, write_secret
 from plugin.sessions import TINY, own_environment, prepare
 
@@ -195,9 +196,9 @@ def slowed(pids: list[int]) -> Iterator[bool]:
     try:
         yield True
     finally:
-        for pid in (group / "cgroup.procs").read_text().split():
+        for left in (group / "cgroup.procs").read_text().split():
             with suppress(OSError):
-                (group.parent / "cgroup.procs").write_text(pid)
+                (group.parent / "cgroup.procs").write_text(left)
         group.rmdir()
 
 

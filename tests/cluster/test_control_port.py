@@ -101,18 +101,17 @@ def test_a_rank_comes_to_its_group_only_once(control: ControlPort, monkeypatch: 
     monkeypatch.setenv(SECRET, KEY.decode())
     monkeypatch.delenv("GPT_DIST_SECRET_FILE", raising=False)
     with control.listen() as group, ThreadPoolExecutor(1) as pool:
-        came = []
-        for address, rank in (
-            (group.address, 1),
-            (group.address, 1),
-            (replace(group.address, token="cd" * 32), 0),
-        ):
+        elsewhere = replace(group.address, token="cd" * 32)
+        attempts = [(group.address, 1), (group.address, 1), (elsewhere, 0)]
+        came: list[set[int]] = []
+        for address, rank in attempts:
             line = pool.submit(connect, address, rank, AT_MOST_S)
             while not line.done():
                 pumped(control, 1)
             arrived = group.arrivals()
             came.append(set(arrived))
-            for channel in (line.result(), *arrived.values()):
+            line.result().close()
+            for channel in arrived.values():
                 channel.close()
         assert came == [{1}, set(), set()]
 

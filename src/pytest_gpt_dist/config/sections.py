@@ -9,6 +9,7 @@ from typing import get_args
 from pytest_gpt_dist.bounds import MOST_DEVICES, device_count
 from pytest_gpt_dist.config.address import parse_address
 from pytest_gpt_dist.config.choices import Batching, LogLevel
+from pytest_gpt_dist.config.collectives import CollectiveOptions
 from pytest_gpt_dist.config.declaration import (
     Section,
     integer,
@@ -22,7 +23,7 @@ from pytest_gpt_dist.config.training import TrainingOptions
 from pytest_gpt_dist.errors import UsageError
 
 DEFAULT_COUNTS = (1, 2, 4)
-SUITES = ("inference", "training")
+SUITES = ("inference", "training", "collectives")
 """What ``benchmarks/test_*.py`` there are; each is a mode's name."""
 
 
@@ -71,8 +72,8 @@ class MatrixOptions(Section):
 
     suite: tuple[str, ...] = option(
         ("inference",),
-        "which of benchmarks/test_*.py are collected where a folder is asked for: inference, training (default:"
-        " inference); a file that is named is always collected",
+        "which of benchmarks/test_*.py are collected where a folder is asked for: inference, training, collectives"
+        " (default: inference); a file that is named is always collected",
         parse=parse_suites,
         metavar="NAME,NAME",
     )
@@ -328,6 +329,7 @@ SECTIONS: tuple[type[Section], ...] = (
     DeviceOptions,
     WorkloadOptions,
     TrainingOptions,
+    CollectiveOptions,
     MeasuringOptions,
     ComparingOptions,
     RunningOptions,

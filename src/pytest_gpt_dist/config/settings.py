@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_gpt_dist.config.collectives import CollectiveOptions
 from pytest_gpt_dist.config.declaration import KINDS, Declaration, Section
 from pytest_gpt_dist.config.sections import (
     SECTIONS,
@@ -29,6 +30,7 @@ class Options(
     DeviceOptions,
     WorkloadOptions,
     TrainingOptions,
+    CollectiveOptions,
     MeasuringOptions,
     ComparingOptions,
     RunningOptions,

@@ -64,7 +64,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         self,
         case: CaseT,
         timing: Timing | None,
-        one_device: Callable[[], CaseT],
+        one_device: Callable[[], CaseT | None],
         status: Callable[[str], None],
     ) -> Result:
         """Check a case and, unless ``timing`` is None, time it.
@@ -78,7 +78,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         self,
         cases: Sequence[CaseT],
         timing: Timing,
-        one_device: Callable[[CaseT], CaseT],
+        one_device: Callable[[CaseT], CaseT | None],
         status: Callable[[str], None],
     ) -> list[Outcome]:
         """Run cases that differ in their engine, launch by launch in turns; what each came to, in their order.
@@ -118,7 +118,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         checked: CheckedT,
         launches: Sequence[Launch],
         *,
-        one_device: Callable[[CaseT], CaseT],
+        one_device: Callable[[CaseT], CaseT | None],
         status: Callable[[str], None],
     ) -> Outcome:
         try:
@@ -133,7 +133,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         case: CaseT,
         result: Result,
         timing: Timing | None,
-        one_device: Callable[[], CaseT],
+        one_device: Callable[[], CaseT | None],
         status: Callable[[str], None],
     ) -> Result:
         """Return the result with its speed-up over the one-device case, which is measured if that is not known."""
@@ -144,7 +144,9 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         if key not in self._alone:
             # What is finished must not be lost with its partner: one device may be too small for the model.
             try:
-                alone = self._measure(one_device(), timing, prefixed("one device alone: ", status))
+                if (partner_case := one_device()) is None:
+                    return result
+                alone = self._measure(partner_case, timing, prefixed("one device alone: ", status))
                 self._alone[key] = _Alone.of(alone, "measured on demand")
             except _FAILURES as error:
                 self._alone[key] = _Alone(None, first_line(error))
