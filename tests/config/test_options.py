@@ -90,6 +90,7 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "report": ("/somewhere/report", '"/somewhere/report"', "/somewhere/report"),
     "log_level": ("info", '"info"', "info"),
     "log_dir": ("/somewhere/logs", '"/somewhere/logs"', "/somewhere/logs"),
+    "wait": ("2.5", "2.5", 2.5),
     "launcher": ("torchrun", '"torchrun"', "torchrun"),
     "rendezvous": ("10.0.0.1:29400", '"10.0.0.1:29400"', ("10.0.0.1", 29400)),
 }
@@ -141,6 +142,7 @@ WRONG = [
     ("collective", "gather", "expected some of all_reduce"),
     ("collective_sizes", "much", "expected a size"),
     ("collective_sizes", "2TiB", "expected at most 1TiB"),
+    ("wait", "-1", "expected at least 0"),
     ("launcher", "mpi", "expected one of local, torchrun"),
     ("rendezvous", "10.0.0.1", "expected HOST:PORT"),
     ("rendezvous", "10.0.0.1:99999", "expected HOST:PORT"),

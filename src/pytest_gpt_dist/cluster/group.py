@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,20 @@ COLLECTIVE_MARGIN_S = 60.0
 class RankGroup:
     """`world_size` processes joined in one process group; Cluster.group makes it.
 
-    `is_here`: its ranks are processes of this machine. `infos` are the ranks' own accounts of what they are, by rank;
-    `about` is that of whoever started them, as `cluster.about` makes it; `alive` is False once the group has ended.
+    It has `devices`, cores or GPUs, for itself, or any where that is None. `is_here`: its ranks are processes of this
+    machine. `infos` are the ranks' own accounts of what they are, by rank; `about` is that of whoever started them, as
+    `cluster.about` makes it; `alive` is False once the group has ended.
     """
 
-    def __init__(self, launcher: Launcher, config: ClusterConfig, world_size: int) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        config: ClusterConfig,
+        world_size: int,
+        devices: tuple[int, ...] | None = None,
+    ) -> None:
         self.world_size = world_size
+        self._devices = devices
         self.alive = True
         self.about = launcher.about
         self.is_here = launcher.is_here
@@ -237,6 +246,8 @@ class RankGroup:
     def _start(self) -> Watch:
         """Start the ranks and return the wait for their being ready, which is over."""
         cores = own_cores()
+        if self._devices is not None and self._config.device == "cpu":
+            cores = replace(cores, numbers=self._devices)
         timeout_s = self._config.timeout_s
         meeting = meeting_place(timeout_s=timeout_s)
         if meeting.remedy:
@@ -268,6 +279,7 @@ class RankGroup:
             device=config.device,
             backend=config.backend,
             share_gpu=config.share_gpu,
+            gpu=self._devices[rank % len(self._devices)] if self._devices and not on_cpu else None,
             threads=config.threads_per_rank,
             cpus=cores.of_rank(rank, config.threads_per_rank) if on_cpu and config.pin_cpus else (),
             oversubscribed=on_cpu and cores.oversubscribed(self.world_size, config.threads_per_rank),

@@ -36,6 +36,8 @@ class RankSpec:
     The rank is number `local_rank` of `local_world_size` on machine `node`. It speaks to the `controller`, which it
     connects to, and meets the other ranks at the `rendezvous`.
 
+    `gpu` is the place of its own among those that it sees; None for that of its local rank.
+
     `device` and `backend` are what the configuration asked for ("cuda", "auto"); what came of it stands in
     the rank's RankInfo. An empty `cpus` leaves the rank where it is. `timeout_s` is the longest silence that the
     controller bears. `log` is the file for all that the
@@ -53,6 +55,7 @@ class RankSpec:
     device: str
     backend: str
     share_gpu: bool
+    gpu: int | None
     threads: int
     cpus: tuple[int, ...]
     oversubscribed: bool

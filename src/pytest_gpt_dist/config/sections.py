@@ -310,6 +310,14 @@ class RunningOptions(Section):
     log_dir: str | None = option(
         None, "keep the output of each rank, and session.log, in this folder", metavar="DIR"
     )
+    wait: float = option(
+        600.0,
+        "longest time to wait for devices that another session has, in seconds (default: 600)",
+        ini="float",
+        minimum=0.0,
+        maximum=1e6,
+        metavar="S",
+    )
     launcher: str = option(
         "local",
         "who starts ranks: local (this machine), or torchrun (several machines) (default: local)",

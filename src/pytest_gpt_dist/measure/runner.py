@@ -249,7 +249,8 @@ class CaseRunner(Generic[CaseT, CheckedT]):
 
     def _sampler(self, group: RankGroup, case: CaseT) -> Sampler:
         pids, gpus = group.pids, self._machine.gpus[: case.gpus]
-        cores = self._machine.cores_of(case.gpus)
+        pinned = frozenset(core for info in group.infos for core in info.cpus)
+        cores = pinned if self._machine.device == "cpu" else frozenset()
         return Sampler(lambda: MachineSource(pids, gpus, cores), self._watching.thresholds)
 
 

@@ -126,10 +126,17 @@ class BenchmarkSession:
                     pin_cpus=self.timed,
                     side=self._side,
                     preload=self._preload,
+                    wait_s=options.wait if self._leases else None,
                 ),
                 local_server if self._world is None else torchrun_launchers(self._world),
+                self._tell,
             )
         return self._clusters[self._side].group(world_size)
+
+    @property
+    def _leases(self) -> bool:
+        """Return whether devices are to be this session's alone: GPUs, and cores to which ranks are pinned."""
+        return self._world is None and (self.machine.device == "cuda" or self.timed)
 
     @property
     def _preload(self) -> tuple[str, ...]:
