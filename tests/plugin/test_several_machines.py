@@ -18,6 +18,7 @@ def test_generate(gpt_dist, gpus, strategy, engine):
 GROUPS = """\
 import os
 import signal
+import time
 import torch.distributed as dist
 from pytest_gpt_dist.cluster import RankGroupError
 import pytest
@@ -34,6 +35,7 @@ def die(rank):
 def kill_member(rank):
     if dist.get_rank() == rank:
         os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(60)  # until this rank ends with it
     dist.barrier()
 
 def test_places(gpt_process_group):
