@@ -23,7 +23,7 @@ LEVELS = (
     ("registry",),
     ("model",),
     ("measure",),
-    ("inference", "training", "compare"),
+    ("inference", "training", "collectives", "compare"),
     ("ab", "report"),
     ("session",),
     ("hookspecs",),

@@ -1,9 +1,12 @@
 """The largest sizes that can be meant: what is beyond them is a slip, and would take all memory or never end."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from pytest_gpt_dist.errors import UsageError, quoted
 
+MOST_SAVED_BYTES = 2**28
+"""Of a saved session, and of an entry of a journal: what is longer was not saved here."""
 MOST_DEVICES = 4096
 # Far above the largest models that have been published: some 130 layers, 20,000 wide, 10 million positions.
 MOST: Mapping[str, int] = {
@@ -37,3 +40,12 @@ def device_count(value: object, what: str = "gpus=") -> int:
         UsageError: when it is none; the message begins with ``what``.
     """
     return whole_number(value, what, MOST_DEVICES)
+
+
+def read_bounded(path: Path, most_bytes: int = MOST_SAVED_BYTES) -> bytes:
+    """Return the content of a file; ValueError of one that is longer than anything that was saved here."""
+    with path.open("rb") as file:
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"is longer than {most_bytes:,} bytes")
+    return content

@@ -73,6 +73,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
             check_writable(Path(options.log_dir), options.written("log_dir", options.log_dir))
         options.check_batching()
+        options.check_launcher()
         if timed and (options.baseline or options.require_baseline or options.against is not None):
             from pytest_gpt_dist.session.second_look import SecondLook
             from pytest_gpt_dist.session.verdict_gate import Gate
@@ -264,7 +265,12 @@ def _session(config: pytest.Config) -> BenchmarkSession:
         from pytest_gpt_dist.session.benchmark_session import BenchmarkSession
 
         config.stash[_SESSION] = BenchmarkSession(
-            config.stash[_OPTIONS], _registry(config), config.rootpath, timed=_is_timed(config)
+            config.stash[_OPTIONS],
+            _registry(config),
+            config.rootpath,
+            timed=_is_timed(config),
+            runs=not config.option.collectonly,
+            tell=lambda text: _tell(config, text),
         )
     return config.stash[_SESSION]
 

@@ -217,6 +217,10 @@ def builtin(registry: Registry) -> None:
     registry.add_mode(DEFAULT_MODE, f"{inference}.mode:InferenceMode", f"{inference}.result_format:INFERENCE")
     training = "pytest_gpt_dist.training"
     registry.add_mode("training", f"{training}.mode:TrainingMode", f"{training}.result_format:TRAINING")
+    collectives = "pytest_gpt_dist.collectives"
+    registry.add_mode(
+        "collectives", f"{collectives}.mode:CollectiveMode", f"{collectives}.result_format:COLLECTIVES"
+    )
     for name, attribute in (
         ("ddp", "strategies:Ddp"),
         ("zero1", "strategies:Zero1"),

@@ -18,6 +18,8 @@ import torch.distributed as dist
 
 from patience import FOREVER_S
 from pytest_gpt_dist.cluster import Cluster, ClusterConfig, RankGroup, RankGroupError
+from pytest_gpt_dist.cluster.connect import Listener
+from pytest_gpt_dist.cluster.launcher import Place
 from pytest_gpt_dist.cluster.messages import STACK_SIGNAL, RankSpec
 from pytest_gpt_dist.cluster.rank import this_rank
 from pytest_gpt_dist.host.linux import process_state
@@ -28,7 +30,7 @@ RANK = [sys.executable, "-m", "pytest_gpt_dist.cluster.rank_main"]
 class PlainLauncher:
     """Starts ranks as plain subprocesses; `news` is readable when one of them has ended."""
 
-    controller_host: str | None = "127.0.0.1"
+    is_here = True
     about: Mapping[str, object] = {"launcher": "plain"}
 
     def __init__(self, environment: Mapping[str, str], cwd: Path, config: ClusterConfig) -> None:
@@ -43,6 +45,15 @@ class PlainLauncher:
 
     def alive(self) -> bool:
         return not self._news.closed
+
+    def listen(self, world_size: int) -> Listener:
+        return Listener(world_size, self.scratch, "127.0.0.1")
+
+    def bring_output(self, files: Mapping[int, tuple[Path, Path]]) -> None:
+        pass
+
+    def place(self, pid: int) -> Place:
+        return Place("", pid)
 
     def start(self, spec: RankSpec) -> int:
         file = self.scratch / f"rank{spec.rank}.json"

@@ -84,6 +84,8 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "price": ("2.5", "2.5", 2.5),
     "train_tokens": ("1000000", "1000000", 1000000),
     "train_bucket_mb": ("3", "3", 3),
+    "collective": ("broadcast,all_to_all", '"broadcast,all_to_all"', ("broadcast", "all_to_all")),
+    "collective_sizes": ("1MiB,2KiB", '"1MiB,2KiB"', (2048, 2**20)),
     "rounds": ("4", "4", 4),
     "min_rounds": ("6", "6", 6),
     "max_time": ("2.5", "2.5", 2.5),
@@ -106,6 +108,9 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "profile": ("/somewhere/traces", '"/somewhere/traces"', "/somewhere/traces"),
     "log_level": ("info", '"info"', "info"),
     "log_dir": ("/somewhere/logs", '"/somewhere/logs"', "/somewhere/logs"),
+    "wait": ("2.5", "2.5", 2.5),
+    "launcher": ("torchrun", '"torchrun"', "torchrun"),
+    "rendezvous": ("10.0.0.1:29400", '"10.0.0.1:29400"', ("10.0.0.1", 29400)),
 }
 
 WRONG = [
@@ -146,12 +151,19 @@ WRONG = [
     ("backend", "mpi", "expected one of auto, nccl, gloo"),
     ("batching", "random", "expected one of in-order, by-length, token-budget"),
     ("token_budget", "0", "expected at least 1"),
-    ("suite", "serving", "expected some of inference, training, not serving"),
+    ("suite", "serving", "expected some of inference, training, collectives, not serving"),
     ("train_betas", "0.9", "expected two numbers such as"),
     ("train_betas", "0.9,1", "expected two numbers from 0 to below 1"),
     ("train_optimizer", "adam", "expected one of adamw, sgd"),
     ("train_sequence_length", "1", "expected at least 2"),
     ("train_activation_checkpointing", "some", "expected off, full, or a number"),
+    ("collective", "gather", "expected some of all_reduce"),
+    ("collective_sizes", "much", "expected a size"),
+    ("collective_sizes", "2TiB", "expected at most 1TiB"),
+    ("wait", "-1", "expected at least 0"),
+    ("launcher", "mpi", "expected one of local, torchrun"),
+    ("rendezvous", "10.0.0.1", "expected HOST:PORT"),
+    ("rendezvous", "10.0.0.1:99999", "expected HOST:PORT"),
     ("log_level", "loud", "expected one of debug, info, warning, error"),
 ]
 

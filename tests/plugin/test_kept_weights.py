@@ -42,7 +42,8 @@ def launches(folder: Path, cases: str, *arguments: str) -> list[str]:
     log = folder / "launches.log"
     session = run_session(folder, project(log, cases), *WITHOUT, *TINY, *arguments)
     assert session.status == pytest.ExitCode.OK, session.output
-    assert list((folder / "scratch").glob("gpt-dist-*")) == []
+    left = {path.name for path in (folder / "scratch").glob("gpt-dist-*")}
+    assert left <= {"gpt-dist-devices"}  # locks, which other sessions may wait for, stay
     return log.read_text().splitlines()
 
 

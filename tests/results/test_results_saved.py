@@ -8,14 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_gpt_dist.bounds import MOST_SAVED_BYTES, read_bounded
 from pytest_gpt_dist.compare.baselines import read_baselines, read_cases
 from pytest_gpt_dist.compare.measured_case import MeasuredCase
 from pytest_gpt_dist.compare.session_times import SessionTimes
 from pytest_gpt_dist.compare.session_verdicts import judge_session
 from pytest_gpt_dist.compare.welch import describe_launches
+from pytest_gpt_dist.errors import UsageError
 from pytest_gpt_dist.report.findings import find
 from pytest_gpt_dist.report.verdicts import render_verdicts
-from pytest_gpt_dist.results.saved import is_ours, read_saved
+from pytest_gpt_dist.results.saved import is_ours, read_saved, read_session
 from pytest_gpt_dist.session.grouping import group_by_workload
 from saved_cases import saved_case
 
@@ -123,11 +125,11 @@ def test_no_file_is_read_twice_and_no_case_compared_with_every_other(
 ) -> None:
     read: list[Path] = []
     compared: list[object] = []
-    read_bytes, equal = Path.read_bytes, MeasuredCase.__eq__
+    equal = MeasuredCase.__eq__
 
     def reading(path: Path) -> bytes:
         read.append(path)
-        return read_bytes(path)
+        return read_bounded(path)
 
     def comparing(one: MeasuredCase, two: object) -> bool:
         compared.append(one)
@@ -136,9 +138,19 @@ def test_no_file_is_read_twice_and_no_case_compared_with_every_other(
     for number in range(50):
         cases = [entry(f"b.py::{case}", launches=[[1 + number / 100]]) for case in range(3)]
         (tmp_path / f"{number}.json").write_text(json.dumps({"benchmarks": cases}))
-    monkeypatch.setattr(Path, "read_bytes", reading)
+    monkeypatch.setattr("pytest_gpt_dist.results.saved.read_bounded", reading)
     monkeypatch.setattr(MeasuredCase, "__eq__", comparing)
     found = read_baselines([tmp_path], [MeasuredCase("new", {}, SessionTimes.of([1.0]))])
     assert len(found.cases) == 150
     assert len(read) == 50
     assert compared == []
+
+
+def test_a_file_beyond_all_that_is_saved_is_not_read_whole(tmp_path: Path) -> None:
+    giant = tmp_path / "giant.json"
+    with giant.open("wb") as file:
+        file.truncate(64 * MOST_SAVED_BYTES)  # takes no room on the disk
+    with pytest.raises(UsageError, match="giant"):
+        read_session(giant)
+    with pytest.raises(ValueError, match="is longer than 10 bytes"):
+        read_bounded(giant, 10)

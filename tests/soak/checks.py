@@ -69,7 +69,8 @@ def left_behind(folder: Path, before: set[str], *, complete: bool) -> Iterator[s
             yield f"{SHARED_MEMORY / name} is left"
     for path in sorted((folder / TEMPORARY).iterdir()):
         if not path.name.startswith("gpt-dist-failed-"):
-            if complete and not path.name.startswith("torchinductor_"):  # torch's own
+            # torch's own, and locks of devices, which stay for other sessions
+            if complete and not path.name.startswith(("torchinductor_", "gpt-dist-devices")):
                 yield f"{path.name} is left in the temporary folder"
         elif not any(path.iterdir()):
             yield f"{path.name} is left and empty"

@@ -53,7 +53,7 @@ class PairedCaseRunner(Generic[CaseT, CheckedT]):
         case: CaseT,
         timing: Timing,
         rule: PairedRule,
-        one_device: Callable[[], CaseT],
+        one_device: Callable[[], CaseT | None],
         status: Callable[[str], None],
     ) -> Result:
         """Measure a case in pairs. A wrong or failing other side is told in ``against``; this side's raises.

@@ -24,7 +24,8 @@ class ClusterConfig:
     figures; runs that time nothing go better without. `log_dir` keeps what ranks print; None keeps it only
     of a group that failed. `log_level` is how much of what they do ranks write there: debug, info, warning or
     error. `side` is whose code the ranks run. `preload` names modules that ranks will need: imported once, before they
-    are forked, where whoever starts them does so. UsageError when the parts do not fit together.
+    are forked, where whoever starts them does so. `wait_s` is how long to wait for devices of this machine that other
+    sessions have; with None they are not leased. UsageError when the parts do not fit together.
     """
 
     device: Device
@@ -38,6 +39,7 @@ class ClusterConfig:
     pin_cpus: bool = True
     side: Side = OWN
     preload: tuple[str, ...] = ()
+    wait_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.device not in get_args(Device):

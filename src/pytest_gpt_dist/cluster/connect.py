@@ -13,31 +13,62 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from hmac import compare_digest
 from pathlib import Path
-from typing import Self
+from typing import Protocol, Self
 
+from pytest_gpt_dist.cluster.handshake import Identity, RefusedError, join
+from pytest_gpt_dist.cluster.secret import read_secret
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, encode, request_of
 
 _TOKEN_BYTES = 32
+_UNREACHABLE_S = 20.0
+"""How long, at the longest, a machine may answer nothing before its connections end."""
 _LEAST_BACKLOG = 128
 _MOST_STRANGERS = 64
 """How many peers beyond the ranks may have connected and not yet said who they are; the longest there goes first."""
+
+
+def new_token() -> str:
+    """Return a group's name, which nobody can guess."""
+    return secrets.token_hex(_TOKEN_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class ControllerAddress:
     """Where the controller listens: a Unix socket's path, or a host and a port; and the token that opens it.
 
-    Over TCP the token travels as it is: for networks whose other users are trusted not to listen.
+    Where it is `sealed`, who connects proves to know the secret that machines share, and the token only names the
+    group. Otherwise the token travels over TCP as it is: for networks whose other users are trusted not to listen.
     """
 
     token: str
     path: str = ""
     host: str = ""
     port: int = 0
+    sealed: bool = False
 
     def hello(self, rank: int) -> bytes:
         """Return the first bytes that a rank sends."""
         return encode(rank, self.token.encode())
+
+
+class Arrivals(Protocol):
+    """Where the ranks of one group connect, while it starts."""
+
+    @property
+    def address(self) -> ControllerAddress:
+        """Where that is."""
+
+    def fileno(self) -> int:
+        """Return the descriptor to wait on; no other object that is waited on has the same."""
+
+    def arrivals(self) -> dict[int, Channel]:
+        """Return, without waiting, the ranks that have said who they are since the last call."""
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+
+    def __exit__(self, *_: object) -> None:
+        """Let nobody else in."""
 
 
 class Listener:
@@ -47,7 +78,7 @@ class Listener:
     """
 
     def __init__(self, world_size: int, folder: Path, host: str | None) -> None:
-        token = secrets.token_hex(_TOKEN_BYTES)
+        token = new_token()
         self._world_size = world_size
         self._strangers: deque[_Stranger] = deque()
         self._known: set[int] = set()
@@ -62,11 +93,11 @@ class Listener:
             except BaseException:
                 self._socket.close()
                 raise
-            self.address = ControllerAddress(token, path=str(self._file))
+            self._address = ControllerAddress(token, path=str(self._file))
         else:
             assert host is not None
             self._socket = socket.create_server((host, 0), backlog=backlog)
-            self.address = ControllerAddress(token, host=host, port=self._socket.getsockname()[1])
+            self._address = ControllerAddress(token, host=host, port=self._socket.getsockname()[1])
         try:
             self._selector = selectors.EpollSelector()
             self._socket.setblocking(False)
@@ -74,6 +105,11 @@ class Listener:
         except BaseException:
             self._socket.close()
             raise
+
+    @property
+    def address(self) -> ControllerAddress:
+        """Where ranks connect."""
+        return self._address
 
     def fileno(self) -> int:
         """Return the descriptor to wait on."""
@@ -165,6 +201,8 @@ class _Stranger:
 
 def connect(address: ControllerAddress, rank: int, timeout_s: float) -> Channel:
     """Connect a rank to its controller; ChannelClosed when that is not there."""
+    if address.sealed:
+        return _connect_sealed(address, rank, timeout_s)
     line = socket.socket(socket.AF_UNIX if address.path else socket.AF_INET)
     try:
         if address.path:
@@ -180,6 +218,39 @@ def connect(address: ControllerAddress, rank: int, timeout_s: float) -> Channel:
         line.close()
         raise ChannelClosed(f"the controller cannot be reached: {error}") from error
     return Channel(line)
+
+
+def dial(host: str, port: int, secret: bytes, identity: Identity, timeout_s: float) -> Channel:
+    """Connect to a listener that shares a secret.
+
+    OSError or ChannelClosed where it cannot be reached, RefusedError where it does not know the secret.
+    """
+    line = socket.create_connection((host, port), timeout_s)
+    try:
+        end_when_unreachable(line, timeout_s)
+        return join(line, secret, identity, timeout_s)
+    except BaseException:
+        line.close()
+        raise
+
+
+def end_when_unreachable(line: socket.socket, timeout_s: float) -> None:
+    """Have the kernel end a connection whose other side cannot be reached any more, well within a time."""
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    patience_s = min(timeout_s / 2, _UNREACHABLE_S)
+    each_s = max(1, int(patience_s / 4))
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, each_s)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, each_s)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    line.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(patience_s * 1000))
+
+
+def _connect_sealed(address: ControllerAddress, rank: int, timeout_s: float) -> Channel:
+    try:
+        return dial(address.host, address.port, read_secret(), Identity(rank, address.token), timeout_s)
+    except (OSError, RefusedError) as error:
+        raise ChannelClosed(f"the controller cannot be reached: {error}") from error
 
 
 @contextmanager

@@ -27,6 +27,13 @@ class Died:
 
 
 @dataclass(frozen=True, slots=True)
+class Lost:
+    """The rank's machine cannot be reached any more, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class HungUp:
     """The rank closed its line to the controller, and lived on."""
 
@@ -48,22 +55,23 @@ class Finished:
     """The rank had returned its result."""
 
 
-Outcome = Raised | Died | HungUp | Silent | Unfinished | Finished
+Outcome = Raised | Died | Lost | HungUp | Silent | Unfinished | Finished
 
 
 @dataclass(frozen=True, slots=True)
 class RankReport:
     """One rank's part in a failure.
 
-    `where` is its place in the layout, `process` what the kernel said it was doing, `progress` what it
-    last said itself, `stack` what its
-    threads were doing, `output` the end of what it printed.
+    `where` is its place in the layout, `machine` the name of its machine, "" of this one, `process` what the kernel
+    said it was doing, `progress` what it last said itself, `stack` what its threads were doing, `output` the end of
+    what it printed.
     """
 
     rank: int
     pid: int
     outcome: Outcome
     where: str = ""
+    machine: str = ""
     process: str = ""
     progress: Progress | None = None
     stack: str = ""
@@ -197,6 +205,8 @@ def _blame(outcome: Outcome, memory_limit_bytes: int | None) -> tuple[Kind, str]
             return "memory", f"{_died(outcome)}; {less_memory(memory_limit_bytes)}"
         case Died():
             return "death", _died(outcome)
+        case Lost():
+            return "death", _lost(outcome)
         case HungUp():
             return "death", "closed its line to the controller"
         case _:
@@ -213,8 +223,14 @@ def _died(outcome: Died) -> str:
     return f"was killed by {name}{perhaps}"
 
 
+def _lost(outcome: Lost) -> str:
+    return f"was lost with its machine: {outcome.reason}"
+
+
 def _name(report: RankReport) -> str:
-    return f"rank {report.rank} ({report.where})" if report.where else f"rank {report.rank}"
+    if place := ", ".join(filter(None, (report.where, report.machine))):
+        return f"rank {report.rank} ({place})"
+    return f"rank {report.rank}"
 
 
 def _report(summary: str, reports: Sequence[RankReport], logs: str) -> str:
@@ -238,6 +254,8 @@ def _state(report: RankReport) -> str:
             return f"raised {summary}"
         case Died() as died:
             return _died(died)
+        case Lost() as lost:
+            return _lost(lost)
         case HungUp():
             state = "closed its line to the controller"
         case Silent(silence_s=silence_s):

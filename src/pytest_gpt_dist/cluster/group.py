@@ -8,18 +8,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_gpt_dist.cluster.callables import pack_call
 from pytest_gpt_dist.cluster.config import ClusterConfig
-from pytest_gpt_dist.cluster.connect import ControllerAddress, Listener, held_port
+from pytest_gpt_dist.cluster.connect import ControllerAddress, held_port
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.failure import (
     Died,
     Finished,
     HungUp,
     Kind,
+    Lost,
     Outcome,
     RankGroupError,
     RankReport,
@@ -56,14 +58,23 @@ COLLECTIVE_MARGIN_S = 60.0
 class RankGroup:
     """`world_size` processes joined in one process group; Cluster.group makes it.
 
-    `infos` are the ranks' own accounts of what they are, by rank; `about` is that of whoever started them, as
+    It has `devices`, cores or GPUs, for itself, or any where that is None. `is_here`: its ranks are processes of this
+    machine. `infos` are the ranks' own accounts of what they are, by rank; `about` is that of whoever started them, as
     `cluster.about` makes it; `alive` is False once the group has ended.
     """
 
-    def __init__(self, launcher: Launcher, config: ClusterConfig, world_size: int) -> None:
+    def __init__(
+        self,
+        launcher: Launcher,
+        config: ClusterConfig,
+        world_size: int,
+        devices: tuple[int, ...] | None = None,
+    ) -> None:
         self.world_size = world_size
+        self._devices = devices
         self.alive = True
         self.about = launcher.about
+        self.is_here = launcher.is_here
         self._launcher = launcher
         self._config = config
         self._keeps_logs = config.log_dir is not None
@@ -168,6 +179,8 @@ class RankGroup:
                     channel.send(Leave(), timeout_s=deadline.left_s())
             with suppress(LaunchError):
                 self._wait_for_ends(deadline)
+                if self._keeps_logs and not self.is_here:
+                    self._bring_output()
         finally:
             self.kill()
 
@@ -233,13 +246,15 @@ class RankGroup:
     def _start(self) -> Watch:
         """Start the ranks and return the wait for their being ready, which is over."""
         cores = own_cores()
+        if self._devices is not None and self._config.device == "cpu":
+            cores = replace(cores, numbers=self._devices)
         timeout_s = self._config.timeout_s
         meeting = meeting_place(timeout_s=timeout_s)
         if meeting.remedy:
             raise LaunchError("they cannot meet")
         launcher = self._launcher
         with (
-            Listener(self.world_size, launcher.scratch, launcher.controller_host) as listener,
+            launcher.listen(self.world_size) as listener,
             held_port(LOOPBACK) as port,
         ):
             for rank in range(self.world_size):
@@ -264,6 +279,7 @@ class RankGroup:
             device=config.device,
             backend=config.backend,
             share_gpu=config.share_gpu,
+            gpu=self._devices[rank % len(self._devices)] if self._devices and not on_cpu else None,
             threads=config.threads_per_rank,
             cpus=cores.of_rank(rank, config.threads_per_rank) if on_cpu and config.pin_cpus else (),
             oversubscribed=on_cpu and cores.oversubscribed(self.world_size, config.threads_per_rank),
@@ -326,7 +342,14 @@ class RankGroup:
         at_work = [rank for rank in self._ranks if _is_at_work(rank.rank, watch)]
         processes = {rank.rank: self._launcher.state(rank.pid) for rank in at_work}
         self._launcher.dump_stacks([rank.pid for rank in at_work])
-        wait_for_stacks([rank.stack for rank in at_work], Deadline.after(STACKS_S, self._config.timeout_s))
+        deadline = Deadline.after(STACKS_S, self._config.timeout_s)
+        if self.is_here:
+            wait_for_stacks([rank.stack for rank in at_work], deadline)
+        else:
+            time.sleep(deadline.left_s())  # nobody here sees their files grow
+            watch.note_lost()
+            self._bring_output()
+        places = {rank.rank: self._launcher.place(rank.pid) for rank in self._ranks}
         struck = out_of_memory_kills() > self._oom_kills
         missing = unmet(self._config.timeout_s) if starting else []
         logs = self._keep_logs()  # before the end, as the scratch space may go with it
@@ -336,7 +359,8 @@ class RankGroup:
         reports = [
             RankReport(
                 rank=rank.rank,
-                pid=rank.pid,
+                pid=places[rank.rank].pid,
+                machine=places[rank.rank].machine,
                 outcome=_outcome(rank.rank, watch, struck),
                 where="" if where is None else where(rank.rank),
                 process=processes.get(rank.rank, ""),
@@ -354,6 +378,9 @@ class RankGroup:
             memory_limit_bytes=self._config.memory_limit_bytes,
             logs=logs,
         )
+
+    def _bring_output(self) -> None:
+        self._launcher.bring_output({rank.pid: (rank.log, rank.stack) for rank in self._ranks})
 
     def _wait_for_ends(self, deadline: Deadline) -> None:
         news = select.poll()
@@ -378,7 +405,9 @@ def _outcome(rank: int, watch: Watch, oom_killer_struck: bool) -> Outcome:
     if rank in watch.raised:
         return watch.raised[rank]
     if rank in watch.died:
-        return Died(watch.died[rank], oom_killer_struck, memory_limit_bytes())
+        if isinstance(how := watch.died[rank], str):
+            return Lost(how)
+        return Died(how, oom_killer_struck, memory_limit_bytes())
     if rank in watch.failed:
         return HungUp()
     if rank in watch.silent_s:

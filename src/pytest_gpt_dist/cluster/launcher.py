@@ -1,9 +1,11 @@
 """Who starts ranks: the seam between rank groups and what brings processes up."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from pytest_gpt_dist.cluster.connect import Arrivals
 from pytest_gpt_dist.cluster.failure import and_said
 from pytest_gpt_dist.cluster.messages import RankSpec
 
@@ -34,16 +36,23 @@ class OtherVersionError(LaunchError):
         self.newer = newer
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a rank's process is: the machine's name, "" of this one, and its pid there."""
+
+    machine: str
+    pid: int
+
+
 class Launcher(Protocol):
     """Starts ranks somewhere, sends them signals, tells of their end and clears up after them.
 
-    `scratch` is a folder of its own that nobody else may enter; it goes with the launcher. `controller_host` is the
-    name or address by which its ranks reach this process; None where all are on this machine and come through a Unix
-    socket in `scratch`.
+    `scratch` is a folder of its own that nobody else may enter; it goes with the launcher. `is_here`: its ranks are
+    processes of this machine, and the numbers by which it calls them are their pids.
     """
 
     scratch: Path
-    controller_host: str | None
+    is_here: bool
 
     @property
     def about(self) -> Mapping[str, Any]:
@@ -55,6 +64,9 @@ class Launcher(Protocol):
     def alive(self) -> bool:
         """Return whether it can start ranks."""
 
+    def listen(self, world_size: int) -> Arrivals:
+        """Open, before a group's ranks are started, where they connect to; LaunchError if they cannot be started."""
+
     def start(self, spec: RankSpec) -> int:
         """Start a rank and return its pid, or another number of its own; LaunchError when it cannot be.
 
@@ -62,15 +74,21 @@ class Launcher(Protocol):
         local rank and rendezvous as it places the rank.
         """
 
-    def ended(self) -> Mapping[int, int]:
+    def ended(self) -> Mapping[int, int | str]:
         """Return, without waiting, the exit status of every rank that ended by itself; LaunchError if
         unknowable.
 
-        A status below 0 is the signal that killed the rank.
+        A status below 0 is the signal that killed the rank; a text says why a rank is lost together with its machine.
         """
 
     def dump_stacks(self, pids: Sequence[int]) -> None:
         """Have ranks begin to write their stacks into their files; LaunchError if they cannot be asked."""
+
+    def bring_output(self, files: Mapping[int, tuple[Path, Path]]) -> None:
+        """Have the files of ranks, for output and for stacks, hold what they wrote on another machine."""
+
+    def place(self, pid: int) -> Place:
+        """Return where a rank's process is."""
 
     def state(self, pid: int) -> str:
         """Return what is known of what a rank's process is doing ("S (sleeping)"), "" if nothing."""

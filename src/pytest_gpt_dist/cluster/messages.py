@@ -19,12 +19,14 @@ STACK_SIGNAL = signal.SIGQUIT
 class Rendezvous:
     """Where ranks meet: the address of their group's TCP store, and the rank that hosts it.
 
-    `hosted_by` is None where the store stands already, such as that of an elastic agent.
+    `hosted_by` is None where the store stands already, such as that of an elastic agent; `prefix` keeps the keys of
+    this group apart from all others in it.
     """
 
     host: str
     port: int
     hosted_by: int | None = 0
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class RankSpec:
 
     The rank is number `local_rank` of `local_world_size` on machine `node`. It speaks to the `controller`, which it
     connects to, and meets the other ranks at the `rendezvous`.
+
+    `gpu` is the place of its own among those that it sees; None for that of its local rank.
 
     `device` and `backend` are what the configuration asked for ("cuda", "auto"); what came of it stands in
     the rank's RankInfo. An empty `cpus` leaves the rank where it is. `timeout_s` is the longest silence that the
@@ -51,6 +55,7 @@ class RankSpec:
     device: str
     backend: str
     share_gpu: bool
+    gpu: int | None
     threads: int
     cpus: tuple[int, ...]
     oversubscribed: bool
@@ -111,6 +116,53 @@ class DumpStacks:
     """Controller to server: have these ranks write down what they are doing."""
 
     pids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Welcome:
+    """Controller to a member of torchrun's world: its session takes it, and asks it for ranks from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """Controller to server: import these modules now, so that ranks find them done."""
+
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Preloaded:
+    """Server to controller: they are imported, as far as they can be."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeesFile:
+    """Controller to server: whether there is such a file."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sees:
+    """Server to controller: whether there is."""
+
+    found: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOutput:
+    """Controller to server: what a rank has printed, and its stacks, at most so many bytes of each's end."""
+
+    pid: int
+    most_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Server to controller: the end of what a rank printed, and of its stacks."""
+
+    log: bytes
+    stack: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Self
 
 from pytest_gpt_dist.bounds import device_count
 from pytest_gpt_dist.cluster.config import ClusterConfig
+from pytest_gpt_dist.cluster.devices import LeasedDevices
 from pytest_gpt_dist.cluster.failure import RankGroupError, could_not_start
 from pytest_gpt_dist.cluster.group import RankGroup
 from pytest_gpt_dist.cluster.launcher import Launcher, LaunchError
@@ -25,11 +26,17 @@ class Cluster:
 
     Ranks see the environment and working directory of the moment in which their group was started: a change
     reaches the next group that is started, and an existing one stays as it is. A context manager, for one
-    thread; `close` ends everything. `launchers` makes whoever starts the ranks.
+    thread; `close` ends everything. `launchers` makes whoever starts the ranks; `tell` is told of what is waited for.
     """
 
-    def __init__(self, config: ClusterConfig, launchers: Launchers = local_server) -> None:
+    def __init__(
+        self,
+        config: ClusterConfig,
+        launchers: Launchers = local_server,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> None:
         self.config = config
+        self._devices = LeasedDevices(config, tell, self.end_ranks)
         self._make_launcher = launchers
         self._launchers: list[tuple[tuple[Mapping[str, str], Path], Launcher]] = []
         self._groups: dict[int, tuple[RankGroup, Launcher]] = {}
@@ -49,14 +56,16 @@ class Cluster:
                 return group
             del self._groups[world_size]
             group.kill()
+        devices = self._devices.of(world_size)
         launcher = self._launcher(world_size)
-        group = RankGroup(launcher, self.config, world_size)
+        group = RankGroup(launcher, self.config, world_size, devices)
         self._groups[world_size] = (group, launcher)
         return group
 
     def end_ranks(self) -> None:
         """End every rank; the launchers stay, and start new ranks when a group is asked for."""
         with ExitStack() as stack:
+            stack.callback(self._devices.release)
             for group, _ in self._groups.values():
                 stack.callback(group.leave)
             self._groups.clear()
@@ -65,6 +74,7 @@ class Cluster:
         """End every rank and launcher, each whatever becomes of the others; does nothing the second time."""
         self._closed = True
         with ExitStack() as stack:  # the last first
+            stack.callback(self._devices.release)
             for _, launcher in self._launchers:
                 stack.callback(launcher.close)
             for group, _ in self._groups.values():

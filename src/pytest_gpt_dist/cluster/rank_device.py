@@ -38,7 +38,7 @@ def take_device(spec: RankSpec) -> OwnDevice:
     count = torch.cuda.device_count()
     if spec.local_rank >= count and not spec.share_gpu:
         raise UsageError(f"rank {spec.rank} of {spec.world_size} has no GPU: torch sees {count}")
-    index = spec.local_rank % count
+    index = (spec.local_rank if spec.gpu is None else spec.gpu) % count
     torch.cuda.set_device(index)
     # It plans for every length of the cache anew, which takes longer than the attention itself.
     torch.backends.cuda.enable_cudnn_sdp(False)

@@ -13,7 +13,7 @@ from pytest_gpt_dist.cluster.callables import pack_event
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.messages import Cancel, Cancelled, EventToRank, NoMoreEvents
 from pytest_gpt_dist.cluster.watch import Watch
-from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, encode
+from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed
 from pytest_gpt_dist.errors import UsageError
 
 _log = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ class Task:
     def _deliver(self, rank: int, message: object, deadline: Deadline) -> bool:
         """Send a message to a rank that runs, taking in events meanwhile; False when that failed or time is up."""
         channel = self._channels[rank]
-        frame = encode(self._request, pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
+        frame = channel.frame(self._request, pickle.dumps(message, pickle.HIGHEST_PROTOCOL))
         rest = memoryview(frame)
         while rank in self._watch.waiting:
             try:

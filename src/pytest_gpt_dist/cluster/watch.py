@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_gpt_dist.cluster.connect import Listener
+from pytest_gpt_dist.cluster.connect import Arrivals
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.launcher import Launcher
 from pytest_gpt_dist.cluster.messages import Cancelled, EventFromRank, Raised, Ready, Returned
@@ -54,11 +54,11 @@ class Watch:
         timeout_s: float,
         *,
         on_progress: OnProgress | None = None,
-        listener: Listener | None = None,
+        listener: Arrivals | None = None,
     ) -> None:
         self.answers: dict[int, Ready | Returned | Cancelled] = {}
         self.raised: dict[int, Raised] = {}
-        self.died: dict[int, int] = {}
+        self.died: dict[int, int | str] = {}
         self.hung_up: set[int] = set()
         self.silent_s: dict[int, float] = {}
         self.failed: list[int] = []
@@ -129,6 +129,7 @@ class Watch:
             selector.register(self._launcher, selectors.EVENT_READ, self._launcher)
             if self._listener is not None:
                 selector.register(self._listener, selectors.EVENT_READ, self._listener)
+            self._take_ends()  # a launcher may have heard of ends and arrivals while something else was asked of it
             over = False
             while self._waiting and not over:
                 for number in self._channels.keys() - heard - self.hung_up:
@@ -204,6 +205,16 @@ class Watch:
                     self.answers[rank] = answer
                     del self._waiting[rank]
         return True
+
+    def note_lost(self) -> None:
+        """Blame first the ranks whose machine is lost by now: others may have noticed before it was known here."""
+        ended = self._launcher.ended()
+        for rank in self._ranks:
+            if isinstance(why := ended.get(rank.pid), str) and rank.rank not in self.answers:
+                self.died[rank.rank] = why
+                self.failed = [rank.rank, *(each for each in self.failed if each != rank.rank)]
+                self.raised.pop(rank.rank, None)
+                self.silent_s.pop(rank.rank, None)
 
     def _take_arrivals(self) -> None:
         if self._listener is not None:

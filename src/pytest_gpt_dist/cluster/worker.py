@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import TCPStore
+from torch._C._distributed_c10d import PrefixStore, Store, TCPStore
 
 from pytest_gpt_dist.cluster import rank as rank_face
 from pytest_gpt_dist.cluster.callables import unpack
@@ -32,6 +32,7 @@ from pytest_gpt_dist.cluster.rank_device import limit_memory, take_device
 from pytest_gpt_dist.cluster.stream import Stream, TaskCancelled
 from pytest_gpt_dist.cluster.wire import Channel
 from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.host.network import interface_towards
 from pytest_gpt_dist.host.preconditions import LOOPBACK, open_files
 
 
@@ -114,18 +115,25 @@ def _join(spec: RankSpec, listening: socket.socket | None, controller: Controlle
     )
     if meeting.host == LOOPBACK:
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    elif interface := interface_towards(meeting.host):
+        os.environ.setdefault(
+            "GLOO_SOCKET_IFNAME", interface
+        )  # it would ask for the address of the host's name
     controller.send(Progress(f"taking its part of {spec.device}"))
     mine = take_device(spec)
     controller.send(Progress(f"meeting the others at {meeting.host}:{meeting.port}"))
     timeout = timedelta(seconds=spec.collective_timeout_s)
-    store = TCPStore(
+    store: Store = TCPStore(
         meeting.host,
         meeting.port,
         spec.world_size,
         is_master=listening is not None,
         timeout=timeout,
+        wait_for_workers=meeting.hosted_by is not None,
         master_listen_fd=None if listening is None else listening.detach(),
     )
+    if meeting.prefix:
+        store = PrefixStore(meeting.prefix, store)
     controller.send(Progress(f"joining them over {mine.backend}"))
     dist.init_process_group(
         mine.process_group, store=store, rank=spec.rank, world_size=spec.world_size, timeout=timeout

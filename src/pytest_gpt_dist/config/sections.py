@@ -7,7 +7,9 @@ from math import prod
 from typing import get_args
 
 from pytest_gpt_dist.bounds import MOST_DEVICES, device_count
+from pytest_gpt_dist.config.address import parse_address
 from pytest_gpt_dist.config.choices import Batching, LogLevel
+from pytest_gpt_dist.config.collectives import CollectiveOptions
 from pytest_gpt_dist.config.declaration import (
     Section,
     integer,
@@ -21,7 +23,7 @@ from pytest_gpt_dist.config.training import TrainingOptions
 from pytest_gpt_dist.errors import UsageError
 
 DEFAULT_COUNTS = (1, 2, 4)
-SUITES = ("inference", "training")
+SUITES = ("inference", "training", "collectives")
 """What ``benchmarks/test_*.py`` there are; each is a mode's name."""
 
 
@@ -73,8 +75,8 @@ class MatrixOptions(Section):
 
     suite: tuple[str, ...] = option(
         ("inference",),
-        "which of benchmarks/test_*.py are collected where a folder is asked for: inference, training (default:"
-        " inference); a file that is named is always collected",
+        "which of benchmarks/test_*.py are collected where a folder is asked for: inference, training, collectives"
+        " (default: inference); a file that is named is always collected",
         parse=parse_suites,
         metavar="NAME,NAME",
     )
@@ -335,6 +337,25 @@ class RunningOptions(Section):
     log_dir: str | None = option(
         None, "keep the output of each rank, and session.log, in this folder", metavar="DIR"
     )
+    wait: float = option(
+        600.0,
+        "longest time to wait for devices that another session has, in seconds (default: 600)",
+        ini="float",
+        minimum=0.0,
+        maximum=1e6,
+        metavar="S",
+    )
+    launcher: str = option(
+        "local",
+        "who starts ranks: local (this machine), or torchrun (several machines) (default: local)",
+        choices=("local", "torchrun"),
+    )
+    rendezvous: tuple[str, int] | None = option(
+        None,
+        "with --gpt-launcher=torchrun: this machine's address, at which pytest listens for torchrun's ranks",
+        parse=parse_address,
+        metavar="HOST:PORT",
+    )
 
 
 SECTIONS: tuple[type[Section], ...] = (
@@ -343,6 +364,7 @@ SECTIONS: tuple[type[Section], ...] = (
     DeviceOptions,
     WorkloadOptions,
     TrainingOptions,
+    CollectiveOptions,
     MeasuringOptions,
     ComparingOptions,
     RunningOptions,

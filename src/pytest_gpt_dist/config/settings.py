@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from pytest_gpt_dist.config.collectives import CollectiveOptions
 from pytest_gpt_dist.config.declaration import KINDS, Declaration, Section
 from pytest_gpt_dist.config.sections import (
     SECTIONS,
@@ -32,6 +33,7 @@ class Options(
     DeviceOptions,
     WorkloadOptions,
     TrainingOptions,
+    CollectiveOptions,
     MeasuringOptions,
     ComparingOptions,
     RunningOptions,
@@ -72,6 +74,22 @@ class Options(
             raise UsageError(
                 f"{self.written('launches')}: {self.source('against')} measures 4 pairs of launches, and 12 more of"
                 " suspects; leave out one of the two"
+            )
+
+    def check_launcher(self) -> None:
+        """Raise UsageError where the options of several machines do not go together."""
+        if self.launcher != "torchrun":
+            if self.rendezvous is not None:
+                raise UsageError(f"{self.source('rendezvous')} needs --gpt-launcher=torchrun")
+            return
+        if self.rendezvous is None:
+            raise UsageError(
+                f"{self.written('launcher')} needs --gpt-rendezvous=HOST:PORT, where pytest listens for its ranks"
+            )
+        if self.against is not None:
+            raise UsageError(
+                f"{self.source('against')} starts ranks of another revision on this machine; leave out"
+                f" {self.source('launcher')}"
             )
 
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import os
 import platform
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from pytest_gpt_dist.config.sections import DeviceOptions
-from pytest_gpt_dist.errors import UsageError
+from pytest_gpt_dist.errors import UsageError, counted
 from pytest_gpt_dist.host.cores import Cores, own_cores
 from pytest_gpt_dist.host.gpus import (
     Gpu,
     driver_version,
     hides_all,
     installed_gpus,
+    interconnect,
     unusable,
     visible_gpus,
 )
+from pytest_gpt_dist.host.world import World
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -40,6 +43,7 @@ class Machine:
     """The kind of device that ranks own, and the GPUs that are visible to them.
 
     ``backend`` is that of ranks with a GPU, or with cores, of their own; ``backend_of`` says which a case has.
+    ``world`` are the machines that ranks are on where it is not this one alone.
     """
 
     device: str
@@ -50,14 +54,40 @@ class Machine:
     share_gpu: bool
     cores: Cores
     attention: str = "auto"
+    world: World | None = None
 
     @property
     def device_name(self) -> str:
         """Name of the first GPU, or of the processor."""
-        return self.gpus[0].name if self.device == "cuda" else cpu_name()
+        return self.gpus[0].name if self.device == "cuda" else self.cpu
+
+    @property
+    def cpu(self) -> str:
+        """Name of the processor."""
+        return cpu_name() if self.world is None else self.world.slots[0].cpu
+
+    def machines(self, gpus: int) -> int:
+        """Return how many machines a case on so many devices is on."""
+        return 1 if self.world is None else self.world.machines(gpus)
+
+    def interconnect(self, gpus: int) -> str | None:
+        """Return what joins so many devices, None where nothing does or where that is not told."""
+        return interconnect(self.gpus[:gpus]) if self.world is None else self.world.interconnect(gpus)
+
+    @property
+    def nccl_variables(self) -> dict[str, str]:
+        """Return the variables by which NCCL is told how to work."""
+        return dict(nccl_variables() if self.world is None else self.world.nccl_variables)
+
+    def cut_tensor_groups(self, gpus: int, tp: int) -> int:
+        """Return how many tensor-parallel groups of a case reach over several machines."""
+        return 0 if self.world is None else self.world.cut_tensor_groups(gpus, tp)
 
     def lacks(self, gpus: int) -> str | None:
         """Why a case on ``gpus`` devices cannot run here, or None. A CPU takes any number of ranks."""
+        if self.world is not None and gpus > len(self.world.slots):
+            slots, machines = len(self.world.slots), len(self.world.by_machine)
+            return f"needs {gpus} ranks, torchrun's world has {slots} on {counted(machines, 'machine')}"
         if self.device == "cpu" or gpus <= len(self.gpus) or self.share_gpu:
             return None
         return (
@@ -79,7 +109,8 @@ class Machine:
 
     def oversubscribed(self, gpus: int) -> bool:
         """Whether that many ranks want more cores than there are; GPUs are never oversubscribed, but shared."""
-        return self.device == "cpu" and self.cores.oversubscribed(gpus, self.threads_per_rank)
+        cores = self.cores if self.world is None else self.world
+        return self.device == "cpu" and cores.oversubscribed(gpus, self.threads_per_rank)
 
     def cores_of(self, gpus: int) -> frozenset[int]:
         """Return the cores that so many ranks own; none where they own GPUs."""
@@ -105,6 +136,34 @@ def find_machine(options: DeviceOptions) -> Machine:
         cores=own_cores(),
         attention=options.attention,
     )
+
+
+def machine_of(world: World, options: DeviceOptions) -> Machine:
+    """Return what the machines of a world are together; UsageError where GPUs are asked for, and there are none."""
+    owned = dict.fromkeys((slot.machine, slot.gpu) for slot in world.slots if slot.gpu is not None)
+    gpus = tuple(gpu for _, gpu in owned if gpu is not None) if options.device != "cpu" else ()
+    if options.device == "cuda" and not gpus:
+        raise UsageError(
+            f"{options.written('device')}: torchrun's machines see no GPU; use --gpt-device=cpu, or auto"
+        )
+    if options.share_gpu and not gpus:
+        raise UsageError(f"{options.source('share_gpu')}: there is no GPU to share; leave it out on the CPU")
+    return Machine(
+        device="cuda" if gpus else "cpu",
+        gpus=gpus,
+        driver=world.slots[0].driver if gpus else None,
+        backend=options.backend if options.backend != "auto" else "nccl" if gpus else "gloo",
+        threads_per_rank=options.threads_per_rank,
+        share_gpu=options.share_gpu,
+        cores=world.slots[0].cores,
+        attention=options.attention,
+        world=world,
+    )
+
+
+def nccl_variables(environment: Mapping[str, str] = os.environ) -> tuple[tuple[str, str], ...]:
+    """Return the variables by which NCCL is told how to work, sorted by name."""
+    return tuple(sorted((name, value) for name, value in environment.items() if name.startswith("NCCL_")))
 
 
 def _find_gpus(device: str, option: str) -> tuple[Gpu, ...]:

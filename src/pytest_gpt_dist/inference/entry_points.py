@@ -31,7 +31,7 @@ def tokenize(folder: str, texts: Sequence[str]) -> list[list[int]]:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         return [list(tokenizer.encode(text, add_special_tokens=False)) for text in texts]
     except Exception as error:  # whatever reading a broken file brings up
         reason = " ".join(str(error).split())[:200]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_gpt_dist.host.machine import DeviceLimits, Machine
-from pytest_gpt_dist.measure.mode import CaseT, CheckedT, Mode
+from pytest_gpt_dist.measure.mode import CaseSpec, CaseT, CheckedT, Mode
 from pytest_gpt_dist.measure.profile import profile_entry
 from pytest_gpt_dist.measure.result import Launch, Result
 from pytest_gpt_dist.measure.rounds import Reading
@@ -69,7 +69,7 @@ def make_result(
         "device": machine.device,
         "device_name": machine.device_name,
         "backend": machine.backend_of(case.gpus),
-        "machines": 1,
+        "machines": machine.machines(case.gpus),
         "threads_per_rank": machine.threads_per_rank,
         "warmup": warmup,
         form.throughput: per_s,
@@ -87,7 +87,7 @@ def make_result(
         "peak_memory_bytes": [report.peak_memory_bytes for report in reports],
         "matches_reference": None,
         "telemetry": telemetry.as_dict() if telemetry else None,
-        "marks": [*marks(mode, case, launches), *mode.caveats(checked)],
+        "marks": [*marks(mode, case, launches), *mode.caveats(checked), *_cut(case, machine)],
         "repeated": [list(launch.repeated) for launch in launches],
         "resumed": False,
         "launches": samples,
@@ -154,6 +154,12 @@ def yardstick_entry(readings: Sequence[Reading]) -> dict[str, list[float]] | Non
 def is_brief(launches: Sequence[Launch]) -> bool:
     """Return whether the rounds of a launch were too short for what is sampled over them."""
     return any(seen.brief for seen in _observations(launches))
+
+
+def _cut(case: CaseSpec, machine: Machine) -> list[str]:
+    """Return the mark of a case whose tensor-parallel groups do not stay inside a machine."""
+    cut = machine.cut_tensor_groups(case.gpus, case.layout.tp)
+    return [f"tensor groups over machines: {cut} of {case.gpus // case.layout.tp}"] if cut else []
 
 
 def _observations(launches: Sequence[Launch]) -> list[Observation]:

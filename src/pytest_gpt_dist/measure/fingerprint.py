@@ -6,8 +6,7 @@ import platform
 from importlib.metadata import version
 from typing import Any
 
-from pytest_gpt_dist.host.gpus import interconnect
-from pytest_gpt_dist.host.machine import Machine, cpu_name, nccl_version
+from pytest_gpt_dist.host.machine import Machine, nccl_version
 
 
 def machine_entries(machine: Machine, gpus: int) -> dict[str, Any]:
@@ -17,11 +16,13 @@ def machine_entries(machine: Machine, gpus: int) -> dict[str, Any]:
         "device": machine.device,
         "device_names": [gpu.name for gpu in machine.gpus[:gpus]],
         "driver": machine.driver,
-        "cpu": cpu_name(),
+        "cpu": machine.cpu,
         "cores": machine.cores.usable,
         "backend": backend,
         "nccl": nccl_version() if backend == "nccl" else None,
-        "interconnect": interconnect(machine.gpus[:gpus]),
+        "machines": machine.machines(gpus),
+        "interconnect": machine.interconnect(gpus),
+        "nccl_variables": machine.nccl_variables if backend == "nccl" else {},
         "threads_per_rank": machine.threads_per_rank,
         "attention": machine.attention,
         "python": platform.python_version(),

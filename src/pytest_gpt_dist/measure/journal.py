@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_gpt_dist.bounds import read_bounded
 from pytest_gpt_dist.host.holding import Hold, hold
 from pytest_gpt_dist.measure.result import Result
 from pytest_gpt_dist.results import checked
@@ -209,7 +210,7 @@ def parse_entry(content: bytes, restore: Restore) -> tuple[Identity, Result]:
 def _read(path: Path, identity: Identity, restore: Restore) -> Result | str:
     """Return the result in a file, if it is of this very case; else why it does not serve."""
     try:
-        found, result = parse_entry(path.read_bytes(), restore)
+        found, result = parse_entry(read_bounded(path), restore)
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
     except ValueError as error:

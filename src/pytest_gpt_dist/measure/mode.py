@@ -125,8 +125,8 @@ class CaseMaker(Protocol[CaseT]):
         """Return the case that arguments describe on top of the options."""
         ...
 
-    def alone(self, case: CaseT) -> CaseT:
-        """Return the one-device case of the same engine and workload, which a speed-up refers to."""
+    def alone(self, case: CaseT) -> CaseT | None:
+        """Return the one-device case of the same engine and workload, which a speed-up refers to; None without any."""
         ...
 
     def lacks(self, case: CaseT) -> str | None:

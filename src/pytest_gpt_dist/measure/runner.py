@@ -73,7 +73,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         self,
         case: CaseT,
         timing: Timing | None,
-        one_device: Callable[[], CaseT],
+        one_device: Callable[[], CaseT | None],
         status: Callable[[str], None],
     ) -> Result:
         """Check a case and, unless ``timing`` is None, time it.
@@ -87,7 +87,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         self,
         cases: Sequence[CaseT],
         timing: Timing,
-        one_device: Callable[[CaseT], CaseT],
+        one_device: Callable[[CaseT], CaseT | None],
         status: Callable[[str], None],
     ) -> list[Outcome]:
         """Run cases that differ in their engine, launch by launch in turns; what each came to, in their order.
@@ -127,7 +127,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         checked: CheckedT,
         launches: Sequence[Launch],
         *,
-        one_device: Callable[[CaseT], CaseT],
+        one_device: Callable[[CaseT], CaseT | None],
         status: Callable[[str], None],
     ) -> Outcome:
         try:
@@ -142,7 +142,7 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         case: CaseT,
         result: Result,
         timing: Timing | None,
-        one_device: Callable[[], CaseT],
+        one_device: Callable[[], CaseT | None],
         status: Callable[[str], None],
     ) -> Result:
         """Return the result with its speed-up over the one-device case, which is measured if that is not known."""
@@ -153,7 +153,9 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         if key not in self._alone:
             # What is finished must not be lost with its partner: one device may be too small for the model.
             try:
-                alone = self._measure(one_device(), timing, prefixed("one device alone: ", status))
+                if (partner_case := one_device()) is None:
+                    return result
+                alone = self._measure(partner_case, timing, prefixed("one device alone: ", status))
                 self._alone[key] = _Alone.of(alone, "measured on demand")
             except _FAILURES as error:
                 self._alone[key] = _Alone(None, first_line(error))
@@ -262,7 +264,9 @@ class CaseRunner(Generic[CaseT, CheckedT]):
         group = self._groups.group(case.gpus)
         _log.info("launch of %s on %s: processes %s", case.engine, case.layout, group.pids)
         path, job = self.mode.job(case, checked, timing)
-        sampler = self._sampler(group, case) if timing and self._watching.sampled else None
+        # Processes of other machines are not seen from here.
+        watched = timing and self._watching.sampled and group.is_here
+        sampler = self._sampler(group, case) if watched else None
         folder = self._trace_folder(case) if timing else None
         run: tuple[Any, ...] = (run_job, path, job)
         if folder is not None:
@@ -289,7 +293,8 @@ class CaseRunner(Generic[CaseT, CheckedT]):
 
     def _sampler(self, group: RankGroup, case: CaseT) -> Sampler:
         pids, gpus = group.pids, self._machine.gpus[: case.gpus]
-        cores = self._machine.cores_of(case.gpus)
+        pinned = frozenset(core for info in group.infos for core in info.cpus)
+        cores = pinned if self._machine.device == "cpu" else frozenset()
         return Sampler(lambda: MachineSource(pids, gpus, cores), self._watching.thresholds)
 
 

@@ -185,6 +185,7 @@ class ResultFormat:
 _PATHS = {
     "inference": "pytest_gpt_dist.inference.result_format:INFERENCE",
     "training": "pytest_gpt_dist.training.result_format:TRAINING",
+    "collectives": "pytest_gpt_dist.collectives.result_format:COLLECTIVES",
 }
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from pytest_gpt_dist.bounds import read_bounded
 from pytest_gpt_dist.errors import LONGEST_PATH, UsageError, one_line
 from pytest_gpt_dist.results.checked import UNREADABLE, reason
 from pytest_gpt_dist.results.text import REVISION_DIGITS
@@ -62,9 +63,8 @@ def read_session(path: Path) -> SavedSessions:
     """
     place = one_line(path, LONGEST_PATH)
     try:
-        saved = json.loads(
-            path.read_bytes()
-        )  # as bytes, with or without a byte order mark, which editors add
+        # As bytes, with or without a byte order mark, which editors add.
+        saved = json.loads(read_bounded(path))
         benchmarks = saved["benchmarks"]
         if not isinstance(benchmarks, list):
             raise TypeError

@@ -15,10 +15,12 @@ from pytest_gpt_dist.ab.other_side import Against, Named, find_against, open_aga
 from pytest_gpt_dist.ab.paired_runner import PairedCaseRunner, PairedRule
 from pytest_gpt_dist.cluster import OWN, Cluster, ClusterConfig, RankGroup, RankGroupError, Side
 from pytest_gpt_dist.cluster.config import Backend
+from pytest_gpt_dist.cluster.local.client import local_server
+from pytest_gpt_dist.cluster.torchrun.launcher import TorchrunWorld, open_world, torchrun_launchers
 from pytest_gpt_dist.config.settings import Options
 from pytest_gpt_dist.errors import UsageError, first_line, quoted
 from pytest_gpt_dist.git.revision import source_revision
-from pytest_gpt_dist.host.machine import Machine, find_machine
+from pytest_gpt_dist.host.machine import Machine, find_machine, machine_of
 from pytest_gpt_dist.host.scratch import Scratch
 from pytest_gpt_dist.measure.arguments import TIMING, min_effect_of, of_mode, timing_of
 from pytest_gpt_dist.measure.envelope import look_entries
@@ -48,25 +50,43 @@ class CaseRun:
     min_effect: float | None = None
 
 
+def _nobody(text: str) -> None:
+    """Tell nobody."""
+
+
 class BenchmarkSession:
     """Runs cases for one session; ``close`` ends every process and removes every file that it made.
+
+    Where it never ``runs`` any, tests are only collected; ``tell`` shows a line while something takes long.
 
     Attributes:
         case_count: how many tests run cases, once that is known.
     """
 
-    def __init__(self, options: Options, registry: Registry, rootdir: Path, *, timed: bool) -> None:
+    def __init__(
+        self,
+        options: Options,
+        registry: Registry,
+        rootdir: Path,
+        *,
+        timed: bool,
+        runs: bool = True,
+        tell: Callable[[str], None] = _nobody,
+    ) -> None:
         self.options = options
         self.registry = registry
         self.timed = timed
         self.case_count = 1
         self._rootdir = rootdir
+        self._runs = runs
+        self._tell = tell
         self._journal = Journal(rootdir / ".gpt-dist", self._restored)
         self._journals = timed
         self._clusters: dict[Side, Cluster] = {}
         self._scratch = Scratch()
         self._log: SessionLog | None = None
         self._against: Against | None = None
+        self._world: TorchrunWorld | None = None
         self._side = OWN
         self._runners: dict[str, CaseRunner[Any, Any]] = {}
         self._waiting: dict[CaseRun, Outcome] = {}
@@ -75,7 +95,18 @@ class BenchmarkSession:
     @cached_property
     def machine(self) -> Machine:
         """What there is to run on."""
-        return find_machine(self.options)
+        if self.options.rendezvous is None or not self._runs:
+            return find_machine(self.options)
+        return machine_of(self._met(*self.options.rendezvous).world, self.options)
+
+    def _met(self, host: str, port: int) -> TorchrunWorld:
+        """Return the world that torchrun has brought up; UsageError where it does not come."""
+        if self._world is None:
+            self._world = open_world(host, port, self.options.timeout)
+        self._tell(f"waiting for torchrun's ranks at {host}:{port}")
+        if (lacking := self._world.whole()) is not None:
+            raise UsageError(f"{self.options.source('rendezvous')}: {lacking}")
+        return self._world
 
     def mode(self, name: str) -> Mode[Any, Any]:
         """Return the mode of that name, made when first asked for; UsageError where that is impossible."""
@@ -84,7 +115,7 @@ class BenchmarkSession:
     def group(self, world_size: int) -> RankGroup:
         """Return a live group of that many ranks."""
         if self._side not in self._clusters:
-            options, machine = self.options, self.machine
+            options, machine = self.options, self.machine  # which has met the world, if there is one
             self._clusters[self._side] = Cluster(
                 ClusterConfig(
                     device="cuda" if machine.device == "cuda" else "cpu",
@@ -98,9 +129,17 @@ class BenchmarkSession:
                     pin_cpus=self.timed,
                     side=self._side,
                     preload=self._preload,
-                )
+                    wait_s=options.wait if self._leases else None,
+                ),
+                local_server if self._world is None else torchrun_launchers(self._world),
+                self._tell,
             )
         return self._clusters[self._side].group(world_size)
+
+    @property
+    def _leases(self) -> bool:
+        """Return whether devices are to be this session's alone: GPUs, and cores to which ranks are pinned."""
+        return self._world is None and (self.machine.device == "cuda" or self.timed)
 
     @property
     def _preload(self) -> tuple[str, ...]:
@@ -143,9 +182,16 @@ class BenchmarkSession:
             given = {}
         return cases.matrix(given, [name for name in own if name not in arguments])
 
+    def lacks_devices(self, count: int) -> str | None:
+        """Return in one line why so many ranks cannot run here, or None; waits for a machine that was lost."""
+        machine = self.machine
+        if self._world is not None and (lacking := self._world.whole()) is not None:
+            return f"its machines are not there: {lacking}"
+        return machine.lacks(count)
+
     def lacks(self, run: CaseRun) -> str | None:
         """Return in one line why a case cannot run here, or None."""
-        return self.machine.lacks(run.case.gpus) or self.mode(run.mode).cases.lacks(run.case)
+        return self.lacks_devices(run.case.gpus) or self.mode(run.mode).cases.lacks(run.case)
 
     def run(self, run: CaseRun, status: Status) -> Result:
         """Check a case and, unless it has no timing, time it."""
@@ -267,10 +313,12 @@ class BenchmarkSession:
             stack.callback(self._scratch.close)
             if self._against is not None:
                 stack.callback(self._against.close)
+            if self._world is not None:
+                stack.callback(self._world.close)
             for cluster in self._clusters.values():
                 stack.callback(cluster.close)
             self._clusters.clear()
-            self._log = self._against = None
+            self._log = self._against = self._world = None
 
     def _opened(self, named: Named) -> Against:
 

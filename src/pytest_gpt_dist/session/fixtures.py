@@ -73,7 +73,7 @@ class ProcessGroup:
         try:
             device_count(world_size, "a group of ")
             self._session = session()
-            lack = self._session.machine.lacks(world_size)
+            lack = self._session.lacks_devices(world_size)
         except UsageError as error:
             raise failed(error) from None
         if lack is not None:

@@ -101,7 +101,7 @@ def fill_slice(weights: Weights, name: str, parameter: Tensor) -> None:
 def _configuration(model: TrainedModel) -> Any:
     if model.folder is None:
         return AutoConfig.for_model(**model.config.to_hf())
-    return AutoConfig.from_pretrained(model.folder, local_files_only=True)
+    return AutoConfig.from_pretrained(model.folder, local_files_only=True, trust_remote_code=False)
 
 
 def _make_buffers(module: nn.Module, device: torch.device) -> None:

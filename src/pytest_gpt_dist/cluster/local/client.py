@@ -15,9 +15,10 @@ from typing import Any
 
 from pytest_gpt_dist.cluster.code_version import OWN, Side
 from pytest_gpt_dist.cluster.config import ClusterConfig
+from pytest_gpt_dist.cluster.connect import Listener
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.failure import killed_for_memory
-from pytest_gpt_dist.cluster.launcher import LaunchError, OtherVersionError, RefusalError
+from pytest_gpt_dist.cluster.launcher import LaunchError, OtherVersionError, Place, RefusalError
 from pytest_gpt_dist.cluster.local.malloc import with_kept_memory
 from pytest_gpt_dist.cluster.messages import (
     DumpStacks,
@@ -57,7 +58,7 @@ class LocalServer:
     be silent for `timeout_s`: what it imports at its start is no silence.
     """
 
-    controller_host: str | None = None
+    is_here = True
 
     def __init__(
         self, environment: Mapping[str, str], cwd: Path, side: Side = OWN, *, timeout_s: float
@@ -143,6 +144,10 @@ class LocalServer:
         """Return whether the server can start ranks."""
         return self._process.poll() is None and self._channel.fileno() >= 0
 
+    def listen(self, world_size: int) -> Listener:
+        """Listen at a Unix socket in the scratch folder."""
+        return Listener(world_size, self.scratch, None)
+
     def start(self, spec: RankSpec) -> int:
         """Fork a rank."""
         self._kill_s = max(self._kill_s, spec.death_s + 1)
@@ -173,6 +178,13 @@ class LocalServer:
             raise self._silent(self._grace_s(ANSWER_S)) from None
         except ChannelClosed:
             raise self._lost() from None
+
+    def bring_output(self, files: Mapping[int, tuple[Path, Path]]) -> None:
+        """Do nothing: ranks write there themselves."""
+
+    def place(self, pid: int) -> Place:
+        """Return this machine."""
+        return Place("", pid)
 
     def state(self, pid: int) -> str:
         """Return what the kernel says of it."""

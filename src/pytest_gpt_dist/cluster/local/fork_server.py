@@ -1,13 +1,16 @@
 """What the server does: it forks, signals, reaps and kills ranks, in one thread and one loop."""
 
+import importlib
 import math
 import os
 import selectors
 import signal
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
+from typing import Literal
 
 from pytest_gpt_dist.cluster.deadline import Deadline
 from pytest_gpt_dist.cluster.messages import (
@@ -18,13 +21,22 @@ from pytest_gpt_dist.cluster.messages import (
     Forked,
     Kill,
     Killed,
+    Leave,
+    Output,
+    Preload,
+    Preloaded,
     RankSpec,
+    ReadOutput,
     Refused,
+    Sees,
+    SeesFile,
 )
 from pytest_gpt_dist.cluster.rank_main import RankMain, listen_for_ranks
 from pytest_gpt_dist.cluster.wire import Channel, ChannelClosed, Frame
 from pytest_gpt_dist.host.linux import living_members, mapped_shared_memory, thread_names
 
+End = Literal["lost", "left", "terminated"]
+"""Why a server ends: its controller went away, had no more work for it, or somebody sent SIGTERM."""
 TERMINATE_S = 0.3
 """How long a rank has between SIGTERM and SIGKILL."""
 LOOK_AGAIN_S = 0.01
@@ -33,11 +45,21 @@ AT_THE_END_S = 1.2
 
 
 class ForkServer:
-    """Serves one controller; each rank is a child of this process."""
+    """Serves one controller; each rank is a child of this process.
 
-    def __init__(self, channel: Channel, rank_main: RankMain) -> None:
+    `placed` gives the specification by which a rank is forked, where this process knows better than the controller.
+    """
+
+    def __init__(
+        self,
+        channel: Channel,
+        rank_main: RankMain,
+        placed: Callable[[RankSpec], RankSpec] = lambda spec: spec,
+    ) -> None:
         self._channel = channel
         self._rank_main = rank_main
+        self._placed = placed
+        self._files: dict[int, tuple[str, str]] = {}
         self._selector = selectors.DefaultSelector()
         # Every rank that was not killed, by pid, with its pidfd. One that ended stays a zombie until it is, so that its
         # pid and its process group name nobody else.
@@ -51,27 +73,38 @@ class ForkServer:
         self._selector.register(self._terminated, selectors.EVENT_READ)
         self._selector.register(channel, selectors.EVENT_READ)
 
-    def serve(self) -> None:
-        """Serve until the controller goes away or SIGTERM comes, then kill every rank."""
+    def serve(self) -> End:
+        """Serve until the controller goes away, has no more work, or SIGTERM comes, then kill every rank."""
         try:
-            while self._serve_once():
+            while (end := self._serve_once()) is None:
                 pass
+            return end
         except ChannelClosed:
-            pass
+            return "lost"
         finally:
             # Nobody waits for what a driver still has to let go of.
             self._kill(tuple(self._pidfds), AT_THE_END_S)
 
-    def _serve_once(self) -> bool:
+    def close(self) -> None:
+        """Free what the server holds; its ranks are gone by then."""
+        signal.set_wakeup_fd(-1)
+        self._selector.close()
+        self._terminated.close()
+        self._terminate.close()
+        self._channel.close()
+
+    def _serve_once(self) -> End | None:
         for key, _ in self._selector.select():
             if key.fileobj is self._terminated:
-                return False
+                return "terminated"
             if key.fileobj is self._channel:
                 for frame in self._channel.receive_ready():
+                    if isinstance(frame.message, Leave):
+                        return "left"
                     self._answer(frame)
             elif key.data in self._pidfds:  # else killed since select() returned
                 self._report_end(key.data)
-        return True
+        return None
 
     def _answer(self, frame: Frame) -> None:
         match frame.message:
@@ -85,13 +118,27 @@ class ForkServer:
                 left = self._kill(self._known(pids))
                 answer = Refused(f"processes {sorted(left)} do not die") if left else Killed()
                 self._channel.send(answer, frame.request)
+            case Preload(modules=modules):
+                for name in modules:
+                    with suppress(Exception):  # a rank that needs it says what is wrong with it
+                        importlib.import_module(name)
+                self._channel.send(Preloaded(), frame.request)
+            case SeesFile(path=path):
+                self._channel.send(Sees(os.path.exists(path)), frame.request)
+            case ReadOutput(pid=pid, most_bytes=most_bytes):
+                self._channel.send(self._output(pid, most_bytes), frame.request)
             case message:
                 self._channel.send(Refused(f"a server does not know {type(message).__name__}"), frame.request)
+
+    def _output(self, pid: int, most_bytes: int) -> Output:
+        log, stack = (_end_of(file, most_bytes) for file in self._files.get(pid, ("", "")))
+        return Output(log, stack)
 
     def _known(self, pids: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(pid for pid in pids if pid in self._pidfds)
 
     def _fork(self, spec: RankSpec) -> Forked | Refused:
+        spec = self._placed(spec)
         names = thread_names()
         if len(names) > 1:
             return Refused(
@@ -129,6 +176,7 @@ class ForkServer:
             os.waitpid(pid, 0)
             return Refused(f"no process could be watched: {error.strerror}")
         self._pidfds[pid] = pidfd
+        self._files[pid] = (spec.log, spec.stack)
         self._death_s[pid] = spec.death_s
         self._selector.register(pidfd, selectors.EVENT_READ, pid)
         return Forked(pid)
@@ -182,12 +230,23 @@ class ForkServer:
     def _reap(self, pid: int) -> None:
         pidfd = self._pidfds.pop(pid)
         del self._death_s[pid]
+        del self._files[pid]
         if pid in self._ended:
             self._ended.remove(pid)
         else:
             self._selector.unregister(pidfd)
         os.waitpid(pid, 0)
         os.close(pidfd)
+
+
+def _end_of(file: str, most_bytes: int) -> bytes:
+    """Return the last bytes of a file, none where it cannot be read."""
+    try:
+        with open(file, "rb") as opened:
+            opened.seek(max(0, os.fstat(opened.fileno()).st_size - most_bytes))
+            return opened.read(most_bytes)
+    except OSError:
+        return b""
 
 
 def _leave_it_to_the_loop(signum: int, frame: FrameType | None) -> None:

@@ -70,7 +70,7 @@ def held_parameters(model: PreTrainedModel) -> Iterator[torch.Tensor]:
 def _config(source: ModelSource) -> Any:
     if source.folder is None:
         return AutoConfig.for_model(**source.config.to_hf())
-    return AutoConfig.from_pretrained(source.folder, local_files_only=True)
+    return AutoConfig.from_pretrained(source.folder, local_files_only=True, trust_remote_code=False)
 
 
 def _implementation(config: Any) -> type[PreTrainedModel]:
@@ -91,6 +91,7 @@ def _load(
         state_dict=tensors,
         dtype=torch_dtype(source.dtype),
         local_files_only=True,
+        use_safetensors=None if source.folder is None else True,  # the other format is pickled
         **how,
     )
     model.train(False)
