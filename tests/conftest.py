@@ -1,6 +1,10 @@
-"""The order of the tests."""
+"""The order of the tests, and that none of them is judged by the clock."""
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("without_clock", deadline=None)
+settings.load_profile("without_clock")
 
 LONG = ("plugin", "cluster", "inference")
 

@@ -119,4 +119,6 @@ def test_an_unwritable_summary_is_a_line(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_gate_that_no_mode_has_is_one_line(pytester: pytest.Pytester) -> None:
     done = pytester.runpytest_inprocess("--gpt-against=HEAD", "--gpt-gate=ttft,memory")
     assert done.ret == pytest.ExitCode.USAGE_ERROR
-    done.stderr.fnmatch_lines(["ERROR: --gpt-gate names ttft, memory: expected ttft, itl, step, or several"])
+    done.stderr.fnmatch_lines(
+        ["ERROR: --gpt-gate names ttft, memory: expected ttft, itl, step, operation, or several"]
+    )
